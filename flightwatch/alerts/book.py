@@ -1,0 +1,229 @@
+"""The alert book: alerts, and the messages about them that wait to be delivered, in one SQLite file.
+
+An alert and its messages are committed together, with the number of the last snapshot whose findings are in (`applied`): findings of earlier snapshots, which a restart makes
+again, change nothing. Each message is a row for each channel (the outbox). A worker claims a row with a lease, sends, and notes the receipt; what fails is tried again
+with growing waits, what can never work is put aside as dead, and a row whose outcome nobody knows is looked up before it is repeated.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+
+import msgspec
+
+from flightwatch.alerts.lifecycle import FINAL, Alert, Decision, alert_id, decide
+from flightwatch.errors import Damaged
+from flightwatch.records import Delivery, Finding, Message, message_from_bytes, message_to_bytes, micros, utc
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS alerts (
+    alert_id TEXT PRIMARY KEY, aircraft TEXT NOT NULL, stage TEXT NOT NULL, opened_us INTEGER NOT NULL, updated_us INTEGER NOT NULL,
+    alert BLOB NOT NULL, finding BLOB NOT NULL, message BLOB NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS alerts_by_time ON alerts (updated_us);
+CREATE TABLE IF NOT EXISTS decisions (
+    id INTEGER PRIMARY KEY, alert_id TEXT NOT NULL, time_us INTEGER NOT NULL, stage TEXT NOT NULL, told INTEGER NOT NULL, reason TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS outbox (
+    id INTEGER PRIMARY KEY, subject TEXT NOT NULL, number INTEGER NOT NULL, channel TEXT NOT NULL, payload BLOB NOT NULL,
+    state TEXT NOT NULL DEFAULT 'waiting', attempts INTEGER NOT NULL DEFAULT 0, due_us INTEGER NOT NULL, lease_us INTEGER NOT NULL DEFAULT 0,
+    unknown_since_us INTEGER, receipt TEXT, error TEXT, UNIQUE (subject, number, channel)
+) STRICT;
+CREATE INDEX IF NOT EXISTS outbox_due ON outbox (state, due_us);
+CREATE TABLE IF NOT EXISTS digests (day TEXT PRIMARY KEY) STRICT;
+"""
+
+LEASE = timedelta(minutes=2)
+"""A worker that has not reported back after this is dead; deliveries take seconds."""
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAlert:
+    """An alert of the book with its last finding and message."""
+
+    alert: Alert
+    opened: datetime
+    updated: datetime
+    finding: Finding
+    message: Message
+
+
+Compose = Callable[[Finding, Alert], Message]
+
+
+class AlertBook:
+    """The book in a file. Each thread needs one of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise Damaged(f"{path} cannot be read ({error}): put it back from a copy, or move it away, which forgets what was sent") from None
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    # ------------------------------------------------------------------------------------------------------------- findings
+
+    @property
+    def applied(self) -> int:
+        """The number of the last snapshot whose findings are in."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'applied'").fetchone()
+        return int(row[0]) if row else 0
+
+    def apply(self, seq: int, findings: Sequence[Finding], compose: Compose) -> list[Decision]:
+        """Takes the findings of a snapshot in, once. Returns what was decided about each visit."""
+        if not findings or seq <= self.applied:
+            return []
+        with self._transaction() as db:
+            ordered = sorted(findings, key=lambda f: (alert_id(f), f.rule.rule_id))
+            decisions = [self._apply(list(group), compose) for _, group in groupby(ordered, key=alert_id)]
+            db.execute("INSERT INTO meta VALUES ('applied', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (seq,))
+        return decisions
+
+    def _apply(self, findings: list[Finding], compose: Compose) -> Decision:
+        key = alert_id(findings[0])
+        row = self._db.execute("SELECT alert, opened_us FROM alerts WHERE alert_id = ?", (key,)).fetchone()
+        decision = decide(_decode_alert(row[0]) if row else None, findings)
+        finding = next((f for f in reversed(findings) if f.stage != "withdrawn"), findings[-1])
+        now = micros(finding.as_of)
+        if decision.alert is not None and decision.reason not in ("nothing new", "closed"):
+            message = compose(finding, decision.alert)
+            self._db.execute(
+                "INSERT OR REPLACE INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    key,
+                    finding.aircraft.icao24 or "",
+                    decision.alert.stage,
+                    row[1] if row else now,
+                    now,
+                    _encode(decision.alert),
+                    _encode(finding),
+                    message_to_bytes(message),
+                ),
+            )
+            if decision.tell:
+                self._post(key, decision.alert.number, [c for c in decision.alert.channels if c != "digest"], message_to_bytes(message), now)
+        stage = decision.alert.stage if decision.alert else finding.stage
+        self._db.execute(
+            "INSERT INTO decisions (alert_id, time_us, stage, told, reason) VALUES (?, ?, ?, ?, ?)", (key, now, stage, int(decision.tell), decision.reason)
+        )
+        return decision
+
+    def alerts(self, since: datetime | None = None, *, only_open: bool = False) -> list[OpenAlert]:
+        """Alerts that changed since a time, the newest last."""
+        rows = self._db.execute(
+            "SELECT opened_us, updated_us, alert, finding, message FROM alerts WHERE updated_us >= ? ORDER BY updated_us, alert_id",
+            (micros(since) if since else -(2**62),),
+        )
+        found = [
+            OpenAlert(_decode_alert(alert), utc(opened), utc(updated), _decode_finding(finding), message_from_bytes(message))
+            for opened, updated, alert, finding, message in rows
+        ]
+        return [a for a in found if not only_open or a.alert.stage not in FINAL]
+
+    # --------------------------------------------------------------------------------------------------------------- outbox
+
+    def post(self, subject: str, number: int, channels: Iterable[str], payload: bytes, now: datetime) -> None:
+        """Puts one message for each channel in the outbox; one that is there stays as it is."""
+        with self._transaction():
+            self._post(subject, number, channels, payload, micros(now))
+
+    def _post(self, subject: str, number: int, channels: Iterable[str], payload: bytes, now_us: int) -> None:
+        self._db.executemany(
+            "INSERT OR IGNORE INTO outbox (subject, number, channel, payload, due_us) VALUES (?, ?, ?, ?, ?)",
+            [(subject, number, channel, payload, now_us) for channel in channels],
+        )
+
+    def claim(self, now: datetime, channels: Sequence[str]) -> Delivery | None:
+        """The next message that is due on one of these channels, leased; messages of one subject go out in their order."""
+        now_us = micros(now)
+        marks = ", ".join("?" * len(channels))
+        with self._transaction() as db:
+            row = db.execute(
+                "SELECT id, subject, number, channel, payload, attempts, unknown_since_us, lease_us FROM outbox AS o"
+                f" WHERE state = 'waiting' AND due_us <= ? AND lease_us <= ? AND channel IN ({marks})"  # noqa: S608  # only question marks
+                " AND NOT EXISTS (SELECT 1 FROM outbox AS e WHERE e.subject = o.subject AND e.channel = o.channel"
+                " AND e.number < o.number AND e.state = 'waiting') ORDER BY due_us, id LIMIT 1",
+                (now_us, now_us, *channels),
+            ).fetchone()
+            if row is None:
+                return None
+            db.execute("UPDATE outbox SET lease_us = ?, attempts = attempts + 1 WHERE id = ?", (micros(now + LEASE), row[0]))
+            thread = db.execute(
+                "SELECT receipt FROM outbox WHERE subject = ? AND channel = ? AND number < ? AND state = 'sent' ORDER BY number LIMIT 1",
+                (row[1], row[3], row[2]),
+            ).fetchone()
+        unknown = None if row[6] is None else utc(row[6])
+        if unknown is None and row[7] > 0:  # claimed before and never reported back: that worker died, perhaps after sending
+            unknown = utc(row[7]) - LEASE
+        return Delivery(row[0], row[1], row[2], row[3], row[4], row[5] + 1, thread[0] if thread else None, unknown)
+
+    def sent(self, due: Delivery, receipt: str) -> None:
+        self._db.execute("UPDATE outbox SET state = 'sent', receipt = ?, lease_us = 0, error = NULL WHERE id = ?", (receipt, due.id))
+
+    def failed(self, due: Delivery, now: datetime, error: str, *, permanent: bool, retry_after_s: float | None, outcome_unknown: bool) -> None:
+        """Notes a failure: dead, or due again after a wait that doubles with each attempt (full jitter), and no earlier than the channel asks."""
+        if permanent:
+            self._db.execute("UPDATE outbox SET state = 'dead', lease_us = 0, error = ? WHERE id = ?", (error, due.id))
+            return
+        ceiling = min(FIRST_WAIT_S * 2 ** min(due.attempts, 20), LONGEST_WAIT_S)
+        wait = max(random.uniform(FIRST_WAIT_S / 2, ceiling), retry_after_s or 0.0)  # noqa: S311  # no secret hangs on it
+        since = micros(now) if outcome_unknown else None
+        self._db.execute(
+            "UPDATE outbox SET due_us = ?, lease_us = 0, error = ?, unknown_since_us = coalesce(unknown_since_us, ?) WHERE id = ?",
+            (micros(now + timedelta(seconds=wait)), error, since, due.id),
+        )
+
+    def counts(self) -> dict[str, int]:
+        """Rows of the outbox by state."""
+        return dict(self._db.execute("SELECT state, count(*) FROM outbox GROUP BY state").fetchall())
+
+    def dead(self) -> list[tuple[str, str, str]]:
+        """Messages that could not be delivered: subject, channel, why."""
+        return [tuple(row) for row in self._db.execute("SELECT subject, channel, error FROM outbox WHERE state = 'dead' ORDER BY id")]
+
+    # --------------------------------------------------------------------------------------------------------------- digest
+
+    def last_digest(self) -> str | None:
+        """The day of the last digest that was put in the outbox, as YYYY-MM-DD."""
+        row = self._db.execute("SELECT max(day) FROM digests").fetchone()
+        return row[0] if row and row[0] else None
+
+    def post_digest(self, day: str, mails: Iterable[tuple[str, bytes]], now: datetime) -> bool:
+        """Puts the digest of a day in the outbox, one row a recipient, once; says whether it was the first time."""
+        with self._transaction() as db:
+            if db.execute("INSERT OR IGNORE INTO digests VALUES (?)", (day,)).rowcount == 0:
+                return False
+            for recipient, mail in mails:
+                self._post(f"digest-{day}", 1, [f"mail:{recipient}"], mail, micros(now))
+        return True
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_alert = msgspec.msgpack.Decoder(Alert).decode
+_decode_finding = msgspec.msgpack.Decoder(Finding).decode

@@ -1,0 +1,401 @@
+"""The words of an alert. Certainty shows in them: `has landed` is said of what was seen, everything else is `probably`, with its probability.
+
+In: a finding, the alert it belongs to, and the track to draw. Out: a `Message` of plain text; channels escape and lay it out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from flightwatch.aircraft.types import type_name
+from flightwatch.alerts.lifecycle import Alert
+from flightwatch.places import Airports, country_name, shown_distance_nm
+from flightwatch.records import (
+    UNKNOWN,
+    Aircraft,
+    Candidate,
+    EarlierVisit,
+    End,
+    Finding,
+    Leg,
+    MapSpec,
+    Message,
+    Severity,
+    Stop,
+    Terms,
+    Track,
+)
+
+NUMBERS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+TOLD_CANDIDATES = 4
+TOLD_GAPS = 3
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the words need besides the finding: places, the track so far, and the terms of the feeds it came from."""
+
+    airports: Airports
+    track: Track
+    terms: tuple[Terms, ...]
+
+    @property
+    def reconstructed(self) -> bool:
+        return any(t.reconstructed for t in self.terms)
+
+
+def message(finding: Finding, alert: Alert, context: Context) -> Message:
+    """The message for an alert at its present stage."""
+    headline, qualifier = _headline(finding, alert, context.airports)
+    if context.reconstructed:
+        headline = f"[Reconstruction] {headline}"
+    return Message(
+        alert_id=alert.alert_id,
+        number=alert.number,
+        headline=headline,
+        qualifier=qualifier,
+        facts=tuple(_facts(finding, context.airports)),
+        update=_update(finding, alert, context.airports) if alert.number > 1 else "",
+        links=tuple(_links(finding)),
+        footer=tuple(_footer(finding, alert, context)),
+        severity=_severity(alert),
+        map=_map(finding, headline, context),
+    )
+
+
+def _severity(alert: Alert) -> Severity:
+    """The highest among the rules that hold."""
+    order: tuple[Severity, ...] = ("high", "medium", "low")
+    return next((s for s in order if s in {r.severity for r in alert.rules}), "medium")
+
+
+# ------------------------------------------------------------------------------------------------------------------- headline
+
+
+def who(aircraft: Aircraft) -> str:
+    """`Il-62 RA-86559 (Russian Air Force)`."""
+    name = f"{type_name(aircraft.typecode)} {aircraft.registration or aircraft.icao24}"
+    return f"{name} ({aircraft.operator})" if aircraft.operator else name
+
+
+def _headline(finding: Finding, alert: Alert, airports: Airports) -> tuple[str, str]:
+    visit, name = finding.visit, who(finding.aircraft)
+    place, origin = area_name(visit.place, airports), town_name(visit.start, airports)
+    came = f" from {origin}" if origin else ""
+    chances = _chances(visit.place, airports)
+    landed = f"down {visit.arrival.landed_probability:.2f}"
+    match alert.stage:
+        case "heading_there":
+            return f"{name} is probably heading for {place}{came}", f"in the air; {chances}"
+        case "lost":
+            return f"{name} was probably heading for {place}{came} when its signal was lost", f"not seen since; {chances}"
+        case "presumed_landed":
+            return f"{name} has probably landed in {place}{came}", f"landing not observed: {landed}; {chances}"
+        case "landed":
+            seen = "seen on the ground" if visit.arrival.destination.basis == "observed" else f"landing not observed: {landed}"
+            return f"{name} has landed in {place}{came}", f"{seen}; {chances}"
+        case "left_again":
+            return f"{name} has left {place} again after {_stay_words(finding)}", _left_qualifier(finding, airports)
+        case "returned":
+            back = _arrival_words(finding.visit.departure, airports) if finding.visit.departure else "back"
+            return f"{name} has left {place} after {_stay_words(finding)} and {back}", _left_qualifier(finding, airports)
+        case "withdrawn":
+            return f"Withdrawn: {name} is not, or no longer, thought to have gone to {place}", "what was said before was a prediction, and it was wrong"
+
+
+def area_name(stop: Stop, airports: Airports) -> str:
+    """The country that most of the probability lies in."""
+    totals: dict[str, float] = {}
+    for candidate in stop.candidates:
+        if country := airports.country_of(candidate.airport):
+            totals[country] = totals.get(country, 0.0) + candidate.probability
+    return country_name(max(totals, key=lambda c: totals[c])) if totals else "a place not known"
+
+
+def town_name(stop: Stop, airports: Airports) -> str:
+    """The town of the leading airport; nothing where none leads."""
+    airport = airports.get(stop.airport)
+    return "" if airport is None else airport.municipality or airport.name
+
+
+def _town(ident: str, airports: Airports) -> str:
+    airport = airports.get(ident)
+    return ident if airport is None else airport.municipality or airport.name
+
+
+def _chances(stop: Stop, airports: Airports) -> str:
+    top = next((c for c in stop.candidates if c.airport != UNKNOWN), None)
+    return "no airport stands out" if top is None else f"{_town(top.airport, airports)} {top.probability:.2f}"
+
+
+def _left_qualifier(finding: Finding, airports: Airports) -> str:
+    seen = [e.basis == "observed" for e in (finding.visit.arrival.destination, *([finding.visit.departure.origin] if finding.visit.departure else []))]
+    ends = "landing and take-off observed" if all(seen) else "landing and take-off not observed" if not any(seen) else "not both landing and take-off observed"
+    return f"{ends}; {_chances(finding.visit.place, airports)}"
+
+
+def _arrival_words(leg: Leg, airports: Airports) -> str:
+    end = leg.destination
+    place = _town(end.airport, airports) if end.airport else "a place not known"
+    if leg.status == "landed" and end.basis == "observed":
+        return f"landed in {place}"
+    return f"probably landed in {place}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------- facts
+
+
+def _facts(finding: Finding, airports: Airports) -> list[str]:
+    visit = finding.visit
+    facts = [*_way_facts(finding, airports), _takeoff_fact(visit.arrival, airports), _last_seen_fact(visit.arrival, airports)]
+    facts += [_where_fact(visit.place, airports), _landing_fact(visit.arrival, airports)]
+    if visit.departure is not None:
+        facts.append(_departure_fact(finding, airports))
+    facts += _earlier_facts(finding, airports)
+    facts += [r.sentence for r in finding.rarity]
+    facts += _gap_facts(visit.arrival)
+    return [fact for fact in facts if fact]
+
+
+def _way_facts(finding: Finding, airports: Airports) -> list[str]:
+    """The legs before the last one of a journey in stages."""
+    told = []
+    for leg in finding.visit.way[:-1]:
+        origin, destination = (_town(e.airport, airports) if e.airport else "a place not known" for e in (leg.origin, leg.destination))
+        when = times(leg.destination, _end_zone(leg.destination, airports))
+        told.append(f"Came in stages: {origin} to {destination} ({leg.callsign or 'no callsign'}), there {when}.")
+    return told
+
+
+def _takeoff_fact(leg: Leg, airports: Airports) -> str:
+    end = leg.origin
+    airport = airports.get(end.airport)
+    if airport is None:
+        return f"Take-off: not known from where. {_sentence(end.reason)}"
+    how = "observed" if end.basis == "observed" else f"not observed; {end.probability:.2f}"
+    return f"Took off from {airport.name} ({airport.ident}) {times(end, airport.timezone)}: {how}."
+
+
+def _last_seen_fact(leg: Leg, airports: Airports) -> str:
+    if leg.destination.basis == "observed" or leg.last_seen is None:
+        return ""
+    return _sentence(leg.destination.reason.split(";")[0])
+
+
+def _where_fact(stop: Stop, airports: Airports) -> str:
+    if stop.basis == "observed":
+        return ""
+    listed = [f"{_candidate(c, airports)} {c.probability:.2f}" for c in stop.candidates if c.airport != UNKNOWN][:TOLD_CANDIDATES]
+    unknown = next((c.probability for c in stop.candidates if c.airport == UNKNOWN), 0.0)
+    return f"Where it went (inferred): {', '.join([*listed, f'unknown {unknown:.2f}'])}."
+
+
+def _candidate(candidate: Candidate, airports: Airports) -> str:
+    airport = airports.get(candidate.airport)
+    return candidate.airport if airport is None else f"{airport.name} ({airport.ident})"
+
+
+def _landing_fact(leg: Leg, airports: Airports) -> str:
+    end = leg.destination
+    airport = airports.get(end.airport)
+    zone = airport.timezone if airport else "UTC"
+    if end.basis == "observed":
+        place = f"{airport.name} ({airport.ident})" if airport else "a place without a known airport"
+        return f"Landed at {place} {times(end, zone)}: observed."
+    if leg.status in ("airborne", "lost") and leg.landed_probability < 0.5:
+        return f"Expected there {times(end, zone)}, if that is where it goes."
+    return f"Landing not observed: down with {leg.landed_probability:.2f}, {times(end, zone)}."
+
+
+def _departure_fact(finding: Finding, airports: Airports) -> str:
+    departure = finding.visit.departure
+    assert departure is not None  # noqa: S101  # asked for by the caller
+    zone = _zone(finding.visit.place, airports)
+    how = "observed" if departure.origin.basis == "observed" else "not observed"
+    seen = f"first seen again {departure.first_seen:%-d %b %H:%M} UTC" if departure.first_seen else ""
+    to = departure.destination
+    going = f"; {_arrival_words(departure, airports)} {times(to, _end_zone(to, airports))}" if departure.status in ("landed", "presumed_landed") else ""
+    if not going and to.airport:
+        going = f"; probably going to {_town(to.airport, airports)} {to.probability:.2f}"
+    return f"Left again {times(departure.origin, zone)} ({how}; {seen}), after {_stay_words(finding)} on the ground{going}."
+
+
+def _stay_words(finding: Finding) -> str:
+    arrived, departure = finding.visit.arrival.destination.time, finding.visit.departure
+    left = departure.origin.time if departure else None
+    return duration(left - arrived) if arrived and left else "a time not known"
+
+
+def _earlier_facts(finding: Finding, airports: Airports) -> list[str]:
+    """The same aircraft's visits before, and which one this is."""
+    if not finding.earlier:
+        return []
+    arrived = finding.visit.arrival.destination.time
+    told = "; ".join(_visit_words(v, airports) for v in finding.earlier[-3:])
+    number = len(finding.earlier) + 1
+    nth = NUMBERS[number - 1] if number <= len(NUMBERS) else f"{number}th"
+    since = f", {(arrived - finding.earlier[-1].arrived).days} days after the one before" if arrived else ""
+    within = f"{nth} visit in {(arrived - finding.earlier[0].arrived).days} days" if arrived and number <= 4 else f"{nth} known visit{since}"
+    return [f"Same aircraft as {told}: this is its {within}."]
+
+
+def _visit_words(visit: EarlierVisit, airports: Airports) -> str:
+    airport = airports.get(visit.airport)
+    zone = ZoneInfo(airport.timezone) if airport else ZoneInfo("UTC")
+    place = airport.municipality or airport.name if airport else visit.airport
+    arrived = visit.arrived.astimezone(zone)
+    how = "as listed" if visit.source == "listed" else visit.basis
+    if visit.left is None:
+        return f"in {place} on {arrived:%-d %b %Y} ({how})"
+    left = visit.left.astimezone(zone)
+    same_month = (arrived.year, arrived.month) == (left.year, left.month)
+    span = f"{arrived:%-d} – {left:%-d %b %Y}" if same_month else f"{arrived:%-d %b} – {left:%-d %b %Y}"
+    return f"in {place} on {span} local time (stayed {duration(visit.left - visit.arrived)}, {how})"
+
+
+def _gap_facts(leg: Leg) -> list[str]:
+    gaps = [g for g in leg.gaps if g.decision == "flying"]
+    if not gaps:
+        return []
+    longest = sorted(gaps, key=lambda g: g.start - g.end)[:TOLD_GAPS]
+    told = ", ".join(f"{duration(g.end - g.start)} from {g.start:%H:%M} UTC" for g in sorted(longest, key=lambda g: g.start))
+    return [f"Not seen on the way (taken for one flight): {told}."]
+
+
+# --------------------------------------------------------------------------------------------------------------------- update
+
+
+def _update(finding: Finding, alert: Alert, airports: Airports) -> str:
+    """The one line in the thread."""
+    visit = finding.visit
+    place = area_name(visit.place, airports)
+    chance = sum(c.probability for c in visit.place.candidates if airports.country_of(c.airport) and country_name(airports.country_of(c.airport) or "") == place)
+    match alert.stage:
+        case "heading_there":
+            return f"Seen again in the air, probably heading for {place} ({chance:.2f})."
+        case "lost":
+            return f"Signal lost. {_sentence(visit.arrival.destination.reason)} Probably heading for {place} ({chance:.2f})."
+        case "presumed_landed":
+            return f"By now probably on the ground in {place}: not observed; down {visit.arrival.landed_probability:.2f}, {_chances(visit.place, airports)}."
+        case "landed":
+            return f"Landed: {_landing_fact(visit.arrival, airports)}"
+        case "left_again":
+            return _departure_fact(finding, airports)
+        case "returned":
+            assert visit.departure is not None  # noqa: S101  # what makes the stage
+            end = visit.departure.destination
+            how = "observed" if end.basis == "observed" else f"not observed; down {visit.departure.landed_probability:.2f}, {end.probability:.2f}"
+            return f"{_capital(_arrival_words(visit.departure, airports))} {times(end, _end_zone(end, airports))} ({how})."
+        case "withdrawn":
+            return f"Withdrawn: it is not, or no longer, thought to have gone to {place}. {_sentence(visit.arrival.destination.reason)}"
+
+
+# ---------------------------------------------------------------------------------------------------------- links, footer, map
+
+
+def _links(finding: Finding) -> list[tuple[str, str]]:
+    leg = finding.visit.arrival
+    day = (leg.first_seen or finding.as_of).strftime("%Y-%m-%d")
+    links = []
+    if leg.icao24 and not leg.icao24.startswith("~"):
+        links.append((f"adsb.lol, {day}", f"https://adsb.lol/?icao={leg.icao24}&showTrace={day}"))
+        links.append((f"ADS-B Exchange, {day}", f"https://globe.adsbexchange.com/?icao={leg.icao24}&showTrace={day}"))
+    if leg.registration:
+        links.append(("Flightradar24", f"https://www.flightradar24.com/data/aircraft/{leg.registration.lower()}"))
+    return links
+
+
+def _footer(finding: Finding, alert: Alert, context: Context) -> list[str]:
+    lines = []
+    if context.reconstructed:
+        lines.append("Reconstruction: the tracks behind this are made up through published facts. Nobody observed them.")
+    lines += [f"Rule {r.rule_id}: {r.title}." for r in alert.rules]
+    lines += ["Why: " + "; ".join(f"{h.condition} ({h.value})" for h in finding.held) + "."]
+    sources = [t.attribution for t in context.terms if t.attribution]
+    if sources:
+        lines.append("Data: " + "; ".join(dict.fromkeys(sources)) + ".")
+    return lines
+
+
+def _map(finding: Finding, title: str, context: Context) -> MapSpec:
+    visit, airports = finding.visit, context.airports
+    places = []
+    for end in (visit.arrival.origin, visit.arrival.destination, *([visit.departure.destination] if visit.departure else [])):
+        airport = airports.get(end.airport)
+        if airport is not None:
+            places.append((airport.municipality or airport.name, airport.latitude, airport.longitude))
+    note = "Solid: seen. Dashed: inferred." + (" Reconstruction, not observed." if context.reconstructed else "")
+    return MapSpec(title, context.track, tuple(_inferred(finding, context)), tuple(dict.fromkeys(places)), note)
+
+
+def _inferred(finding: Finding, context: Context) -> list[tuple[float, float, float, float]]:
+    """The dashed lines: across holes, and from where the track broke off to the airport that leads, and back."""
+    track, airports = context.track, context.airports
+    lat, lon = track.latitude, track.longitude
+    breaks = set(track.breaks)
+    lines = []
+    if lat and finding.visit.arrival.origin.basis != "observed":
+        lines += _to_airport(lat[0], lon[0], finding.visit.arrival.origin, airports)
+    there = finding.visit.arrival.destination
+    for i in sorted(breaks):
+        if i == track.departs and there.airport is not None:
+            lines += _to_airport(lat[i - 1], lon[i - 1], there, airports) + _to_airport(lat[i], lon[i], there, airports)
+        else:
+            lines.append((lat[i - 1], lon[i - 1], lat[i], lon[i]))
+    last = finding.visit.departure or finding.visit.arrival
+    if lat and last.destination.basis != "observed":
+        lines += _to_airport(lat[-1], lon[-1], last.destination, airports)
+    return lines
+
+
+def _to_airport(latitude: float, longitude: float, end: End, airports: Airports) -> list[tuple[float, float, float, float]]:
+    airport = airports.get(end.airport)
+    return [] if airport is None else [(latitude, longitude, airport.latitude, airport.longitude)]
+
+
+# ---------------------------------------------------------------------------------------------------------------------- times
+
+
+def times(end: End, zone: str) -> str:
+    """A moment, or the interval that remains, in UTC and local time."""
+    if end.earliest is None or end.latest is None:
+        return "at a time not known"
+    local = ZoneInfo(zone)
+    if end.latest - end.earliest <= timedelta(minutes=6):
+        moment = end.time or end.earliest
+        return f"{moment:%-d %b %Y %H:%M} UTC ({moment.astimezone(local):%-d %b %H:%M} local)"
+    first, last = end.earliest, end.latest
+    until = f"{last:%H:%M}" if first.date() == last.date() else f"{last:%-d %b %H:%M}"
+    return f"between {first:%-d %b %Y %H:%M} and {until} UTC ({first.astimezone(local):%-d %b %H:%M} – {last.astimezone(local):%H:%M} local)"
+
+
+def duration(span: timedelta) -> str:
+    """`2 d 1 h`, `36 h`, `1 h 5 min`, `50 min`: what a reader can use, no more exact than that."""
+    minutes = max(round(span.total_seconds() / 60), 0)
+    hours = round(minutes / 60)
+    if hours >= 48:
+        return f"{hours // 24} d {hours % 24} h" if hours % 24 else f"{hours // 24} d"
+    if minutes >= 10 * 60:
+        return f"{hours} h"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def _zone(stop: Stop, airports: Airports) -> str:
+    airport = airports.get(stop.airport)
+    return airport.timezone if airport else "UTC"
+
+
+def _end_zone(end: End, airports: Airports) -> str:
+    airport = airports.get(end.airport)
+    return airport.timezone if airport else "UTC"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _sentence(text: str) -> str:
+    return _capital(text.strip()).rstrip(".") + "." if text else ""
+

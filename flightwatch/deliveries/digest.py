@@ -1,0 +1,95 @@
+"""The daily digest: what happened in a day, what is still open, what could not be observed. It goes out every day, also when there was nothing.
+
+In: a `Digest` record. Out: subject, plain text, HTML (jinja2, everything escaped) and the maps. The HTML holds no script, no remote picture and no style sheet from elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined
+
+from flightwatch import maps
+from flightwatch.deliveries.plain import clean
+from flightwatch.records import Message
+
+MOST_MAPS = 12
+"""More pictures make a mail that no server takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One leg of a watched aircraft, in words."""
+
+    aircraft: str
+    route: str
+    when: str
+    certainty: str
+
+
+@dataclass(frozen=True, slots=True)
+class FeedDay:
+    """How a feed did in the day."""
+
+    name: str
+    polls: int
+    positions: int
+    refused: str
+    failures: str
+    silent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Everything that the digest of a day says. `flagged` are alerts of the day, `still_open` older ones that are not closed."""
+
+    day: date
+    zone: str
+    written: datetime
+    flagged: tuple[Message, ...]
+    still_open: tuple[Message, ...]
+    movements: tuple[Movement, ...]
+    feeds: tuple[FeedDay, ...]
+    unobserved: tuple[str, ...]
+    undelivered: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    subject: str
+    plain: str
+    html: str
+    pictures: dict[str, bytes]
+
+
+def render(digest: Digest) -> Rendered:
+    """The digest in words and pictures."""
+    drawn = [m for m in digest.flagged[:MOST_MAPS] if m.map is not None and m.map.track.latitude]
+    pictures = {f"map-{m.alert_id}": maps.draw(m.map) for m in drawn if m.map is not None}
+    values = {"digest": digest, "pictures": pictures, "title": _title(digest)}
+    html = _environment(escaped=True).from_string(_template("digest.html.j2")).render(values)
+    plain = _environment(escaped=False).from_string(_template("digest.txt.j2")).render(values)
+    return Rendered(_title(digest), plain, html, pictures)
+
+
+def _title(digest: Digest) -> str:
+    if not digest.flagged:
+        what = "nothing flagged"
+    elif len(digest.flagged) == 1:
+        what = clean(digest.flagged[0].headline)
+    else:
+        what = f"{len(digest.flagged)} flights flagged"
+    return f"flightwatch {digest.day:%-d %b %Y}: {what}"[:180]
+
+
+def _environment(*, escaped: bool) -> Environment:
+    environment = Environment(autoescape=escaped, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701  # plain text has no markup
+    environment.filters["clean"] = clean
+    return environment
+
+
+def _template(name: str) -> str:
+    return (resources.files("flightwatch.deliveries") / "templates" / name).read_text(encoding="utf-8")

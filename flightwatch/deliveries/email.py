@@ -1,0 +1,115 @@
+"""E-mail: the daily digest as a message with a plain and an HTML part and maps inline, and its way to a mail server.
+
+The message is made once a day and kept in the outbox, so a repeat is the same message with the same Message-ID. Python's `email` refuses line breaks in headers.
+"""
+
+from __future__ import annotations
+
+import base64
+import smtplib
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.utils import format_datetime, parseaddr
+
+from flightwatch.config import Secret
+from flightwatch.errors import DeliveryError
+
+TIMEOUT_S = 20
+LIST_ID = "flightwatch daily digest"
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """Where and how mail is handed over."""
+
+    host: str
+    port: int
+    security: str = "none"
+    user: Secret | None = None
+    password: Secret | None = None
+
+
+def digest_mail(sender: str, recipient: str, day: str, written: datetime, subject: str, plain: str, html: str, pictures: Mapping[str, bytes]) -> bytes:
+    """The digest of a day for one recipient. `pictures` are PNGs by the content id that the HTML names."""
+    mail = EmailMessage(policy=policy.SMTP)
+    domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
+    mail["From"], mail["To"], mail["Subject"] = sender, recipient, subject
+    mail["Date"] = format_datetime(written)
+    mail["Message-ID"] = f"<digest-{day}-{_safe(recipient)}@{domain}>"
+    mail["List-Id"] = f'"{LIST_ID}" <digest.flightwatch.{domain}>'
+    mail["List-Unsubscribe"] = f"<mailto:{parseaddr(sender)[1]}?subject=unsubscribe%20flightwatch%20digest>"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content(plain)
+    mail.add_alternative(html, subtype="html")
+    page = mail.get_payload()[1]  # type: ignore[index, union-attr]  # the HTML part that was just added
+    for name, png in pictures.items():
+        page.add_related(png, "image", "png", cid=f"<{name}>", filename=f"{name}.png", disposition="inline")  # type: ignore[union-attr]  # an EmailMessage
+    return mail.as_bytes()
+
+
+def _safe(address: str) -> str:
+    return "".join(c if c.isalnum() else "." for c in parseaddr(address)[1] or address)
+
+
+class Mailer:
+    """Hands messages to a mail server."""
+
+    def __init__(self, server: MailServer, sender: str) -> None:
+        self._server = server
+        self._sender = parseaddr(sender)[1]
+
+    def send(self, mail: bytes, recipient: str) -> str:
+        """Delivers one message to one recipient; returns its Message-ID."""
+        accepted = False
+        try:
+            with self._connected() as smtp:
+                refused = smtp.sendmail(self._sender, [parseaddr(recipient)[1]], mail)
+                accepted = not refused
+        except smtplib.SMTPRecipientsRefused as error:
+            code, text = next(iter(error.recipients.values()))
+            raise DeliveryError(f"the mail server refuses {recipient}: {code} {_text(text)}", permanent=code >= 500) from None
+        except smtplib.SMTPResponseException as error:
+            if not accepted:
+                raise DeliveryError(
+                    f"the mail server answered {error.smtp_code} {_text(error.smtp_error)}", permanent=error.smtp_code >= 500
+                ) from None
+        except smtplib.SMTPServerDisconnected:
+            if not accepted:
+                raise DeliveryError("the mail server broke off", outcome_unknown=True) from None
+        except (OSError, smtplib.SMTPException) as error:
+            raise DeliveryError(f"the mail server {self._server.host}:{self._server.port} cannot be reached ({type(error).__name__})") from None
+        return str(BytesParser(policy=policy.SMTP).parsebytes(mail, headersonly=True)["Message-ID"])
+
+    def _connected(self) -> smtplib.SMTP:
+        server = self._server
+        make: Callable[..., smtplib.SMTP] = smtplib.SMTP_SSL if server.security == "tls" else smtplib.SMTP
+        extra = {"context": ssl.create_default_context()} if server.security == "tls" else {}
+        smtp = make(server.host, server.port, timeout=TIMEOUT_S, **extra)
+        if server.security == "starttls":
+            smtp.starttls(context=ssl.create_default_context())
+        if server.user is not None and server.password is not None:
+            smtp.login(server.user.reveal(), server.password.reveal())
+        return smtp
+
+
+def _text(reply: bytes | str) -> str:
+    return (reply.decode(errors="replace") if isinstance(reply, bytes) else reply)[:200]
+
+
+def with_pictures_inside(mail: bytes) -> str:
+    """The HTML of a digest as one file: pictures stand in it as data instead of parts of the mail."""
+    message = BytesParser(policy=policy.SMTP).parsebytes(mail)
+    html, pictures = "", {}
+    for part in message.walk():
+        if part.get_content_type() == "text/html":
+            html = part.get_content()
+        elif part.get_content_maintype() == "image":
+            pictures[str(part["Content-ID"]).strip("<>")] = base64.b64encode(part.get_content()).decode()
+    for name, data in pictures.items():
+        html = html.replace(f"cid:{name}", f"data:image/png;base64,{data}")
+    return html

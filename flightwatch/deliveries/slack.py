@@ -1,0 +1,179 @@
+"""Slack: a message for an alert, replies in its thread for what happens next, the first message edited so that it always says how things stand.
+
+Through slack-sdk without its retries, which would post twice after a lost answer; the outbox retries. The alert and the number of the message travel in the message's metadata, so a
+message whose answer was lost is looked for before it is posted again. Text goes first, the map follows in the thread, and a map that fails is
+no reason to send anything twice.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import re
+import urllib.error
+from typing import Any
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError, SlackClientError
+
+from flightwatch import maps
+from flightwatch.config import Secret
+from flightwatch.deliveries.plain import clean
+from flightwatch.errors import DeliveryError
+from flightwatch.records import Message
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S = 10
+METADATA = "flightwatch_alert"
+SECTION_LIMIT, FALLBACK_LIMIT, TOTAL_LIMIT = 2_900, 1_000, 9_000
+"""Slack takes 3,000 characters a section; messages of more than about 13,000 in all are refused although each part is within its limit."""
+
+PERMANENT = {
+    "invalid_auth",
+    "not_authed",
+    "account_inactive",
+    "token_revoked",
+    "token_expired",
+    "missing_scope",
+    "channel_not_found",
+    "not_in_channel",
+    "is_archived",
+    "msg_too_long",
+    "msg_blocks_too_long",
+    "invalid_blocks",
+    "no_text",
+    "restricted_action",
+}
+COLOURS = {"high": ":red_circle:", "medium": ":large_orange_circle:", "low": ":large_blue_circle:"}
+
+
+class Slack:
+    """One channel of one workspace."""
+
+    def __init__(self, channel: str, token: Secret, base_url: str = "https://slack.com/api/") -> None:
+        self._channel = channel
+        self._client = WebClient(token=token.reveal(), base_url=base_url, timeout=TIMEOUT_S, retry_handlers=[])
+
+    def send(self, message: Message, thread: str | None) -> str:
+        """Posts the message, or its update below the thread's first message, which is edited before. Returns the time stamp that names the post."""
+        metadata = {"event_type": METADATA, "event_payload": {"alert": message.alert_id, "number": message.number}}
+        if thread is None:
+            answer = self._call("chat.postMessage", channel=self._channel, text=fallback(message), blocks=blocks(message), metadata=metadata)
+        else:
+            self._call("chat.update", channel=self._channel, ts=thread, text=fallback(message), blocks=blocks(message))
+            text = escape(message.update or message.headline)
+            answer = self._call("chat.postMessage", channel=self._channel, thread_ts=thread, text=text, metadata=metadata)
+        ts = str(answer["ts"])
+        self._attach_map(message, thread or ts)
+        return ts
+
+    def find(self, message: Message, thread: str | None, since_s: float) -> str | None:
+        method = "conversations.history" if thread is None else "conversations.replies"
+        place = {"ts": thread} if thread else {}
+        try:
+            answer = self._call(method, channel=self._channel, oldest=f"{since_s - 60:.6f}", include_all_metadata=True, limit=100, **place)
+        except DeliveryError as error:
+            if error.permanent:  # the token may not read the channel: then a repeat is possible, and better than silence
+                return None
+            raise
+        for post in answer.get("messages", []):
+            payload = (post.get("metadata") or {}).get("event_payload") or {}
+            if payload.get("alert") == message.alert_id and payload.get("number") == message.number:
+                return str(post["ts"])
+        return None
+
+    def _attach_map(self, message: Message, thread: str) -> None:
+        if message.map is None or not message.map.track.latitude:
+            return
+        try:
+            self._client.files_upload_v2(
+                channel=self._channel,
+                thread_ts=thread,
+                content=maps.draw(message.map),
+                filename=f"{message.alert_id}-{message.number}.png",
+                title=clean(message.map.note),
+                alt_txt=clean(f"Map: {message.headline}. {message.map.note}"),
+            )
+        except (SlackClientError, OSError, http.client.HTTPException, ValueError) as error:
+            log.warning("the map for %s was not uploaded (%s); the text is there", message.alert_id, type(error).__name__)
+
+    def _call(self, method: str, **arguments: Any) -> Any:
+        arguments |= {"unfurl_links": False, "unfurl_media": False} if method == "chat.postMessage" else {}
+        try:
+            if method.startswith("chat."):
+                return self._client.api_call(method, json=arguments)
+            return self._client.api_call(method, http_verb="GET", params=arguments)
+        except SlackApiError as error:
+            raise _refused(method, error) from None
+        except TimeoutError:
+            raise DeliveryError(f"Slack did not answer {method} within {TIMEOUT_S} s", outcome_unknown=True) from None
+        except urllib.error.URLError as error:
+            unknown = not isinstance(error.reason, ConnectionRefusedError)
+            raise DeliveryError(f"Slack cannot be reached ({error.reason})", outcome_unknown=unknown) from None
+        except (http.client.HTTPException, OSError) as error:
+            raise DeliveryError(f"Slack broke off during {method} ({type(error).__name__})", outcome_unknown=True) from None
+
+
+def _refused(method: str, error: SlackApiError) -> DeliveryError:
+    response = error.response
+    status = getattr(response, "status_code", 0)
+    data = response.data if isinstance(getattr(response, "data", None), dict) else {}
+    code = str(data.get("error", ""))
+    if code in PERMANENT:
+        return DeliveryError(f"Slack refuses {method}: {code}", permanent=True)
+    wait = _seconds((getattr(response, "headers", None) or {}).get("Retry-After"))
+    unknown = status >= 500 or (status == 200 and not code)  # an answer that is not Slack's says nothing about what Slack did
+    return DeliveryError(f"Slack answered {method} with {code or f'status {status}'}", retry_after_s=wait, outcome_unknown=unknown)
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text and re.fullmatch(r"\d+", text) else None
+
+
+# --------------------------------------------------------------------------------------------------------------------- layout
+
+
+def escape(text: str) -> str:
+    """Slack's three special characters, so that no callsign can mention a channel or make a link."""
+    return clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("`", "'")
+
+
+def fallback(message: Message) -> str:
+    """What notifications show."""
+    return escape(f"{message.headline} ({message.qualifier})")[:FALLBACK_LIMIT]
+
+
+def blocks(message: Message) -> list[dict[str, Any]]:
+    """The message in Block Kit, within Slack's limits."""
+    title = f"{COLOURS[message.severity]} *{escape(message.headline)}*\n_{escape(message.qualifier)}_"
+    out = [_section(title)]
+    left = TOTAL_LIMIT - len(title)
+    for text in _paragraphs([f"• {escape(fact)}" for fact in message.facts], left):
+        out.append(_section(text))
+        left -= len(text)
+    links = " · ".join(f"<{_address(url)}|{escape(label).replace('|', '/')}>" for label, url in message.links)
+    small = [text[:SECTION_LIMIT] for text in ([f"This aircraft that day: {links}"] if links else []) + [escape(line) for line in message.footer]]
+    out.append({"type": "context", "elements": [{"type": "mrkdwn", "text": text} for text in small[:10]]})
+    return out
+
+
+def _section(text: str) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text[: SECTION_LIMIT + 100]}}
+
+
+def _paragraphs(lines: list[str], limit: int) -> list[str]:
+    """Lines joined into as few sections as hold them; what is over the limit is said to be left out."""
+    out: list[str] = []
+    for number, line in enumerate(lines):
+        if sum(map(len, out)) + len(line) > limit:
+            return [*out, f"... and {len(lines) - number} more: see the digest"]
+        if out and len(out[-1]) + len(line) < SECTION_LIMIT:
+            out[-1] += "\n" + line
+        else:
+            out.append(line)
+    return out
+
+
+def _address(url: str) -> str:
+    return url.replace("&", "&amp;").replace("<", "%3C").replace(">", "%3E").replace("|", "%7C")

@@ -1,0 +1,76 @@
+"""From the outbox to the channels: one message at a time, and at most one a second to each channel."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from flightwatch.deliveries import Channel
+from flightwatch.deliveries.email import Mailer
+from flightwatch.errors import DeliveryError
+from flightwatch.records import Delivery, message_from_bytes
+
+log = logging.getLogger(__name__)
+
+PACE = timedelta(seconds=1)
+"""Slack allows about one message a second and channel."""
+
+MAIL = "mail:"
+
+
+class Outbox(Protocol):
+    """Where claimed messages come from, and where what became of them goes."""
+
+    def claim(self, now: datetime, channels: list[str]) -> Delivery | None: ...
+
+    def sent(self, due: Delivery, receipt: str) -> None: ...
+
+    def failed(
+        self, due: Delivery, now: datetime, error: str, *, permanent: bool, retry_after_s: float | None, outcome_unknown: bool
+    ) -> None: ...
+
+
+class Worker:
+    """Delivers what is due. Channels fail apart from each other: one that is down keeps nothing from the others."""
+
+    def __init__(self, outbox: Outbox, channels: Mapping[str, Channel], mailer: Mailer | None, recipients: list[str]) -> None:
+        self._outbox = outbox
+        self._channels = channels
+        self._mailer = mailer
+        self._names = [*channels, *(f"{MAIL}{recipient}" for recipient in (recipients if mailer else []))]
+        self._rested: dict[str, datetime] = {}
+
+    def run_once(self, now: datetime) -> int:
+        """Delivers one message on each channel that has one due and has rested; returns how many were tried."""
+        tried = 0
+        for name in self._names:
+            if now >= self._rested.get(name, now) and (due := self._outbox.claim(now, [name])) is not None:
+                self._rested[name] = now + PACE
+                self._deliver(due, now)
+                tried += 1
+        return tried
+
+    def _deliver(self, due: Delivery, now: datetime) -> None:
+        try:
+            receipt = self._mail(due) if due.channel.startswith(MAIL) else self._message(due)
+        except DeliveryError as error:
+            log.warning("%s to %s: %s", due.subject, due.channel, error)
+            self._outbox.failed(
+                due, now, str(error), permanent=error.permanent, retry_after_s=error.retry_after_s, outcome_unknown=error.outcome_unknown
+            )
+        else:
+            self._outbox.sent(due, receipt)
+
+    def _message(self, due: Delivery) -> str:
+        channel, message = self._channels[due.channel], message_from_bytes(due.payload)
+        if due.unknown_since is not None:
+            found = channel.find(message, due.thread, due.unknown_since.timestamp())
+            if found is not None:
+                return found
+        return channel.send(message, due.thread)
+
+    def _mail(self, due: Delivery) -> str:
+        assert self._mailer is not None  # noqa: S101  # no mail channel is claimed without one
+        return self._mailer.send(due.payload, due.channel.removeprefix(MAIL))

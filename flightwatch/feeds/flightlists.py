@@ -1,0 +1,202 @@
+"""Flight lists: legs that somebody wrote down, without positions.
+
+Columns: `registration` or `icao24`, `origin`, `destination`, and `takeoff_time` / `landing_time` or a `date`; `typecode`, `callsign` and `operator` where there are any. Codes
+may be ICAO, IATA or local; those that no table knows are kept as given, missing ends stay null. A row is told from others by all its columns and by which occurrence of
+them it is in the file, so the same list read twice brings nothing, and two alike flights of one day stay two.
+
+What a list says was not observed by anybody here: its ends are `inferred`, because the list says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from flightwatch.errors import InputError
+from flightwatch.places import Airports
+from flightwatch.records import UNKNOWN, Candidate, End, Leg, legs_table
+
+LISTED_PROBABILITY = 0.95
+"""A list is somebody's word for it: one flight in twenty is booked under another airport, diverted, or not flown."""
+
+NAMES = {
+    "registration": ("registration", "reg", "tail", "aircraft_registration"),
+    "icao24": ("icao24", "hex", "icao"),
+    "typecode": ("typecode", "type", "aircraft_type"),
+    "callsign": ("callsign", "flight"),
+    "operator": ("operator", "airline"),
+    "origin": ("origin", "from", "departure", "dep"),
+    "destination": ("destination", "to", "arrival", "arr"),
+    "date": ("date", "day"),
+    "takeoff_time": ("takeoff_time", "departure_time", "first_seen", "dep_utc"),
+    "landing_time": ("landing_time", "arrival_time", "last_seen", "arr_utc"),
+}
+"""What each column may be called."""
+
+DAY = timedelta(days=1)
+
+
+def is_flight_list(columns: Iterable[str]) -> bool:
+    """Whether these columns are those of a flight list."""
+    found = _columns(columns)
+    return bool({"registration", "icao24"} & set(found)) and bool({"origin", "destination"} & set(found)) and bool(
+        {"date", "takeoff_time", "landing_time"} & set(found)
+    )
+
+
+def _columns(columns: Iterable[str]) -> dict[str, str]:
+    """Our names to those in the file."""
+    given = {c.strip().lower(): c for c in columns}
+    return {ours: given[name] for ours, names in NAMES.items() for name in reversed(names) if name in given}
+
+
+def read(
+    frame: pd.DataFrame,
+    feed: str,
+    airports: Airports,
+    address_of: Callable[[str], str | None],
+    registration: str | None = None,
+) -> tuple[pa.Table, dict[str, int]]:
+    """A frame of texts as legs (a table of `LEGS`), and refused rows by reason.
+
+    `address_of` gives the address that a registration determines, where it does; `registration` stands in where the file has none.
+    """
+    names = _columns(frame.columns)
+    if not is_flight_list([*names, *(["registration"] if registration else [])]):
+        raise InputError("a flight list needs registration or icao24, origin or destination, and a date or times: name the columns so")
+    rows = frame.rename(columns={theirs: ours for ours, theirs in names.items()})[list(names)]
+    records = rows.astype(object).where(rows.notna(), None).to_dict("records")
+    codes = airports.resolve(_text(r.get(end)) for r in records for end in ("origin", "destination"))
+    seen: Counter[tuple[tuple[str, str], ...]] = Counter()
+    legs, refused = [], Counter[str]()
+    for order, record in enumerate(records):
+        given = {str(k): v for k, v in record.items() if v is not None} | ({"registration": registration} if registration else {})
+        identity = tuple(sorted((k, str(v)) for k, v in given.items()))
+        seen[identity] += 1
+        leg = _leg(given, order, _leg_id(identity, seen[identity]), feed, codes, address_of)
+        if isinstance(leg, str):
+            refused[leg] += 1
+        else:
+            legs.append(leg)
+    return legs_table(legs), dict(refused)
+
+
+def _leg_id(identity: tuple[tuple[str, str], ...], occurrence: int) -> str:
+    text = "\x1f".join(f"{k}={v}" for k, v in identity) + f"\x1f{occurrence}"
+    return "listed-" + hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _leg(
+    given: Mapping[str, Any], order: int, leg_id: str, feed: str, codes: Mapping[str, str], address_of: Callable[[str], str | None]
+) -> Leg | str:
+    """One row as a leg, or the reason why it cannot be one."""
+    registration, icao24 = _upper(given.get("registration")), _text(given.get("icao24"))
+    icao24 = icao24.lower() if icao24 else None
+    if icao24 is None and registration is not None:
+        icao24 = address_of(registration)
+    if icao24 is None and registration is None:
+        return "no_aircraft"
+    ends = {end: _code(given.get(end), codes) for end in ("origin", "destination")}
+    try:
+        takeoff, landing = _times(given)
+    except ValueError:
+        return "bad_time"
+    return Leg(
+        leg_id=leg_id,
+        revision=1,
+        journey_id=leg_id,
+        icao24=icao24,
+        registration=registration,
+        typecode=_upper(given.get("typecode")),
+        operator=_text(given.get("operator")),
+        callsign=_upper(given.get("callsign")),
+        first_seen=None,
+        last_seen=None,
+        origin=_end(ends["origin"], takeoff),
+        destination=_end(ends["destination"], landing),
+        landed_probability=1.0,
+        status="landed",
+        gaps=(),
+        longest_gap_s=0.0,
+        distance_nm=0.0,
+        positions=0,
+        model="",
+        source="listed",
+        feeds=(feed,),
+        list_order=order,
+    )
+
+
+def _end(airport: str | None, when: tuple[datetime, datetime] | None) -> End:
+    earliest, latest = when or (None, None)
+    middle = earliest + (latest - earliest) / 2 if earliest is not None and latest is not None else None
+    if airport is None:
+        return End(None, "unknown", 0.0, (Candidate(UNKNOWN, 1.0),), "the list leaves it open", middle, earliest, latest)
+    listed = (Candidate(airport, LISTED_PROBABILITY), Candidate(UNKNOWN, round(1 - LISTED_PROBABILITY, 4)))
+    return End(airport, "inferred", LISTED_PROBABILITY, listed, "as the flight list has it", middle, earliest, latest)
+
+
+Span = tuple[datetime, datetime]
+
+
+def _times(given: Mapping[str, Any]) -> tuple[Span | None, Span | None]:
+    """The spans that take-off and landing lie in: moments where the list has times, whole days where it has dates."""
+    takeoff, landing = _span(given.get("takeoff_time")), _span(given.get("landing_time"))
+    if takeoff is None and landing is None:
+        day = _span(given.get("date"))
+        if day is None:
+            raise ValueError("neither times nor a date")
+        return day, day
+    return takeoff or _until(landing), landing or _from(takeoff)
+
+
+LONGEST_FLIGHT = timedelta(hours=20)
+
+
+def _until(landing: Span | None) -> Span | None:
+    return None if landing is None else (landing[0] - LONGEST_FLIGHT, landing[1])
+
+
+def _from(takeoff: Span | None) -> Span | None:
+    return None if takeoff is None else (takeoff[0], takeoff[1] + LONGEST_FLIGHT)
+
+
+def _span(value: Any) -> Span | None:
+    """A moment, or a whole day. Raises ValueError for anything else."""
+    if value is None or str(value).strip() == "":
+        return None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return _day(value)
+    if isinstance(value, str) and len(value.strip()) == 10:
+        return _day(date.fromisoformat(value.strip()))
+    moment = pd.to_datetime(value, utc=True)
+    if pd.isna(moment):
+        return None
+    time = moment.to_pydatetime()
+    return time, time
+
+
+def _day(day: date) -> Span:
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return start, start + DAY - timedelta(microseconds=1)
+
+
+def _text(value: Any) -> str | None:
+    text = "" if value is None else str(value).strip()
+    return text or None
+
+
+def _upper(value: Any) -> str | None:
+    text = _text(value)
+    return text.upper() if text else None
+
+
+def _code(value: Any, codes: Mapping[str, str]) -> str | None:
+    text = _text(value)
+    return None if text is None else codes[text]

@@ -1,0 +1,119 @@
+"""The one table of what a position must be: rows that cannot be used are refused and counted by reason, fields that cannot be true become null.
+
+    row                                             reason
+    no address, or not 6 hex digits (with or without ~)   bad_address
+    address 000000 or ffffff                        dummy_address
+    no time of the fix                              no_time
+    no latitude or longitude                        no_position
+    outside +-90 / +-180, or at a pole              bad_position
+    within 0.01 degrees of 0, 0                     null_island
+    a vehicle or obstacle (category C1 to C7)       surface_vehicle
+
+    field                                           null where
+    altitude, geoaltitude                           outside -2,000 to 66,000 ft (a U-2 goes to 70,000, but so do bad decodings)
+    groundspeed                                     outside 0 to 2,000 kt (the cap of readsb)
+    track                                           outside 0 to 360 degrees
+    vertical_rate                                   beyond +-20,000 ft/min
+    squawk                                          not 4 octal digits
+    callsign, registration, typecode                empty, or nothing but filling; control characters and padding are cut off
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flightwatch.records import POSITIONS
+
+RANGES = {
+    "altitude": (-2_000.0, 66_000.0),
+    "geoaltitude": (-2_500.0, 67_000.0),
+    "groundspeed": (0.0, 2_000.0),
+    "track": (0.0, 360.0),
+    "vertical_rate": (-20_000.0, 20_000.0),
+}
+NULL_ISLAND_DEG = 0.01
+"""As readsb tests it."""
+
+WORDS = {"callsign": 8, "registration": 12, "typecode": 4}
+"""The longest that each can be."""
+
+FILLING = ("00000000", "@@@@@@@@", "????????")
+
+Refused = dict[str, int]
+
+
+def checked(table: pa.Table) -> tuple[pa.Table, Refused]:
+    """A table with the columns of `POSITIONS` (missing ones are null), without the rows that cannot be used, and their number by reason."""
+    table = with_all_columns(table)
+    table = _set(table, "icao24", pc.utf8_lower(pc.utf8_trim_whitespace(table["icao24"])))
+    refused: Refused = {}
+    taken = np.zeros(len(table), bool)
+    for reason, bad in _bad_rows(table).items():
+        count = int(np.sum(bad & ~taken))
+        if count:
+            refused[reason] = count
+        taken |= bad
+    return _mended(table.filter(pa.array(~taken))), refused
+
+
+def with_all_columns(table: pa.Table) -> pa.Table:
+    """The columns of `POSITIONS` in their order and types; those that the table lacks are null."""
+    columns = {
+        f.name: table[f.name].cast(f.type, safe=False) if f.name in table.column_names else pa.nulls(len(table), f.type) for f in POSITIONS
+    }
+    return pa.table(columns, schema=POSITIONS)
+
+
+def _bad_rows(table: pa.Table) -> Mapping[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+    latitude, longitude = _array(table, "latitude"), _array(table, "longitude")
+    address = table["icao24"]
+    with np.errstate(invalid="ignore"):
+        outside = (np.abs(latitude) >= 90) | (np.abs(longitude) > 180) | np.isinf(latitude) | np.isinf(longitude)
+        island = (np.abs(latitude) < NULL_ISLAND_DEG) & (np.abs(longitude) < NULL_ISLAND_DEG)
+    return {
+        "bad_address": ~_true(pc.match_substring_regex(address, r"^~?[0-9a-f]{6}$")),
+        "dummy_address": _true(pc.is_in(address, value_set=pa.array(["000000", "ffffff"]))),
+        "surface_vehicle": _true(pc.match_substring_regex(table["category"], "^C[1-7]$")),
+        "no_position": np.isnan(latitude) | np.isnan(longitude),
+        "no_time": ~_true(pc.is_valid(table["timestamp"])),
+        "bad_position": outside,
+        "null_island": island,
+    }
+
+
+def _mended(table: pa.Table) -> pa.Table:
+    for name, (low, high) in RANGES.items():
+        values = _array(table, name)
+        with np.errstate(invalid="ignore"):
+            good = (values >= low) & (values <= high)
+        table = _set(table, name, pa.array(values, pa.float32(), mask=~good))
+    octal = pc.match_substring_regex(table["squawk"], "^[0-7]{4}$")
+    table = _set(table, "squawk", pc.if_else(pc.fill_null(octal, False), table["squawk"], pa.scalar(None, pa.string())))
+    for name, longest in WORDS.items():
+        table = _set(table, name, _word(table[name], longest))
+    return table
+
+
+def _word(column: pa.ChunkedArray, longest: int) -> pa.ChunkedArray:
+    """Printable ASCII in upper case without padding, or null."""
+    text = pc.replace_substring_regex(pc.utf8_upper(column), r"[^ -~]", "")
+    text = pc.utf8_slice_codeunits(pc.utf8_trim_whitespace(text), 0, longest)
+    empty = pc.or_(pc.equal(text, ""), pc.is_in(text, value_set=pa.array(FILLING)))
+    return pc.if_else(pc.fill_null(empty, True), pa.scalar(None, pa.string()), text)
+
+
+def _set(table: pa.Table, name: str, column: pa.Array | pa.ChunkedArray) -> pa.Table:
+    index = table.schema.get_field_index(name)
+    return table.set_column(index, table.schema.field(index), column)
+
+
+def _array(table: pa.Table, name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.asarray(table[name].cast(pa.float64()).to_numpy(zero_copy_only=False))
+
+
+def _true(mask: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    return np.asarray(pc.fill_null(mask, False).to_numpy(zero_copy_only=False), dtype=bool)

@@ -1,0 +1,186 @@
+"""Positions to legs: one flight stays one flight.
+
+In: batches of positions, any amount at a time, and the model they are judged with. Out: `Leg` records. `LegState` is all that lasts from
+batch to batch; it can be saved and restored between any two of them (`to_bytes`, `from_bytes`), and how the positions were cut into batches
+changes nothing. On a crash nothing is lost but the state, which the stored positions make again.
+
+    rows          positions as sorted arrays
+    cleaning      impossible positions refused
+    phases        on the ground or in the air
+    pieces        stretches of track without a hole
+    tracking      batches of rows to pieces
+    gaps          a hole: flying on, or a landing in between
+    segmentation  pieces to drafts of legs
+    ends          where it came from and went to, ranked
+    completion    drafts to legs
+    journeys      legs to stays, journeys and visits
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from flightwatch.errors import Damaged
+from flightwatch.legs import pieces as _pieces
+from flightwatch.legs.completion import Model, Names, complete, settle
+from flightwatch.legs.pieces import Pieces
+from flightwatch.legs.rows import ARRAYS, Rows, aircraft_text, rows_from_table
+from flightwatch.legs.rows import concatenate as rows_together
+from flightwatch.legs.segmentation import Log, absorb, each_piece
+from flightwatch.legs.tracking import OpenPieces
+from flightwatch.legs.tracking import advance as _track
+from flightwatch.records import Leg, utc
+
+__all__ = ["LegState", "Model", "Outcome", "advance", "aircraft_of", "current", "emptied", "from_bytes", "rename", "renamed", "replaced", "to_bytes"]
+
+STATE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class LegState:
+    """Where every aircraft stands: its open piece, and its log of legs, by the number of its address. `aliases`: see `Names`."""
+
+    open: OpenPieces = field(default_factory=OpenPieces.none)
+    logs: Mapping[int, Log] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> Names:
+        return Names(self.open.feeds, self.aliases)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a batch brought.
+
+    `turned` are the aircraft that took off, landed, came back or were lost from one piece to the next; `settled` legs that only late data can change;
+    `refused` counts positions by reason; `late` are aircraft with the earliest of their positions that came too late to be taken in order.
+    """
+
+    turned: tuple[int, ...]
+    settled: tuple[Leg, ...]
+    refused: Mapping[str, int]
+    late: Mapping[str, datetime]
+
+
+def advance(state: LegState, positions: pa.Table, model: Model) -> tuple[LegState, Outcome]:
+    """Takes positions (columns of `POSITIONS`, any order) into the state."""
+    opened, step = _track(state.open, rows_from_table(positions))
+    names = Names(opened.feeds, state.aliases)
+    changed: dict[int, Log] = {}
+    settled: list[Leg] = []
+    for piece in each_piece(step.ended):
+        log = changed.get(piece.aircraft) or state.logs.get(piece.aircraft, Log())
+        log, done = settle(absorb(log, piece, model.airports), model, names)
+        changed[piece.aircraft] = log
+        settled += done
+    turned = tuple(sorted({*changed, *step.begun.tolist()}))
+    late = {aircraft_text(int(n)): utc(int(t)) for n, t in zip(*_earliest(step.late), strict=True)}
+    logs = {**state.logs, **changed} if changed else state.logs
+    return replace(state, open=opened, logs=logs), Outcome(turned, tuple(settled), step.refused, late)
+
+
+def _earliest(rows: Rows) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    first = np.flatnonzero(np.r_[np.ones(min(len(rows), 1), bool), rows.aircraft[1:] != rows.aircraft[:-1]])
+    return rows.aircraft[first], rows.time[first]
+
+
+def current(state: LegState, numbers: Iterable[int], model: Model, now: datetime) -> dict[int, tuple[Leg, ...]]:
+    """The legs of these aircraft as they stand at `now`: those settled and in memory, then those that may still change."""
+    wanted = np.array(sorted(numbers), dtype=np.int64)
+    mine = state.open.pieces.take(np.isin(state.open.pieces.aircraft, wanted))
+    logs = {int(n): state.logs.get(int(n), Log()) for n in wanted}
+    for piece in each_piece(mine):
+        logs[piece.aircraft] = absorb(logs[piece.aircraft], piece, model.airports)
+    return {n: log.settled + complete(log, model, now, state.names) for n, log in logs.items()}
+
+
+def aircraft_of(state: LegState) -> list[int]:
+    """The numbers of all aircraft in the state."""
+    return sorted({*state.logs, *state.open.pieces.aircraft.tolist()})
+
+
+def emptied(state: LegState) -> LegState:
+    """A state without any aircraft that numbers the feeds as this one does."""
+    return LegState(replace(OpenPieces.none(), feeds=state.open.feeds))
+
+
+def replaced(state: LegState, number: int, alone: LegState) -> LegState:
+    """The state with one aircraft's part taken from another state, in which it is alone and which began as `emptied`."""
+    others = state.open.pieces.take(state.open.pieces.aircraft != number)
+    waiting = state.open.waiting.take(state.open.waiting.aircraft != number)
+    opened = OpenPieces(_pieces.concatenate([others, alone.open.pieces]), rows_together(waiting, alone.open.waiting), alone.open.feeds)
+    return replace(state, open=opened, logs={**state.logs, number: alone.logs.get(number, Log())})
+
+
+def renamed(state: LegState, aliases: Mapping[str, str]) -> LegState:
+    """The state with legs under the ids that they are known by: those settled get theirs at once, the others when they are drawn up."""
+    if not aliases:
+        return state
+    logs = {n: replace(log, settled=tuple(rename(leg, aliases) for leg in log.settled)) if log.settled else log for n, log in state.logs.items()}
+    return replace(state, logs=logs, aliases={**state.aliases, **aliases})
+
+
+def rename(leg: Leg, aliases: Mapping[str, str]) -> Leg:
+    """A leg under the id that it is known by."""
+    return replace(leg, leg_id=aliases.get(leg.leg_id, leg.leg_id), journey_id=aliases.get(leg.journey_id, leg.journey_id))
+
+
+# ------------------------------------------------------------------------------------------------------------------- saving
+
+
+class _Saved(msgspec.Struct):
+    """The saved form, MessagePack: arrays as (dtype, shape, little-endian bytes), texts as lists, logs as maps by field name."""
+
+    version: int
+    feeds: tuple[str, ...]
+    pieces: dict[str, tuple[str, tuple[int, ...], bytes]]
+    words: dict[str, list[str | None]]
+    waiting: dict[str, tuple[str, tuple[int, ...], bytes]]
+    vocabulary: dict[str, list[str]]
+    logs: dict[int, Log]
+    aliases: dict[str, str]
+
+
+def to_bytes(state: LegState) -> bytes:
+    """The whole state, to be restored with `from_bytes`."""
+    arrays = {n: _packed(getattr(state.open.pieces, n)) for n in _pieces.NAMES if n not in _pieces.WORDS}
+    words = {n: getattr(state.open.pieces, n).tolist() for n in _pieces.WORDS}
+    waiting = {n: _packed(getattr(state.open.waiting, n)) for n in ARRAYS}
+    saved = _Saved(STATE_VERSION, state.open.feeds, arrays, words, waiting, state.open.waiting.vocabulary, dict(state.logs), dict(state.aliases))
+    return msgspec.msgpack.encode(saved)
+
+
+def from_bytes(data: bytes) -> LegState:
+    """The inverse of `to_bytes`. Raises Damaged where it is not one."""
+    try:
+        saved = msgspec.msgpack.decode(data, type=_Saved)
+    except msgspec.DecodeError as error:
+        raise Damaged(f"the saved state of the legs cannot be read ({error}): run `flightwatch rebuild`") from None
+    if saved.version != STATE_VERSION:
+        raise Damaged(f"the saved state of the legs has version {saved.version}, not {STATE_VERSION}: run `flightwatch rebuild`")
+    arrays = {n: _unpacked(packed) for n, packed in saved.pieces.items()}
+    words = {n: _objects(texts) for n, texts in saved.words.items()}
+    waiting = Rows(**{n: _unpacked(packed) for n, packed in saved.waiting.items()}, vocabulary=saved.vocabulary)
+    return LegState(OpenPieces(Pieces(**arrays, **words), waiting, tuple(saved.feeds)), saved.logs, saved.aliases)
+
+
+def _packed(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> tuple[str, tuple[int, ...], bytes]:
+    return array.dtype.newbyteorder("<").str, array.shape, array.astype(array.dtype.newbyteorder("<")).tobytes()
+
+
+def _unpacked(packed: tuple[str, tuple[int, ...], bytes]) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
+    kind, shape, data = packed
+    return np.frombuffer(data, dtype=kind).reshape(shape).copy()
+
+
+def _objects(texts: list[str | None]) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+    array = np.empty(len(texts), dtype=object)
+    array[:] = texts
+    return array

@@ -1,0 +1,358 @@
+"""Drafts to legs: fills in both ends, times, status and what is probable by now.
+
+In: the log of one aircraft, the model, and the time it is. Out: `Leg` records. A stop between two legs is judged with both of them in
+view; once the later one is over too, the earlier is settled and nothing but late data changes it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+
+from flightwatch.aircraft.types import performance
+from flightwatch.legs import ends
+from flightwatch.legs.ends import Posterior, Prior
+from flightwatch.legs.gaps import HOUR, Fix
+from flightwatch.legs.pieces import METRES_PER_NM
+from flightwatch.legs.rows import MINUTE, SECOND, aircraft_text
+from flightwatch.legs.segmentation import CONTIGUOUS_S, Draft, Ground, Hole, Log
+from flightwatch.places import Airports
+from flightwatch.places.great_circle import distance_nm
+from flightwatch.records import UNKNOWN, Aircraft, Basis, Candidate, End, Gap, Leg, Status, utc
+
+LOST_AFTER = 20 * MINUTE
+"""Without a position for this long an aircraft in the air is lost; the slowest feed polls every 15 minutes."""
+
+PRESUMED_LANDED = 0.9
+"""From this probability on, an aircraft that nobody sees is presumed to be down."""
+
+SURELY_DOWN = 0.99
+"""Nothing unseen is more certain than this."""
+
+SEEN_ARRIVING = 0.95
+"""An aircraft that was seen on the ground a plausible time after it was lost in the air flew there directly."""
+
+APPROACH = 8 * MINUTE
+JOURNEY_BREAK = timedelta(hours=12)
+"""A longer stay ends a journey."""
+
+SETTLED_KEPT = 12
+"""Settled legs that an aircraft keeps in memory: a journey there and back with stops."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What legs are judged with: places, history as of the day before, and who an address is on a date."""
+
+    airports: Airports
+    prior: Prior
+    who: Callable[[str, date], Aircraft]
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the numbers of feeds stand for, and under which id a leg is known that would get another one now, because late data moved its beginning."""
+
+    feeds: Sequence[str] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+
+def settle(log: Log, model: Model, names: Names) -> tuple[Log, tuple[Leg, ...]]:
+    """Moves drafts that nothing coming can change to the settled legs: those with two later ones. Returns the newly settled ones, too."""
+    done: list[Leg] = []
+    while len(log.legs) > 2:
+        first, second, *rest = log.legs
+        last_seen = utc(first.last_seen)
+        leg, origin = _finish(first, second, log.settled[-1] if log.settled else None, model, names, last_seen)
+        done.append(leg)
+        log = replace(log, legs=(replace(second, origin=origin), *rest), settled=(*log.settled, leg)[-SETTLED_KEPT:])
+    return log, tuple(done)
+
+
+def complete(log: Log, model: Model, now: datetime, names: Names) -> tuple[Leg, ...]:
+    """The drafts of a log as legs, as they stand at `now`."""
+    legs: list[Leg] = []
+    previous = log.settled[-1] if log.settled else None
+    drafts = list(log.legs)
+    for i, draft in enumerate(drafts):
+        following = drafts[i + 1] if i + 1 < len(drafts) else None
+        previous, origin = _finish(draft, following, previous, model, names, now)
+        legs.append(previous)
+        if following is not None:
+            drafts[i + 1] = replace(following, origin=origin)
+    return tuple(legs)
+
+
+def _finish(
+    draft: Draft, following: Draft | None, previous: Leg | None, model: Model, names: Names, now: datetime
+) -> tuple[Leg, End | None]:
+    """One leg, and the origin of the one after it."""
+    who = _identity(draft, model)
+    origin = draft.origin or _first_origin(draft, who, model)
+    destination = _destination_alone(draft, origin, who, model)
+    following_origin = None
+    if following is not None:
+        destination, following_origin = _stop(draft, destination, following, _identity(following, model), model)
+    landed = _landed_probability(draft, destination, who, model, now)
+    end = _end("destination", draft, destination, model, latest=following.head[0].time if following else None)
+    leg = _leg(draft, who, origin, end, landed, now, names)
+    return replace(leg, journey_id=_journey_id(leg, previous)), following_origin
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Where one end of a leg was: a posterior, how it was come by, and the words for it."""
+
+    posterior: Posterior
+    basis: Basis
+    reason: str
+
+
+def _identity(draft: Draft, model: Model) -> Aircraft:
+    """Who it is: the databases, and what the aircraft or its feed says where they are silent."""
+    known = model.who(aircraft_text(draft.aircraft), utc(draft.first_seen).date())
+    return replace(
+        known, registration=known.registration or draft.registration, typecode=known.typecode or draft.typecode
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------------- the two ends
+
+
+def _first_origin(draft: Draft, who: Aircraft, model: Model) -> End:
+    """The origin of a leg with nothing known before it but perhaps the ground."""
+    return _end("origin", draft, _origin_guess(draft, draft.takeoff, who, model), model)
+
+
+def _origin_guess(draft: Draft, ground: Ground | None, who: Aircraft, model: Model) -> Guess:
+    start = draft.head[0]
+    other = _landing_row(draft, model)
+    if ground is None:
+        prior = _prior("origin", draft, who, other, model)
+        alone = ends.posterior(_look(draft, "origin", other, who, prior, model), prior)
+        return Guess(alone, "inferred", _unseen_words("first", draft))
+    field = ends.at_field(ground.latitude, ground.longitude, model.airports)
+    if draft.count == 0 or start.time - ground.until <= CONTIGUOUS_S * SECOND:
+        return Guess(field, "observed", "seen on the ground there until it took off")
+    apart_days = (start.time - ground.until) / (24 * HOUR)
+    prior = _prior("origin", draft, who, other, model)
+    _, begin = ends.same_stop(field, _look(draft, "origin", other, who, prior, model), prior, apart_days)
+    return Guess(begin, "inferred", f"stood there until {utc(ground.until):%d %b %H:%M} UTC; {_unseen_words('first', draft)}")
+
+
+def _destination_alone(draft: Draft, origin: End, who: Aircraft, model: Model) -> Guess:
+    """Where the leg went, by what was seen of it alone."""
+    if draft.landing is not None:
+        return _seen_down(draft, draft.landing, model)
+    other = model.airports.row(origin.airport)
+    prior = _prior("destination", draft, who, other, model)
+    result = ends.posterior(_look(draft, "destination", other, who, prior, model), prior)
+    return Guess(result, "inferred", _unseen_words("last", draft))
+
+
+def _seen_down(draft: Draft, landing: Ground, model: Model) -> Guess:
+    field = ends.at_field(landing.first.latitude, landing.first.longitude, model.airports)
+    if _direct(draft.tail[-1], landing.first, draft):
+        return Guess(field, "observed", "seen on the ground there after it landed")
+    weaker = Posterior(field.rows, field.probability * SEEN_ARRIVING)
+    unseen_h = (landing.since - draft.tail[-1].time) / HOUR
+    return Guess(weaker, "inferred", f"seen on the ground there {unseen_h:.1f} h after it was last seen in the air")
+
+
+def _stop(draft: Draft, alone: Guess, following: Draft, who: Aircraft, model: Model) -> tuple[Guess, End]:
+    """The end of one leg and the beginning of the next, each with what the other says of the stop between them."""
+    if draft.landing is not None:
+        return alone, _end("origin", following, _origin_guess(following, following.takeoff, who, model), model, earliest=draft.landing.since)
+    other = _landing_row(following, model)
+    prior = _prior("origin", following, who, other, model)
+    likelihood = _look(following, "origin", other, who, prior, model)
+    apart_days = (following.head[0].time - draft.tail[-1].time) / (24 * HOUR)
+    end, begin = ends.same_stop(alone.posterior, likelihood, prior, apart_days)
+    later = f"; seen again {utc(following.first_seen):%d %b %H:%M} UTC on its next leg"
+    origin = Guess(begin, "inferred", _unseen_words("first", following) + "; the leg before it was lost on the way there")
+    return Guess(end, "inferred", alone.reason + later), _end("origin", following, origin, model, earliest=draft.tail[-1].time)
+
+
+def _look(draft: Draft, which: ends.Which, other: int | None, who: Aircraft, prior: ends.Floats, model: Model) -> ends.Likelihood:
+    edge, path = (draft.end, draft.tail) if which == "destination" else (draft.start, draft.head)
+    flown = draft.metres / METRES_PER_NM
+    return ends.look(which, edge, path, other, who.typecode, draft.fastest, flown, prior, model.airports)
+
+
+def _prior(which: ends.Which, draft: Draft, who: Aircraft, other: int | None, model: Model) -> ends.Floats:
+    day = utc(draft.first_seen).date()
+    name = aircraft_text(draft.aircraft)
+    return model.prior.over(which, day, aircraft=name, operator=who.operator, typecode=who.typecode, other=other)
+
+
+def _landing_row(draft: Draft, model: Model) -> int | None:
+    """The airport on whose ground the leg was seen to end."""
+    if draft.landing is None:
+        return None
+    field = ends.at_field(draft.landing.first.latitude, draft.landing.first.longitude, model.airports)
+    return int(field.rows[field.probability.argmax()]) if len(field.rows) else None
+
+
+def _unseen_words(which: str, draft: Draft) -> str:
+    fix = draft.tail[-1] if which == "last" else draft.head[0]
+    height = "" if math.isnan(fix.altitude) else f" at {fix.altitude:,.0f} ft"
+    course = "" if math.isnan(fix.track) else f" on course {fix.track:03.0f}"
+    return f"{which} seen {utc(fix.time):%d %b %H:%M} UTC at {fix.latitude:.2f}, {fix.longitude:.2f}{height}{course}"
+
+
+# ------------------------------------------------------------------------------------------------------------------ times, status
+
+
+def _end(which: ends.Which, draft: Draft, guess: Guess, model: Model, *, earliest: int | None = None, latest: int | None = None) -> End:
+    """The record of one end, with its time: seen, or the middle of the interval that the flying leaves."""
+    listed = ends.candidates(guess.posterior, model.airports)
+    lead = next((c for c in listed if c.airport != UNKNOWN), None)
+    named = lead is not None and lead.probability >= 0.5
+    basis: Basis = guess.basis if named or guess.basis == "observed" else "unknown"
+    reason = guess.reason if named or basis != "observed" else f"{guess.reason}, where the table has no airport"
+    span = _takeoff_span(draft, lead, model, earliest) if which == "origin" else _landing_span(draft, lead, model, latest)
+    first, last = span
+    middle = utc((first + last) // 2)
+    return End(
+        airport=lead.airport if lead is not None and named else None,
+        basis=basis,
+        probability=lead.probability if lead is not None else 0.0,
+        candidates=listed,
+        reason=reason,
+        time=middle,
+        earliest=utc(first),
+        latest=utc(last),
+    )
+
+
+def _takeoff_span(draft: Draft, lead: Candidate | None, model: Model, earliest: int | None) -> tuple[int, int]:
+    start = draft.head[0]
+    ground = draft.takeoff
+    if draft.count == 0 and ground is not None and draft.landing is not None:
+        return ground.until, draft.landing.since  # never seen flying: it took off and landed somewhen in between
+    if ground is not None and start.time - ground.until <= CONTIGUOUS_S * SECOND:
+        return ground.until, start.time
+    shortest, longest = _flying_span(start, lead, draft, model)
+    floor = max([t for t in (earliest, ground.until if ground else None) if t is not None], default=start.time - longest)
+    latest = max(start.time - shortest, floor)
+    return min(max(start.time - longest, floor), latest), latest
+
+
+def _landing_span(draft: Draft, lead: Candidate | None, model: Model, latest: int | None) -> tuple[int, int]:
+    last, ground = draft.tail[-1], draft.landing
+    if ground is not None:
+        shortest = 0 if draft.count == 0 else _flying_span(last, lead, draft, model)[0]
+        return min(last.time + shortest, ground.since), ground.since
+    shortest, longest = _flying_span(last, lead, draft, model)
+    ceiling = latest if latest is not None else last.time + longest
+    first = min(last.time + shortest, ceiling)
+    return first, max(min(last.time + longest, ceiling), first)
+
+
+def _flying_span(fix: Fix, lead: Candidate | None, draft: Draft, model: Model) -> tuple[int, int]:
+    """The shortest and longest time (µs) that it takes from a fix to the leading airport; unbounded but for the range where there is none."""
+    row = model.airports.row(lead.airport) if lead is not None else None
+    if row is None:
+        return 0, round(performance(draft.typecode).range_nm / _speed(draft) * HOUR)
+    way = float(distance_nm(fix.latitude, fix.longitude, model.airports.latitude[row], model.airports.longitude[row]))
+    direct = way / _speed(draft) * HOUR
+    return round(0.95 * direct), round(1.3 * direct + APPROACH + 2 * MINUTE)
+
+
+def _speed(draft: Draft) -> float:
+    """A speed that the aircraft keeps: what it showed, within what is usual."""
+    shown = [s for s in (draft.end.speed_kt, 0.9 * draft.fastest) if s > 80]
+    return max(shown, default=0.85 * performance(draft.typecode).cruise_kt)
+
+
+def _landed_probability(draft: Draft, destination: Guess, who: Aircraft, model: Model, now: datetime) -> float:
+    """That it is down by now: seen on the ground, seen on its next leg, or long enough out of sight for each candidate."""
+    if draft.ending == "ground":
+        return 1.0
+    if draft.ending == "gap":
+        return draft.landed_in_gap
+    last = draft.tail[-1]
+    elapsed = (now - utc(last.time)).total_seconds() / 3600
+    speed = _speed(draft)
+    rows, probability = destination.posterior.rows, destination.posterior.probability
+    way = distance_nm(last.latitude, last.longitude, model.airports.latitude[rows], model.airports.longitude[rows])
+    arrival = way / speed + APPROACH / HOUR
+    spread = 0.12 * arrival + 0.08
+    down = [0.5 * math.erfc((a - elapsed) / (s * math.sqrt(2))) for a, s in zip(arrival, spread, strict=True)]
+    left = max(performance(who.typecode).range_nm - draft.metres / METRES_PER_NM, 500.0) / speed
+    somewhere = min(elapsed / left, 1.0)
+    total = sum(p * d for p, d in zip(probability, down, strict=True)) + destination.posterior.unknown * somewhere
+    return round(min(float(total), SURELY_DOWN), 4)
+
+
+def _status(draft: Draft, landed: float, now: datetime) -> Status:
+    if draft.ending != "open":
+        return "landed"
+    if landed >= PRESUMED_LANDED:
+        return "presumed_landed"
+    return "lost" if now - utc(draft.last_seen) > timedelta(microseconds=LOST_AFTER) else "airborne"
+
+
+def _leg(draft: Draft, who: Aircraft, origin: End, destination: End, landed: float, now: datetime, names: Names) -> Leg:
+    name = aircraft_text(draft.aircraft)
+    leg_id = f"{name}-{utc(draft.first_seen):%Y%m%dT%H%M%S}"
+    return Leg(
+        leg_id=names.aliases.get(leg_id, leg_id),
+        revision=1,
+        journey_id="",
+        icao24=name,
+        registration=who.registration,
+        typecode=who.typecode,
+        operator=who.operator,
+        callsign=draft.callsign,
+        first_seen=utc(_taxi_out(draft)),
+        last_seen=utc(_taxi_in(draft)),
+        origin=origin,
+        destination=destination,
+        landed_probability=landed,
+        status=_status(draft, landed, now),
+        gaps=tuple(_gap(h) for h in draft.holes),
+        longest_gap_s=draft.longest_gap / SECOND,
+        distance_nm=round(draft.metres / METRES_PER_NM, 1),
+        positions=draft.count,
+        model=utc(draft.first_seen).date().isoformat(),
+        source="tracked",
+        feeds=tuple(feed for bit, feed in enumerate(names.feeds) if draft.feeds >> bit & 1),
+    )
+
+
+def _taxi_out(draft: Draft) -> int:
+    """When the leg was first seen: from where the aircraft last stood still, if it flew directly from there."""
+    ground = draft.takeoff
+    if ground is None or not _direct(ground.last, draft.head[0], draft):
+        return draft.first_seen
+    return ground.still_until if ground.since <= ground.still_until <= ground.until else ground.since
+
+
+def _taxi_in(draft: Draft) -> int:
+    ground = draft.landing
+    if ground is None or not _direct(draft.tail[-1], ground.first, draft):
+        return draft.last_seen
+    return ground.still_from if ground.since <= ground.still_from <= ground.until else ground.until
+
+
+def _direct(a: Fix, b: Fix, draft: Draft) -> bool:
+    """Whether the time between the ground and the air, or the air and the ground, is what flying there takes, with some delay."""
+    way = float(distance_nm(a.latitude, a.longitude, b.latitude, b.longitude))
+    return b.time - a.time <= max(CONTIGUOUS_S * SECOND, 1.5 * way / _speed(draft) * HOUR + 30 * MINUTE)
+
+
+def _gap(hole: Hole) -> Gap:
+    landed = hole.landed >= 0.5
+    probability = hole.landed if landed else 1 - hole.landed
+    return Gap(utc(hole.start), utc(hole.end), "landed" if landed else "flying", round(probability, 4), hole.reason)
+
+
+def _journey_id(leg: Leg, previous: Leg | None) -> str:
+    """A journey is named after its first leg."""
+    if previous is not None and previous.destination.time is not None and leg.origin.time is not None:
+        if leg.origin.time - previous.destination.time < JOURNEY_BREAK:
+            return previous.journey_id
+    return leg.leg_id

@@ -1,0 +1,287 @@
+"""Where a leg came from and where it went: for ends that were not seen, a ranked and honest guess.
+
+For every airport that could take the aircraft: prior (where this aircraft, its operator, its type go, as of the day before; given from outside) times likelihood of the
+edge of the track: its direction, its height and trend against the distance still to go, and how little of a detour the whole leg
+would be. The same looks backwards for an unseen origin, with the climb for the descent. What one leg's end says and what
+the next leg's beginning says of the stop between them are put together. `unknown` is always one of the candidates: strips that the table lacks, and
+errors of the model.
+
+Angles in degrees, heights in ft, distances in nm. The constants come from descent geometry and from European regional flights whose ends
+were cut off: the days before gave the prior, other days the test (see ARCHITECTURE.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flightwatch.aircraft.types import performance
+from flightwatch.legs.gaps import Edge, Fix
+from flightwatch.legs.rows import MINUTE
+from flightwatch.places import Airports
+from flightwatch.places.great_circle import EARTH_RADIUS_NM, bearing_deg, distance_nm, turn_deg, unit_vectors
+from flightwatch.records import UNKNOWN, Candidate
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Which = Literal["origin", "destination"]
+
+UNKNOWN_SHARE = 0.02
+"""Flights that end nowhere in the table, whatever the evidence says."""
+
+SHORT_RUNWAY = 0.05
+"""Factor for an airport whose longest runway is known to be too short for the type, or not known at all for a jet."""
+
+JET_KT, JET_RUNWAY_FT = 330.0, 4000.0
+"""Faster than any propeller aircraft in common use, and the runway that jets need."""
+
+ALONG_NM_PER_1000FT = 3.1
+"""A three-degree path: 318 ft a nautical mile."""
+
+DESCENT_RATIO, DESCENT_SPREAD = 1.05, 0.36
+"""Distance still to go, over what a three-degree path needs, of aircraft seen descending: log-normal."""
+
+CLIMB_RATIO, CLIMB_SPREAD = 0.65, 0.45
+"""The same for aircraft seen climbing, looking back: they climb more steeply than they descend."""
+
+DETOUR_NM, DETOUR_SHARE = 2.0, 0.012
+"""Scale of the way flown beyond the great circle, at its shortest and as a share of the leg; one flight in five strays eight times as far."""
+
+STRAYING, STRAYS_TIMES = 0.2, 8.0
+
+CIRCUIT_FT, CIRCUIT_SPREAD = 2000.0, 0.5
+"""Level and this low, an aircraft is close to an airport: on a runway, in a circuit, on final."""
+
+COURSE_DEG, TERMINAL_DEG, TERMINAL_NM = 14.0, 50.0, 25.0
+"""Spread of the direction around that to the airport: en route, and in addition near it, where approaches turn."""
+
+OFF_COURSE = 0.15
+"""Aircraft that fly some other way for the moment."""
+
+COURSE_WEIGHT = 0.75
+"""Direction and detour say partly the same."""
+
+WORST_HEIGHT = -5.0
+"""Log-likelihood below which an odd height counts no further against an airport that fits otherwise."""
+
+SAME_PLACE = 0.97
+"""A leg begins where the one before it ended, unless one in between was missed."""
+
+MISSED_AFTER_DAYS = 20.0
+"""After this long out of sight, missed legs have become likely (e-folding)."""
+
+NEARBY_NM, NOTABLE_PRIOR = 250.0, 1e-4
+"""Strips farther away than this are in question only if history gives them at least this."""
+
+LISTED = 0.01
+"""Candidates from this probability up are listed."""
+
+MOST_LISTED = 20
+
+
+class Prior(Protocol):
+    """What history says of an end of a leg: a probability for every row of the airport table, with a sum of at most one."""
+
+    def over(
+        self, which: Which, day: date, *, aircraft: str, operator: str | None, typecode: str | None, other: int | None
+    ) -> Floats: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """For each airport within reach (`rows`) the log-likelihood of one edge.
+
+    `nowhere` is that of an end that the table lacks: such places lie about where the listed ones do, so it is their mean.
+    """
+
+    rows: Ints
+    log: Floats
+    nowhere: float
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """Probabilities of rows of the airport table; what is missing to one is `unknown`."""
+
+    rows: Ints
+    probability: Floats
+
+    @property
+    def unknown(self) -> float:
+        return max(0.0, 1.0 - float(self.probability.sum()))
+
+    def dense(self, size: int) -> Floats:
+        out = np.zeros(size)
+        out[self.rows] = self.probability
+        return out
+
+
+def look(
+    which: Which,
+    edge: Edge,
+    path: Sequence[Fix],
+    other: int | None,
+    typecode: str | None,
+    fastest_kt: float,
+    flown_nm: float,
+    prior: Floats,
+    airports: Airports,
+) -> Likelihood:
+    """What the edge of a track says of the airport beyond it.
+
+    `path` are the fixes at that edge in time order, `other` the row of the leg's other end if that is known, `fastest_kt` the highest
+    speed seen on the leg (NaN where none was), which tells a jet where the type is not known. Far strips that nobody is known to fly to are
+    left out: there are 35,000 of them, and each matters only to those who are near.
+    """
+    fix = edge.fix
+    limits = performance(typecode)
+    reach = max(limits.range_nm - flown_nm, 500.0) if which == "destination" else limits.range_nm
+    rows = _in_question(fix, reach, prior, airports)
+    distance = distance_nm(fix.latitude, fix.longitude, airports.latitude[rows], airports.longitude[rows])
+    climb = edge.climb_ft_min if which == "destination" else -edge.climb_ft_min
+    log = _height_log(which, fix.altitude, climb, distance, airports.elevation_ft[rows])
+    log += COURSE_WEIGHT * _course_log(which, fix, path, distance, airports, rows)
+    if other is not None:
+        log += _detour_log(fix, distance, other, airports, rows)
+    needed_ft = max(limits.runway_ft, JET_RUNWAY_FT if fastest_kt > JET_KT else 0.0)
+    log += _runway_log(needed_ft, airports, rows)
+    return Likelihood(rows, log, float(np.logaddexp.reduce(log)) - math.log(len(rows)) if len(rows) else 0.0)
+
+
+def _in_question(fix: Fix, reach_nm: float, prior: Floats, airports: Airports) -> Ints:
+    """The airports within reach that are near, or large, or known to be flown to."""
+    cosine = airports.vectors @ unit_vectors(fix.latitude, fix.longitude)
+    near = cosine >= math.cos(NEARBY_NM / EARTH_RADIUS_NM)
+    within = cosine >= math.cos(min(reach_nm / EARTH_RADIUS_NM, math.pi))
+    notable = airports.notable | (prior > NOTABLE_PRIOR)
+    return np.flatnonzero(airports.landable & (near | (within & notable)))
+
+
+def _height_log(which: Which, altitude: float, climb: float, distance: Floats, elevation: Floats) -> Floats:
+    """How well the distance fits the height: going down (seen from the end), level, or going up."""
+    if math.isnan(altitude):
+        return np.zeros(len(distance))
+    height = np.maximum(altitude - elevation, 100.0) / 1000
+    slack = 1.0 + 3.0 * np.minimum(height / 10, 1)  # manoeuvring: less of it the lower the aircraft is
+    ratio = (distance + slack) / (height * ALONG_NM_PER_1000FT + slack)
+    low = np.log(ratio / DESCENT_RATIO) / CIRCUIT_SPREAD
+    if climb < -300:
+        middle, spread = (DESCENT_RATIO, DESCENT_SPREAD) if which == "destination" else (CLIMB_RATIO, CLIMB_SPREAD)
+        log = -0.5 * (np.log(ratio / middle) / spread) ** 2 - math.log(spread)
+        worst = WORST_HEIGHT - 3.0 * (1 - np.minimum(height / 5, 1))
+        return np.asarray(np.logaddexp(log, worst))
+    if climb > 300:
+        return np.where(ratio > 1.2, 0.0, -3.0)
+    level = np.where(ratio > 0.8, 0.0, -8 * (0.8 - ratio))
+    return np.where(height < CIRCUIT_FT / 1000, np.maximum(-0.5 * low**2, WORST_HEIGHT - 3.0), level)
+
+
+def _course_log(which: Which, fix: Fix, path: Sequence[Fix], distance: Floats, airports: Airports, rows: Ints) -> Floats:
+    """How well the direction of the last minutes fits that to the airport; the best of a short and a longer look, because aircraft turn."""
+    courses = _courses(which, fix, path)
+    if not courses:
+        return np.zeros(len(rows))
+    towards = bearing_deg(fix.latitude, fix.longitude, airports.latitude[rows], airports.longitude[rows])
+    off = np.min([turn_deg(towards, c) for c in courses], axis=0)
+    spread = COURSE_DEG + TERMINAL_DEG * np.exp(-distance / TERMINAL_NM)
+    return np.asarray(np.log((1 - OFF_COURSE) * np.exp(-0.5 * (off / spread) ** 2) + OFF_COURSE * 0.3))
+
+
+def _courses(which: Which, fix: Fix, path: Sequence[Fix]) -> list[float]:
+    courses = []
+    if not math.isnan(fix.track):
+        courses.append(fix.track if which == "destination" else (fix.track + 180) % 360)
+    for least in (0.8 * MINUTE, 2.8 * MINUTE):
+        away = [f for f in path if abs(f.time - fix.time) >= least and (f.latitude, f.longitude) != (fix.latitude, fix.longitude)]
+        if away:
+            near = away[-1] if which == "destination" else away[0]
+            courses.append(float(bearing_deg(near.latitude, near.longitude, fix.latitude, fix.longitude)))
+    return courses
+
+
+def _detour_log(fix: Fix, distance: Floats, other: int, airports: Airports, rows: Ints) -> Floats:
+    """How much longer than the great circle the leg would be by way of this fix."""
+    whole = distance_nm(airports.latitude[other], airports.longitude[other], airports.latitude[rows], airports.longitude[rows])
+    so_far = distance_nm(airports.latitude[other], airports.longitude[other], fix.latitude, fix.longitude)
+    extra = np.maximum(so_far + distance - whole, 0.0)
+    scale = DETOUR_NM + DETOUR_SHARE * whole
+    straight = (1 - STRAYING) / scale * np.exp(-extra / scale)
+    strays = STRAYING / (STRAYS_TIMES * scale) * np.exp(-extra / (STRAYS_TIMES * scale))
+    return np.asarray(np.log(straight + strays))
+
+
+def _runway_log(needed_ft: float, airports: Airports, rows: Ints) -> Floats:
+    runway = airports.runway_ft[rows]
+    small = np.isin(airports.size[rows], ("small", "seaplane"))
+    too_short = (runway < needed_ft) | (np.isnan(runway) & small & (needed_ft >= 4000))
+    return np.where(too_short, math.log(SHORT_RUNWAY), 0.0)
+
+
+def posterior(likelihood: Likelihood, prior: Floats) -> Posterior:
+    """Prior times likelihood, with `unknown` among the outcomes and never below its share."""
+    weight = np.log(np.maximum(prior[likelihood.rows], 1e-300)) + likelihood.log
+    nowhere = math.log(UNKNOWN_SHARE) + likelihood.nowhere
+    top = max(float(weight.max(initial=-np.inf)), nowhere)
+    value = np.exp(weight - top)
+    total = float(value.sum()) + math.exp(nowhere - top)
+    return Posterior(likelihood.rows, (1 - UNKNOWN_SHARE) * value / total)
+
+
+def same_stop(first: Posterior, second: Likelihood, prior: Floats, apart_days: float) -> tuple[Posterior, Posterior]:
+    """Where one leg ended and where the next one began, each with what the other says: mostly they are one place.
+
+    `first` is the end of the earlier leg by itself, `second` what the beginning of the later leg looks like, `prior` where such a leg begins.
+    """
+    same = SAME_PLACE * math.exp(-apart_days / MISSED_AFTER_DAYS)
+    size = len(prior)
+    seen = np.zeros(size)
+    top = max(float(second.log.max(initial=-np.inf)), second.nowhere)
+    seen[second.rows] = np.exp(second.log - top)
+    nowhere = math.exp(second.nowhere - top)
+    ended = first.dense(size)
+    apart = float((prior * seen).sum()) + UNKNOWN_SHARE * nowhere
+    end = ended * (same * seen + (1 - same) * apart)
+    end_unknown = first.unknown * (same * nowhere + (1 - same) * apart)
+    begin = same * ended * seen + (1 - same) * prior * seen
+    begin_unknown = same * first.unknown * nowhere + (1 - same) * UNKNOWN_SHARE * nowhere
+    return _normalised(end, end_unknown), _normalised(begin, begin_unknown)
+
+
+def _normalised(weight: Floats, unknown: float) -> Posterior:
+    total = float(weight.sum()) + unknown
+    if total <= 0:
+        return Posterior(np.empty(0, np.int64), np.empty(0))
+    rows = np.flatnonzero(weight > 1e-9 * total)
+    return Posterior(rows, weight[rows] / total)
+
+
+def at_field(latitude: float, longitude: float, airports: Airports) -> Posterior:
+    """The airport on whose ground an aircraft stands: near its reference point, as far as its runways reach."""
+    rows, distance = airports.near(latitude, longitude, FIELD_NM)
+    reach = 0.5 + np.nan_to_num(airports.runway_ft[rows], nan=2000.0) / 6076 / 2
+    size = np.array([FIELD_WEIGHTS[s] for s in airports.size[rows]])
+    fit = size * np.exp(-0.5 * (distance / reach) ** 2) + 1e-12
+    nothing = 1e-4
+    return Posterior(rows, fit / (fit.sum() + nothing))
+
+
+FIELD_NM = 5.0
+"""The largest airfields reach this far from their reference point."""
+
+FIELD_WEIGHTS = {"large": 1.0, "medium": 0.5, "small": 0.1, "seaplane": 0.02}
+"""What an aircraft on the ground between two airports more probably stands on."""
+
+
+def candidates(result: Posterior, airports: Airports) -> tuple[Candidate, ...]:
+    """The listed form: airports from `LISTED` up, best first, and `unknown`, which also takes what was too small to list."""
+    order = np.argsort(-result.probability, kind="stable")[:MOST_LISTED]
+    top = [(airports.ident[result.rows[i]], float(result.probability[i])) for i in order if result.probability[i] >= LISTED]
+    listed = [Candidate(ident, round(p, 4)) for ident, p in top]
+    rest = max(0.0, 1.0 - sum(c.probability for c in listed))
+    return (*listed, Candidate(UNKNOWN, round(rest, 4)))

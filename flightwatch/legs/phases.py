@@ -1,0 +1,69 @@
+"""On the ground or in the air, row by row.
+
+In: accepted rows with the distance and time since the row before. Out: 0 (ground) or 1 (air) for each row. The evidence is the ground flag, the
+speed (reported, else from two positions) and whether there is an altitude; where it says nothing, an aircraft goes on as it was.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flightwatch.legs.rows import SECOND, Flags, Floats, Ints, Rows
+
+Phases = NDArray[np.int8]
+
+GROUND, AIR, UNCLEAR = 0, 1, -1
+
+FLAG_DISBELIEVED_KT = 100.0
+"""A ground flag above this is a runway or an error: neither tells that a flight is over."""
+
+WALKING_KT = 30.0
+"""No aeroplane flies so slowly over the ground, save in a gale."""
+
+FLYING_KT = 50.0
+"""Without a ground flag, faster than this is taken for flying: few taxi so fast."""
+
+SLOW_BUT_HIGH_FT = 10_000.0
+"""Slow and this high is a balloon or a bad speed; few airports lie higher."""
+
+HOVERING = frozenset({"A7", "B1", "B2", "B3", "B4", "B6"})
+"""Emitter categories that may hang in the air: rotorcraft, gliders, balloons, parachutists, ultralights, drones."""
+
+SPEED_BASELINE_S = 20.0
+"""Two positions closer in time than this give no usable speed."""
+
+
+def speeds(rows: Rows, distance: Floats, elapsed: Ints) -> Floats:
+    """Reported ground speed, else that between the last two positions, else NaN."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        derived = np.where(elapsed >= SPEED_BASELINE_S * SECOND, distance / (elapsed / (3600 * SECOND)), np.nan)
+    return np.where(np.isnan(rows.groundspeed), derived, rows.groundspeed)
+
+
+def evidence(rows: Rows, distance: Floats, elapsed: Ints) -> Phases:
+    """What each row says by itself: ground, air, or unclear."""
+    speed = speeds(rows, distance, elapsed)
+    flag = rows.onground
+    no_altitude = np.isnan(rows.altitude)
+    crawling = (rows.groundspeed < WALKING_KT) & ~(rows.altitude > SLOW_BUT_HIGH_FT) & ~_may_hover(rows)
+    by_flag = (flag == 1) & ~(rows.groundspeed > FLAG_DISBELIEVED_KT)
+    by_speed = (flag != 1) & crawling
+    by_missing_altitude = (flag == -1) & no_altitude & (speed < FLYING_KT)
+    air = (flag == 0) | ((flag == -1) & ((speed >= FLYING_KT) | (np.isnan(speed) & ~no_altitude)))
+    return np.where(by_flag | by_speed | by_missing_altitude, GROUND, np.where(air, AIR, UNCLEAR)).astype(np.int8)
+
+
+def _may_hover(rows: Rows) -> Flags:
+    words = rows.vocabulary["category"]
+    hovers = np.array([word in HOVERING for word in words] + [False])
+    return np.asarray(hovers[rows.category])
+
+
+def carried_on(said: Phases, first: Flags, before: Phases) -> Phases:
+    """Unclear rows go on as the row before; `first` marks each aircraft's first row, `before` its phase until then (air if there was none)."""
+    known = (said != UNCLEAR) | first
+    source = np.maximum.accumulate(np.where(known, np.arange(len(said)), 0))
+    start = np.where(before == UNCLEAR, AIR, before)
+    value = np.where(said == UNCLEAR, start, said)
+    return np.asarray(value[source], dtype=np.int8)

@@ -1,0 +1,214 @@
+"""Rows to pieces: a piece is a stretch of one aircraft's track that is all in the air or all on the ground, without a hole.
+
+In: batches of rows, and the piece that each aircraft is in the middle of. Out: the pieces that ended, and the new open ones. A piece holds sums, extremes,
+and a few positions at either end (the first in each of the first and last minutes), nothing else, so two parts of one piece join
+exactly: the pieces do not depend on how the rows were cut into batches.
+
+What a hole is: see `is_hole`. Distances are whole metres, because integers add up to the same in any order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flightwatch.legs.phases import GROUND, Phases
+from flightwatch.legs.rows import MINUTE, SECOND, Flags, Floats, Ints, Rows
+
+METRES_PER_NM = 1852.0
+
+ENDS = 6
+"""Positions kept at either end: enough to see a climb, a descent and a turn."""
+
+HOLE_S = 600.0
+"""Longer than this without a position is always a hole, to be decided on and told."""
+
+SHORT_HOLE_S = 180.0
+"""Shorter than this is never one: nobody lands, turns round and takes off in three minutes."""
+
+GROUND_HOLE_S = 300.0
+"""A parked aircraft that is silent for longer starts a new piece."""
+
+STEEPEST_FT_MIN = 6000.0
+"""No transport aircraft climbs or descends faster for long: the bound on whether it can have been down in between."""
+
+NEVER = np.iinfo(np.int64).max
+
+ON_THE_MOVE_KT = 2.0
+"""Below this an aircraft on the ground stands."""
+
+POINT = ("time", "latitude", "longitude", "altitude", "groundspeed", "track", "vertical_rate")
+"""What is kept of each position at the ends of a piece."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Arrays of one length, sorted by aircraft and time.
+
+    `head` and `tail` have shape (n, ENDS, 7) and `last` (n, 7), columns as `POINT`, NaN where unused; times in them are microseconds, which
+    a float holds exactly until the year 2255. `still_from` and `still_until` bound the time in which the aircraft was seen to stand.
+    """
+
+    aircraft: Ints
+    phase: Phases
+    started: Ints
+    ended: Ints
+    count: Ints
+    metres: Ints
+    longest_gap: Ints
+    highest: Floats
+    lowest: Floats
+    fastest: Floats
+    slowest: Floats
+    still_from: Ints
+    still_until: Ints
+    after_jump: Flags
+    feeds: Ints
+    head: Floats
+    tail: Floats
+    last: Floats
+    callsign: NDArray[np.object_]
+    registration: NDArray[np.object_]
+    typecode: NDArray[np.object_]
+    category: NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.aircraft)
+
+    def take(self, index: Ints | Flags | slice) -> Pieces:
+        return Pieces(**{name: getattr(self, name)[index] for name in NAMES})
+
+
+NAMES = tuple(f.name for f in fields(Pieces))
+WORDS = ("callsign", "registration", "typecode", "category")
+
+
+def is_hole(altitude: Floats, phase: Phases, elapsed: Ints) -> Flags:
+    """Whether a hole lies before each row: long, or long enough to have come down and gone up again from the heights at both ends."""
+    height = np.maximum(np.nan_to_num(altitude, nan=0.0), 0.0)
+    down_and_up = (height + np.r_[height[:1], height[:-1]]) / STEEPEST_FT_MIN * MINUTE
+    bound = np.clip(down_and_up + MINUTE, SHORT_HOLE_S * SECOND, HOLE_S * SECOND)
+    return np.asarray(elapsed > np.where(phase == GROUND, GROUND_HOLE_S * SECOND, bound))
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What lies between each row and the one before it of the same aircraft, which may belong to an earlier batch.
+
+    `begins` marks the first row of a piece; `first` the first row of each aircraft in this batch.
+    """
+
+    metres: Ints
+    elapsed: Ints
+    begins: Flags
+    first: Flags
+    jump: Flags
+
+
+def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints) -> Pieces:
+    """Rows (sorted, all accepted) as pieces. The first one of an aircraft may be the end of one that is open: see `join`."""
+    if not len(rows):
+        return empty_pieces()
+    start = np.flatnonzero(steps.begins | steps.first)
+    stop = np.r_[start[1:], len(rows)]
+    inner = ~(steps.begins | steps.first)  # what lies between two pieces belongs to neither
+    still = (phase == GROUND) & ((rows.groundspeed < ON_THE_MOVE_KT) | (~steps.begins & (steps.metres == 0)))
+    points = np.stack([getattr(rows, name).astype(np.float64) for name in POINT], axis=1)
+    head, tail = _ends(rows.time, points, start, stop)
+    return Pieces(
+        aircraft=rows.aircraft[start],
+        phase=phase[start],
+        started=rows.time[start],
+        ended=rows.time[stop - 1],
+        count=stop - start,
+        metres=np.add.reduceat(np.where(inner, steps.metres, 0), start),
+        longest_gap=np.maximum.reduceat(np.where(inner, steps.elapsed, 0), start),
+        highest=np.fmax.reduceat(rows.altitude, start),
+        lowest=np.fmin.reduceat(rows.altitude, start),
+        fastest=np.fmax.reduceat(rows.groundspeed, start),
+        slowest=np.fmin.reduceat(rows.groundspeed, start),
+        still_from=np.minimum.reduceat(np.where(still, rows.time, NEVER), start),
+        still_until=np.maximum.reduceat(np.where(still, rows.time, -NEVER), start),
+        after_jump=steps.jump[start],
+        feeds=np.bitwise_or.reduceat(feed_bits, start),
+        head=head,
+        tail=tail,
+        last=points[stop - 1],
+        **{name: _last_word(rows, name, start, stop) for name in WORDS},
+    )
+
+
+def _last_word(rows: Rows, name: str, start: Ints, stop: Ints) -> NDArray[np.object_]:
+    """The last text in each piece, or None."""
+    codes = getattr(rows, name)
+    latest = np.maximum.accumulate(np.where(codes >= 0, np.arange(len(codes)), -1))[stop - 1]
+    words = np.array([*rows.vocabulary[name], None], dtype=object)
+    return np.asarray(np.where(latest >= start, words[codes[latest]], None), dtype=object)
+
+
+def _ends(time: Ints, points: Floats, start: Ints, stop: Ints) -> tuple[Floats, Floats]:
+    """The first position in each of the first and of the last `ENDS` minutes of every piece."""
+    minute = time // MINUTE
+    opens = np.r_[True, minute[1:] != minute[:-1]]
+    opens[start] = True
+    chosen = np.flatnonzero(opens)
+    first, end = np.searchsorted(chosen, start)[:, None], np.searchsorted(chosen, stop)[:, None]
+    heads = first + np.arange(ENDS)
+    tails = end - ENDS + np.arange(ENDS)
+
+    def gather(index: Ints, used: Flags) -> Floats:
+        found = points[chosen[np.clip(index, 0, len(chosen) - 1)]]
+        return np.where(used[..., None], found, np.nan)
+
+    return gather(heads, heads < end), gather(tails, tails >= first)
+
+
+def join(a: Pieces, b: Pieces, metres: Ints, elapsed: Ints) -> Pieces:
+    """Two parts of the same pieces, element by element: `b` goes on where `a` was; `metres` and `elapsed` lie between them."""
+    again = (a.ended // MINUTE == b.started // MINUTE)[:, None]  # the minute in which b starts has its position in a
+    b_head, b_tail = (np.where((again & (ends[..., 0] == b.started[:, None]))[..., None], np.nan, ends) for ends in (b.head, b.tail))
+    words = {}
+    for name in WORDS:
+        new, old = getattr(b, name), getattr(a, name)
+        words[name] = np.where(np.equal(new, None), old, new)
+    return replace(
+        a,
+        ended=b.ended,
+        count=a.count + b.count,
+        metres=a.metres + b.metres + metres,
+        longest_gap=np.maximum(np.maximum(a.longest_gap, b.longest_gap), elapsed),
+        highest=np.fmax(a.highest, b.highest),
+        lowest=np.fmin(a.lowest, b.lowest),
+        fastest=np.fmax(a.fastest, b.fastest),
+        slowest=np.fmin(a.slowest, b.slowest),
+        still_from=np.minimum(a.still_from, b.still_from),
+        still_until=np.maximum(a.still_until, b.still_until),
+        feeds=a.feeds | b.feeds,
+        head=_packed(np.concatenate([a.head, b_head], axis=1))[:, :ENDS],
+        tail=_packed(np.concatenate([a.tail, b_tail], axis=1), to_end=True)[:, -ENDS:],
+        last=b.last,
+        **words,
+    )
+
+
+def _packed(ends: Floats, *, to_end: bool = False) -> Floats:
+    """The used positions moved together at the front, or at the end, in their order."""
+    unused = np.isnan(ends[..., 0])
+    order = np.argsort(~unused if to_end else unused, axis=1, kind="stable")
+    return np.take_along_axis(ends, order[..., None], axis=1)
+
+
+def empty_pieces() -> Pieces:
+    kinds: dict[str, type] = {"phase": np.int8, "after_jump": bool} | dict.fromkeys(WORDS, object)
+    floats = ("highest", "lowest", "fastest", "slowest", "head", "tail", "last")
+    shapes = {"head": (0, ENDS, len(POINT)), "tail": (0, ENDS, len(POINT)), "last": (0, len(POINT))}
+    kinds |= dict.fromkeys(floats, np.float64)
+    return Pieces(**{name: np.empty(shapes.get(name, (0,)), kinds.get(name, np.int64)) for name in NAMES})
+
+
+def concatenate(parts: list[Pieces]) -> Pieces:
+    """Pieces of several arrays as one, sorted by aircraft and time."""
+    joined = Pieces(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in NAMES})
+    return joined.take(np.lexsort((joined.started, joined.aircraft)))

@@ -1,0 +1,148 @@
+"""Positions as arrays: what the leg computation runs on.
+
+In: a table of `POSITIONS`, in any order. Out: `Rows`, sorted by aircraft and time, without the rows that say nothing new.
+Times are int64 microseconds since 1970, units those of `POSITIONS`; what is missing is NaN, or -1 for codes and flags.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+
+NON_ICAO = 1 << 24
+"""Added to the number of an address that is not ICAO's (written with ~)."""
+
+TEXTS = ("callsign", "registration", "typecode", "category", "feed")
+
+
+def aircraft_number(icao24: str) -> int:
+    """`15521f` to 0x15521f; `~2a0001` lies above all ICAO addresses."""
+    return NON_ICAO | int(icao24[1:], 16) if icao24.startswith("~") else int(icao24, 16)
+
+
+def aircraft_text(number: int) -> str:
+    """The inverse of `aircraft_number`."""
+    return f"~{number - NON_ICAO:06x}" if number >= NON_ICAO else f"{number:06x}"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Arrays of one length. Texts are codes into `vocabulary`, -1 for null."""
+
+    aircraft: Ints
+    time: Ints
+    received: Ints
+    latitude: Floats
+    longitude: Floats
+    altitude: Floats
+    groundspeed: Floats
+    track: Floats
+    vertical_rate: Floats
+    onground: NDArray[np.int8]
+    callsign: NDArray[np.int32]
+    registration: NDArray[np.int32]
+    typecode: NDArray[np.int32]
+    category: NDArray[np.int32]
+    feed: NDArray[np.int32]
+    vocabulary: dict[str, list[str]]
+
+    def __len__(self) -> int:
+        return len(self.aircraft)
+
+    def take(self, index: Ints | Flags | slice) -> Rows:
+        return replace(self, **{name: getattr(self, name)[index] for name in ARRAYS})
+
+    def text(self, name: str, codes: NDArray[np.int32]) -> list[str | None]:
+        words = self.vocabulary[name]
+        return [words[c] if c >= 0 else None for c in codes.tolist()]
+
+
+ARRAYS = tuple(f.name for f in fields(Rows) if f.name != "vocabulary")
+
+
+def _floats(table: pa.Table, name: str) -> Floats:
+    column = pc.cast(table[name], pa.float64())
+    return np.array(column.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _times(table: pa.Table, name: str) -> Ints:
+    column = pc.fill_null(pc.cast(table[name], pa.int64()), 0)
+    return np.array(column.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _codes(table: pa.Table, name: str) -> tuple[NDArray[np.int32], list[str]]:
+    encoded = table[name].combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int32)
+    return codes, encoded.dictionary.to_pylist()
+
+
+def usable(table: pa.Table) -> pa.Table:
+    """Rows with an address, a time and a place that an aircraft reported: nothing rests on estimated positions."""
+    known = pc.and_(pc.is_valid(table["latitude"]), pc.is_valid(table["longitude"]))
+    known = pc.and_(known, pc.and_(pc.is_valid(table["icao24"]), pc.is_valid(table["timestamp"])))
+    estimated = pc.fill_null(pc.equal(table["source"], "estimated"), False)
+    return table.filter(pc.and_(known, pc.invert(estimated)))
+
+
+def rows_from_table(table: pa.Table) -> Rows:
+    """A table with the columns of `POSITIONS` as sorted rows; of rows alike in aircraft and time, the one received first stays."""
+    table = usable(table)
+    address, addresses = _codes(table, "icao24")
+    numbers = np.array([aircraft_number(a) for a in addresses], dtype=np.int64)
+    ground = pc.fill_null(pc.cast(table["onground"], pa.int8()), -1).to_numpy(zero_copy_only=False)
+    texts = {name: _codes(table, name) for name in TEXTS}
+    rows = Rows(
+        aircraft=numbers[address] if len(numbers) else np.empty(0, np.int64),
+        time=_times(table, "timestamp"),
+        received=_times(table, "received"),
+        **{name: _floats(table, name) for name in ("latitude", "longitude", "altitude", "groundspeed", "track", "vertical_rate")},
+        onground=np.array(ground, dtype=np.int8),
+        **{name: codes for name, (codes, _) in texts.items()},
+        vocabulary={name: words for name, (_, words) in texts.items()},
+    )
+    return _sorted_once(rows)
+
+
+def _sorted_once(rows: Rows) -> Rows:
+    rows = rows.take(np.lexsort((rows.time, rows.aircraft)))
+    if not _repeats(rows).any():
+        return rows
+    rows = rows.take(np.lexsort((rows.longitude, rows.latitude, rows.received, rows.time, rows.aircraft)))
+    return rows.take(~_repeats(rows))
+
+
+def _repeats(rows: Rows) -> Flags:
+    """Whether a row has the aircraft and time of the one before it."""
+    same = (rows.aircraft[1:] == rows.aircraft[:-1]) & (rows.time[1:] == rows.time[:-1])
+    return np.r_[np.zeros(min(len(rows), 1), bool), same]
+
+
+def concatenate(first: Rows, second: Rows) -> Rows:
+    """Two sets of rows as one, in this order; the vocabularies are joined."""
+    vocabulary, shifted = {}, {}
+    for name in TEXTS:
+        words = first.vocabulary[name]
+        codes = getattr(second, name)
+        shifted[name] = np.where(codes >= 0, codes + len(words), -1).astype(np.int32)
+        vocabulary[name] = words + second.vocabulary[name]
+    joined = {n: np.concatenate([getattr(first, n), shifted.get(n, getattr(second, n))]) for n in ARRAYS}
+    return Rows(**joined, vocabulary=vocabulary)
+
+
+def empty_rows() -> Rows:
+    kinds = {"aircraft": np.int64, "time": np.int64, "received": np.int64, "onground": np.int8} | dict.fromkeys(TEXTS, np.int32)
+    arrays = {name: np.empty(0, kinds.get(name, np.float64)) for name in ARRAYS}
+    return Rows(**arrays, vocabulary={name: [] for name in TEXTS})

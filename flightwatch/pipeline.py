@@ -1,0 +1,372 @@
+"""The one composition of the stages: a snapshot in, the new state and what it brought out.
+
+    positions -> legs -> journeys -> rules, with rarity -> findings
+
+`Pipeline` holds what does not change while it runs (rules, places, who is who); `State` all that does. Live and backfill drive the same steps. What is learned from
+all aircraft is frozen per UTC day: legs and rarity of a day are judged with the history of the days before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from flightwatch import legs as leg_stage
+from flightwatch import rarity, rules
+from flightwatch.aircraft import Registry
+from flightwatch.errors import Damaged
+from flightwatch.legs import LegState, Model
+from flightwatch.legs.journeys import journeys, visit
+from flightwatch.legs.rows import aircraft_number, aircraft_text
+from flightwatch.places import Airports
+from flightwatch.rarity import Baseline, Exposure
+from flightwatch.records import Aircraft, Counted, Finding, Journey, Leg, RuleReference, Snapshot, Stage, Stop, Target, Visit, legs_table
+from flightwatch.rules import Match, Rule
+
+TICK = timedelta(minutes=5)
+"""Aircraft in the air that a rule could match are looked at this often, whether or not anything changed."""
+
+DAY_BEGINS = timedelta(hours=1)
+"""A day's model is frozen an hour into the day, when what happened before midnight has come in."""
+
+FRESH = timedelta(days=3)
+"""A visit is news for this long after the last thing that was seen of it; older ones belong in reports."""
+
+FORGET = timedelta(days=60)
+"""What was reported is remembered for this long; the aircraft's log does not reach back farther."""
+
+BENEFIT_OF_DOUBT = 0.5
+"""What was said is withdrawn when its probability falls below this share of what the rule demands, so that nothing flickers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What was last said about a visit under a rule."""
+
+    rule_id: str
+    visit_id: str
+    stage: Stage
+    start: Stop
+    place: Stop
+    as_of: datetime
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that lasts from step to step. The baseline is not saved with it: the stored legs make it again.
+
+    `followed` are the aircraft in the air that a rule could match, `changed` those whose legs changed since the last model was frozen, `reported` what was said, by aircraft.
+    """
+
+    baseline: Baseline
+    legs: LegState = field(default_factory=LegState)
+    model_day: date | None = None
+    ticked: datetime | None = None
+    followed: frozenset[int] = frozenset()
+    changed: frozenset[int] = frozenset()
+    reported: Mapping[int, tuple[Reported, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step brought.
+
+    `settled` are legs that are final; `frozen` those that went into the model of a new day, None where no day began; `late` aircraft to derive anew.
+    """
+
+    findings: tuple[Finding, ...]
+    settled: tuple[Leg, ...]
+    frozen: tuple[Leg, ...] | None
+    refused: Mapping[str, int]
+    late: Mapping[str, datetime]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The stages with their settings. `exposures` tells the covered days whenever a day's model is frozen."""
+
+    airports: Airports
+    registry: Registry
+    rules: Sequence[Rule] = ()
+    exposures: Callable[[], Sequence[Exposure]] = tuple
+
+    def start(self, stored: pa.Table) -> State:
+        """A state that knows the stored legs and has seen no position."""
+        return State(Baseline(self.airports, stored, self.exposures()))
+
+    def model(self, state: State) -> Model:
+        return Model(self.airports, state.baseline, self.registry.who)
+
+    # --------------------------------------------------------------------------------------------------------------- driving
+
+    def step(self, state: State, snapshot: Snapshot) -> tuple[State, Outcome]:
+        """Takes one snapshot in, and looks at the aircraft that it changed and, every few minutes, at all that are followed."""
+        now = snapshot.feed_time
+        state, frozen = self._freeze_if_due(state, model_day(now))
+        state, brought = self._take(state, snapshot.positions)
+        ticking = state.ticked is None or now - state.ticked >= TICK
+        numbers = {*brought.turned, *(state.followed if ticking else ())}
+        state, findings = self._look(replace(state, ticked=now) if ticking else state, numbers, now)
+        return state, Outcome(tuple(findings), brought.settled, frozen, brought.refused, brought.late)
+
+    def absorb(self, state: State, positions: pa.Table) -> tuple[State, Outcome]:
+        """Takes stored positions in, any amount at once, without looking at rules: `judge` does that when all are in."""
+        settled: list[Leg] = []
+        frozen: list[Leg] = []
+        refused: dict[str, int] = {}
+        late: dict[str, datetime] = {}
+        for day, part in _by_model_day(positions):
+            state, legs = self._freeze_if_due(state, day)
+            state, brought = self._take(state, part)
+            frozen += legs or ()
+            settled += brought.settled
+            late |= {a: min(t, late.get(a, t)) for a, t in brought.late.items()}
+            refused = {r: refused.get(r, 0) + brought.refused.get(r, 0) for r in {*refused, *brought.refused}}
+        return state, Outcome((), tuple(settled), tuple(frozen) or None, refused, late)
+
+    def _take(self, state: State, positions: pa.Table) -> tuple[State, leg_stage.Outcome]:
+        advanced, brought = leg_stage.advance(state.legs, positions, self.model(state))
+        return replace(state, legs=advanced, changed=state.changed | set(brought.turned)), brought
+
+    def _freeze_if_due(self, state: State, day: date) -> tuple[State, tuple[Leg, ...] | None]:
+        """Freezes the model of a new day: what is known of the legs until then goes into the baseline."""
+        if state.model_day is None:
+            return replace(state, model_day=day), None
+        if day <= state.model_day:
+            return state, None
+        begins = datetime(day.year, day.month, day.day, tzinfo=UTC) + DAY_BEGINS
+        legs = self.current_legs(state, state.changed, begins)
+        baseline = state.baseline.extended(legs_table(legs), self.exposures())
+        oldest = begins - FORGET
+        reported = {n: kept for n, said in state.reported.items() if (kept := tuple(r for r in said if r.as_of >= oldest))}
+        return replace(state, baseline=baseline, model_day=day, changed=frozenset(), reported=reported), legs
+
+    def current_legs(self, state: State, numbers: Iterable[int], now: datetime) -> tuple[Leg, ...]:
+        """The legs of some aircraft as they stand: those that nothing but late data changes, and the last ones."""
+        found = leg_stage.current(state.legs, numbers, self.model(state), now)
+        return tuple(leg for number in sorted(found) for leg in found[number])
+
+    def all_legs(self, state: State, now: datetime) -> tuple[Leg, ...]:
+        return self.current_legs(state, leg_stage.aircraft_of(state.legs), now)
+
+    def rederive(self, state: State, icao24: str, positions: pa.Table, known: Sequence[Leg], now: datetime) -> tuple[State, Correction]:
+        """One aircraft anew from all its positions, because some came too late to be taken in order. The rest of the state stays."""
+        number = aircraft_number(icao24)
+        alone, brought = leg_stage.advance(leg_stage.emptied(state.legs), positions, self.model(state))
+        state = replace(state, legs=leg_stage.replaced(state.legs, number, alone), changed=state.changed | {number})
+        correction = corrected((*brought.settled, *self.current_legs(state, [number], now)), known)
+        return replace(state, legs=leg_stage.renamed(state.legs, correction.aliases)), correction
+
+    # ---------------------------------------------------------------------------------------------------------------- looking
+
+    def _look(self, state: State, numbers: Iterable[int], now: datetime) -> tuple[State, list[Finding]]:
+        """Finds what is new about some aircraft, and who has to be looked at again."""
+        findings: list[Finding] = []
+        reported = dict(state.reported)
+        followed = set(state.followed)
+        wanted = [n for n in sorted(numbers) if n in state.reported or self._could_match(self._who(n, None), None)]
+        for number, legs in leg_stage.current(state.legs, wanted, self.model(state), now).items():
+            new = self._news(state, number, legs, now)
+            findings += new
+            if new:
+                reported[number] = _said(reported.get(number, ()), new)
+            followed.discard(number)
+            if self._to_follow(number, legs):
+                followed.add(number)
+        return replace(state, reported=reported, followed=frozenset(followed)), findings
+
+    def _who(self, number: int, leg: Leg | None) -> Aircraft:
+        """Who it is, with what the leg says where the lists are silent."""
+        known = self.registry.who(aircraft_text(number), date.min)
+        if leg is None:
+            return known
+        return replace(known, registration=leg.registration, typecode=leg.typecode, operator=leg.operator)
+
+    def _could_match(self, aircraft: Aircraft, journey: Journey | None) -> bool:
+        """Whether some rule can hold for this aircraft on this journey, wherever it goes; without a journey nothing is ruled out that one could tell."""
+        return any(rules.could_match(rule, aircraft, journey, self.airports) for rule in self.rules)
+
+    def _to_follow(self, number: int, legs: Sequence[Leg]) -> bool:
+        """Whether an aircraft is in the air, as far as known, on a journey that a rule could match."""
+        if not legs or legs[-1].status not in ("airborne", "lost"):
+            return False
+        return self._could_match(self._who(number, legs[-1]), journeys(legs)[-1])
+
+    def _news(self, state: State, number: int, legs: Sequence[Leg], now: datetime) -> list[Finding]:
+        """Findings that say more or something else than what was said before, and withdrawals of what no longer holds."""
+        before = {(r.rule_id, r.visit_id): r for r in state.reported.get(number, ())}
+        lenient = frozenset(before)
+        found = {f.key: f for f in self.judge(state, number, legs, now, lenient) if _last_event(f.visit) >= now - FRESH}
+        news = [f for key, f in found.items() if key not in before or before[key].stage != f.stage]
+        in_memory = {f"visit-{leg.leg_id}": leg for leg in legs}
+        for key, said in before.items():
+            if key not in found and said.stage not in ("left_again", "returned", "withdrawn") and said.visit_id in in_memory:
+                news += self._withdrawal(said, number, in_memory[said.visit_id], now)
+        return news
+
+    def _withdrawal(self, said: Reported, number: int, leg: Leg, now: datetime) -> list[Finding]:
+        rule = next((r for r in self.rules if r.id == said.rule_id), None)
+        if rule is None:
+            return []
+        gone = Visit(said.visit_id, said.start, said.place, (leg,), None)
+        return [Finding(_reference(rule), self._who(number, leg), gone, "withdrawn", 0.0, (), (), (), now)]
+
+    def judge(
+        self, state: State, number: int, legs: Sequence[Leg], now: datetime, lenient: frozenset[tuple[str, str]] = frozenset()
+    ) -> Iterator[Finding]:
+        """What the rules find in the legs of one aircraft. `lenient` are the rules and visits that were reported and keep the benefit of the doubt."""
+        for journey in journeys(legs):
+            who = self._who(number, journey.legs[-1])
+            for rule in self.rules:
+                doubted = {v.removeprefix("visit-") for r, v in lenient if r == rule.id}
+                factors = [BENEFIT_OF_DOUBT if leg.leg_id in doubted else 1.0 for leg in journey.legs]
+                counted = lambda place, who=who, legs=journey.legs: self._counter(state, who, legs[place])  # noqa: E731  # a closure for each journey
+                for match in rules.matches(rule, journey, who, self.airports, counted, factors):
+                    yield self._finding(state, rule, who, legs, journey, match, now)
+
+    def _counter(self, state: State, who: Aircraft, leg: Leg) -> Callable[[str, Target], Counted]:
+        day = _day(leg)
+        return lambda of, target: rarity.count(state.baseline, of, target, who, day)
+
+    def _finding(self, state: State, rule: Rule, who: Aircraft, legs: Sequence[Leg], journey: Journey, match: Match, now: datetime) -> Finding:
+        there = visit(legs, journey, match.start, match.place)
+        target, day = self._target(rule, there), _day(there.arrival)
+        return Finding(
+            rule=_reference(rule),
+            aircraft=who,
+            visit=there,
+            stage=stage_of(there),
+            probability=match.probability,
+            held=match.held,
+            earlier=tuple(rarity.visits_of_tail(state.baseline, target, who, day)),
+            rarity=rarity.rarities(state.baseline, target, who, day),
+            as_of=now,
+        )
+
+    def _target(self, rule: Rule, there: Visit) -> Target:
+        """The places that history is asked about: those that the rule names, else the airport of the visit."""
+        target = rules.target_of(rule)
+        if target.airports or target.countries:
+            return target
+        return Target((there.place.airport,) if there.place.airport else (), ())
+
+
+@dataclass(frozen=True)
+class Correction:
+    """Legs derived anew, under the ids by which they are known where they overlap known ones; `aliases` from the new ids; `gone` are the ids that are no more."""
+
+    legs: tuple[Leg, ...]
+    aliases: Mapping[str, str]
+    gone: tuple[str, ...]
+
+
+def corrected(new: Sequence[Leg], known: Sequence[Leg]) -> Correction:
+    """Legs derived anew against the tracked legs of the same aircraft that are known.
+
+    Known legs that began before the first new one are left alone: the positions that they were made from are no longer stored.
+    """
+    unique = {leg.leg_id: leg for leg in new}
+    horizon = min((leg.first_seen for leg in unique.values() if leg.first_seen), default=None)
+    if horizon is None:
+        return Correction((), {}, ())
+    spared = {o.leg_id for o in known if o.first_seen is not None and o.first_seen < horizon - timedelta(minutes=1)}
+    aliases: dict[str, str] = {}
+    for leg in unique.values():
+        free = [o for o in known if o.leg_id not in aliases.values() and overlap(leg, o) > timedelta(0)]
+        if free:
+            aliases[leg.leg_id] = max(free, key=lambda o: (overlap(leg, o), o.leg_id)).leg_id
+    legs = tuple(leg_stage.rename(leg, aliases) for leg in unique.values())
+    kept = {leg.leg_id for leg in legs}
+    gone = tuple(o.leg_id for o in known if o.leg_id not in kept | spared)
+    return Correction(tuple(leg for leg in legs if leg.leg_id not in spared), {a: b for a, b in aliases.items() if a != b}, gone)
+
+
+def overlap(a: Leg, b: Leg) -> timedelta:
+    """How long two legs were under way at once; an instant counts as a second."""
+    if a.first_seen is None or a.last_seen is None or b.first_seen is None or b.last_seen is None:
+        return timedelta(0)
+    shared = min(a.last_seen, b.last_seen) - max(a.first_seen, b.first_seen)
+    return shared + timedelta(seconds=1) if shared >= timedelta(0) else timedelta(0)
+
+
+def stage_of(there: Visit) -> Stage:
+    """How far a visit has got, by what is known of it."""
+    if there.departure is not None:
+        return "returned" if there.departure.status in ("landed", "presumed_landed") else "left_again"
+    stages: dict[str, Stage] = {"airborne": "heading_there", "lost": "lost", "presumed_landed": "presumed_landed", "landed": "landed"}
+    return stages[there.arrival.status]
+
+
+def model_day(time: datetime) -> date:
+    """The day whose model is in force at a time."""
+    return (time - DAY_BEGINS).date()
+
+
+def _by_model_day(positions: pa.Table) -> Iterator[tuple[date, pa.Table]]:
+    """The positions of each model day, in order of the days."""
+    shift = int(DAY_BEGINS.total_seconds()) * 1_000_000
+    days = (np.asarray(positions["timestamp"].cast(pa.int64())) - shift) // 86_400_000_000
+    for day in np.unique(days):
+        yield date(1970, 1, 1) + timedelta(days=int(day)), positions.filter(pa.array(days == day))
+
+
+def _day(leg: Leg) -> date:
+    time = leg.first_seen or leg.origin.time or leg.destination.time
+    assert time is not None  # noqa: S101  # a leg has at least one of them
+    return time.date()
+
+
+def _last_event(there: Visit) -> datetime:
+    """When something was last seen of a visit."""
+    leg = there.departure or there.arrival
+    time = leg.last_seen or leg.destination.time or leg.origin.time
+    return time or datetime.min.replace(tzinfo=UTC)
+
+
+def _reference(rule: Rule) -> RuleReference:
+    return RuleReference(rule.id, rule.title, rule.severity, tuple(rule.notify))
+
+
+def _said(before: tuple[Reported, ...], findings: Sequence[Finding]) -> tuple[Reported, ...]:
+    """What was said, with what is said now."""
+    now = {f.key: Reported(*f.key, f.stage, f.visit.start, f.visit.place, f.as_of) for f in findings}
+    return (*(r for r in before if (r.rule_id, r.visit_id) not in now), *now.values())
+
+
+# -------------------------------------------------------------------------------------------------------------------- saving
+
+
+class _Saved(msgspec.Struct):
+    """The saved form of a state, MessagePack."""
+
+    seq: int
+    legs: bytes
+    model_day: date | None
+    ticked: datetime | None
+    followed: list[int]
+    changed: list[int]
+    reported: dict[int, tuple[Reported, ...]]
+
+
+def to_bytes(state: State, seq: int) -> bytes:
+    """The state after the snapshot with this number, without its baseline."""
+    legs = leg_stage.to_bytes(state.legs)
+    saved = _Saved(seq, legs, state.model_day, state.ticked, sorted(state.followed), sorted(state.changed), dict(state.reported))
+    return msgspec.msgpack.encode(saved)
+
+
+def from_bytes(data: bytes, baseline: Baseline) -> tuple[State, int]:
+    """The inverse of `to_bytes`, given the baseline again. Raises Damaged where the bytes are not a state."""
+    try:
+        saved = msgspec.msgpack.decode(data, type=_Saved)
+    except msgspec.DecodeError as error:
+        raise Damaged(f"the checkpoint of the store cannot be read ({error}): run `flightwatch rebuild`") from None
+    legs = leg_stage.from_bytes(saved.legs)
+    state = State(baseline, legs, saved.model_day, saved.ticked, frozenset(saved.followed), frozenset(saved.changed), saved.reported)
+    return state, saved.seq
+

@@ -1,0 +1,154 @@
+"""The airport table: look up by any code, find what is near, all over arrays.
+
+Airports are named by their OurAirports `ident` everywhere in flightwatch (Hwangju is KP-0020); inside computations they are rows of this
+table, counted from 0.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flightwatch.places.great_circle import EARTH_RADIUS_NM, unit_vectors
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+NM_PER_DEGREE = EARTH_RADIUS_NM * np.pi / 180
+
+
+@dataclass(frozen=True, slots=True)
+class Airport:
+    """One row of the table, for messages. `size` is large, medium, small, seaplane or city (a code for several airports)."""
+
+    ident: str
+    name: str
+    latitude: float
+    longitude: float
+    elevation_ft: float
+    country: str
+    municipality: str
+    size: str
+    timezone: str
+
+
+class Airports:
+    """The table as arrays of one length; rows do not move during a run."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.ident: list[str] = frame["ident"].tolist()
+        self.name: list[str] = frame["name"].tolist()
+        self.municipality: list[str] = frame["municipality"].tolist()
+        self.timezone: list[str] = frame["timezone"].tolist()
+        self.latitude: Floats = frame["latitude"].to_numpy(np.float64)
+        self.longitude: Floats = frame["longitude"].to_numpy(np.float64)
+        self.elevation_ft: Floats = frame["elevation_ft"].fillna(0).to_numpy(np.float64)
+        self.runway_ft: Floats = frame["runway_ft"].to_numpy(np.float64)  # the longest; NaN where not known
+        self.country = np.array(frame["country"].tolist())
+        self.size = np.array(frame["size"].tolist())
+        self.scheduled = frame["scheduled"].to_numpy(bool)
+        self.vectors: Floats = unit_vectors(self.latitude, self.longitude)
+        self.landable = self.size != "city"
+        self.notable = np.isin(self.size, ("large", "medium"))
+        self._codes = {kind: _first_rows(frame[kind]) for kind in ("ident", "icao", "iata", "local")}
+
+    def __len__(self) -> int:
+        return len(self.ident)
+
+    def __getitem__(self, row: int) -> Airport:
+        return Airport(
+            self.ident[row],
+            self.name[row],
+            float(self.latitude[row]),
+            float(self.longitude[row]),
+            float(self.elevation_ft[row]),
+            str(self.country[row]),
+            self.municipality[row],
+            str(self.size[row]),
+            self.timezone[row],
+        )
+
+    def row(self, ident: str | None) -> int | None:
+        """The row of an `ident`; None for null and for codes that the table does not have."""
+        return None if ident is None else self._codes["ident"].get(ident)
+
+    def get(self, ident: str | None) -> Airport | None:
+        row = self.row(ident)
+        return None if row is None else self[row]
+
+    def country_of(self, ident: str | None) -> str | None:
+        row = self.row(ident)
+        return None if row is None else str(self.country[row])
+
+    def readings(self, code: str) -> list[int]:
+        """The rows that a code can mean, likeliest first: ICAO or ident, then IATA, then a local code (US ones lack the K)."""
+        code = code.strip().upper()
+        kinds = ("ident", "icao", "iata", "local")
+        if len(code) == 3:
+            kinds = ("iata", "local", "ident", "icao")
+        found = [self._codes[kind][code] for kind in kinds if code in self._codes[kind]]
+        return list(dict.fromkeys(found))
+
+    def resolve(self, codes: Iterable[str | None]) -> dict[str, str]:
+        """Codes of one flight list to idents; a code with no reading is kept as given.
+
+        A three-letter code can be the IATA code of one airport and the local code of another (CRQ: Caravelas, Carlsbad). The list decides: among
+        the readings, the one in the country that most of its other codes lie in.
+        """
+        wanted = {c for c in codes if c}
+        readings = {c: self.readings(c) for c in wanted}
+        countries = Counter(str(self.country[r[0]]) for r in readings.values() if len(r) == 1)
+        home = countries.most_common(1)[0][0] if countries else ""
+        return {c: self.ident[self._choose(r, home)] if r else c for c, r in readings.items()}
+
+    def _choose(self, readings: list[int], home: str) -> int:
+        return next((r for r in readings if self.country[r] == home), readings[0])
+
+    def near(self, latitude: float, longitude: float, radius_nm: float) -> tuple[Ints, Floats]:
+        """Rows of airports (no cities) within a radius, nearest first, with their distances."""
+        rows = self._around(latitude, longitude, radius_nm)
+        chord = np.clip(self.vectors[rows] @ unit_vectors(latitude, longitude), -1, 1)
+        distance = np.arccos(chord) * EARTH_RADIUS_NM
+        order = np.argsort(distance, kind="stable")
+        order = order[distance[order] <= radius_nm]
+        return rows[order], distance[order]
+
+    def _around(self, latitude: float, longitude: float, radius_nm: float) -> Ints:
+        """A superset of the rows within a radius, from the one-degree bands that the circle can touch."""
+        reach = radius_nm / NM_PER_DEGREE
+        low, high = np.floor(latitude - reach), np.floor(latitude + reach)
+        widest = max(abs(latitude - reach), abs(latitude + reach))
+        rows = np.concatenate([self._bands[int(b)] for b in np.arange(max(low, -90), min(high, 89) + 1)])
+        if widest < 85:
+            lon_reach = reach / np.cos(np.radians(widest)) + 0.01
+            rows = rows[np.abs((self.longitude[rows] - longitude + 180) % 360 - 180) <= lon_reach]
+        return rows
+
+    @cached_property
+    def _bands(self) -> dict[int, Ints]:
+        band = np.clip(np.floor(self.latitude), -90, 89).astype(int)
+        rows = np.flatnonzero(self.landable)
+        return {b: rows[band[rows] == b] for b in range(-90, 90)}
+
+
+def _first_rows(codes: pd.Series) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    for row, code in enumerate(codes.tolist()):
+        if code:
+            rows.setdefault(code, row)
+    return rows
+
+
+def read_airports(path: Path) -> Airports:
+    """Reads the table that `flightwatch.places.tables` makes; heavy sizes stand before light ones wherever a code is shared."""
+    text = {name: str for name in ("ident", "name", "country", "municipality", "size", "icao", "iata", "local", "timezone")}
+    frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"elevation_ft": [""], "runway_ft": [""]})
+    rank = frame["size"].map({"large": 0, "medium": 1, "city": 2, "small": 3, "seaplane": 4})
+    return Airports(frame.iloc[np.lexsort((frame["ident"], rank))].reset_index(drop=True))

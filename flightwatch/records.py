@@ -1,0 +1,513 @@
+"""The tables and records that the stages hand each other. Nothing else is shared between them.
+
+Two Arrow tables: `POSITIONS` (what a feed said) and `LEGS` (what was made of it). Units stand in the field metadata: ft, kt, deg true, ft/min,
+UTC. The column names of positions are those that pandas-based flight tools share. Everything else is a frozen dataclass; times are
+aware UTC datetimes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+import pyarrow as pa
+
+UNKNOWN = "unknown"
+
+Basis = Literal["observed", "inferred", "unknown"]
+Status = Literal["airborne", "lost", "presumed_landed", "landed"]
+Severity = Literal["low", "medium", "high"]
+Stage = Literal[
+    "heading_there", "lost", "presumed_landed", "landed", "left_again", "returned", "withdrawn"
+]
+
+TIME = pa.timestamp("us", tz="UTC")
+
+
+def _field(name: str, kind: pa.DataType, unit: str = "") -> pa.Field:
+    return pa.field(name, kind, metadata={"unit": unit} if unit else None)
+
+
+POSITIONS = pa.schema(
+    [
+        _field("timestamp", TIME, "UTC, the time of the fix"),
+        _field("icao24", pa.string(), "6 lower-case hex digits, ~ before addresses that are not ICAO's"),
+        _field("callsign", pa.string()),
+        _field("registration", pa.string()),
+        _field("typecode", pa.string(), "ICAO type designator"),
+        _field("latitude", pa.float64(), "deg"),
+        _field("longitude", pa.float64(), "deg"),
+        _field("altitude", pa.float32(), "ft, barometric"),
+        _field("geoaltitude", pa.float32(), "ft, above the WGS 84 ellipsoid"),
+        _field("groundspeed", pa.float32(), "kt"),
+        _field("track", pa.float32(), "deg true"),
+        _field("vertical_rate", pa.float32(), "ft/min"),
+        _field("onground", pa.bool_()),
+        _field("squawk", pa.string(), "4 octal digits"),
+        _field("emergency", pa.string()),
+        _field("category", pa.string(), "emitter category, A0 to D7"),
+        _field("military", pa.bool_()),
+        _field("source", pa.string(), "adsb, adsr, mlat, tisb, adsc, radar, mode_s, estimated, other"),
+        _field("nic", pa.float32()),
+        _field("nac_p", pa.float32()),
+        _field("sil", pa.float32()),
+        _field("last_contact", TIME, "UTC, heard with or without a fix"),
+        _field("received", TIME, "UTC, when flightwatch got it"),
+        _field("feed", pa.string()),
+    ],
+    metadata={"flightwatch": "positions 1"},
+)
+
+_CANDIDATES = pa.list_(pa.struct([("airport", pa.string()), ("probability", pa.float64())]))
+_GAPS = pa.list_(
+    pa.struct([("start", TIME), ("end", TIME), ("decision", pa.string()), ("probability", pa.float64()), ("reason", pa.string())])
+)
+
+
+def _end_fields(end: str, event: str) -> list[pa.Field]:
+    return [
+        _field(f"{event}_time", TIME, "UTC; the middle of the interval where it was not seen"),
+        _field(f"{event}_earliest", TIME, "UTC"),
+        _field(f"{event}_latest", TIME, "UTC"),
+        _field(end, pa.string(), "OurAirports ident"),
+        _field(f"{end}_basis", pa.string(), "observed, inferred or unknown"),
+        _field(f"{end}_probability", pa.float64(), "of the leading airport"),
+        _field(f"{end}_candidates", _CANDIDATES),
+        _field(f"{end}_reason", pa.string()),
+    ]
+
+
+LEGS = pa.schema(
+    [
+        _field("leg_id", pa.string()),
+        _field("revision", pa.int32()),
+        _field("journey_id", pa.string()),
+        _field("icao24", pa.string()),
+        _field("registration", pa.string()),
+        _field("typecode", pa.string()),
+        _field("operator", pa.string()),
+        _field("callsign", pa.string()),
+        _field("first_seen", TIME, "UTC"),
+        _field("last_seen", TIME, "UTC"),
+        *_end_fields("origin", "takeoff"),
+        *_end_fields("destination", "landing"),
+        _field("landed_probability", pa.float64()),
+        _field("status", pa.string(), "airborne, lost, presumed_landed or landed"),
+        _field("gaps", _GAPS),
+        _field("longest_gap_s", pa.float64(), "s"),
+        _field("distance_nm", pa.float64(), "nm, along the positions and straight across gaps"),
+        _field("positions", pa.int64()),
+        _field("model", pa.string(), "the UTC day whose priors it was judged with"),
+        _field("source", pa.string(), "tracked (from positions) or listed (from a flight list)"),
+        _field("feeds", pa.list_(pa.string())),
+        _field("list_order", pa.int64(), "place in the flight list, where it comes from one"),
+    ],
+    metadata={"flightwatch": "legs 1"},
+)
+
+
+def utc(timestamp_us: int) -> datetime:
+    """Microseconds since 1970, as arrays hold them, to an aware datetime, exactly."""
+    seconds, micros = divmod(int(timestamp_us), 1_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
+
+
+def micros(time: datetime) -> int:
+    """The inverse of `utc`."""
+    return int(time.replace(microsecond=0).timestamp()) * 1_000_000 + time.microsecond
+
+
+# ---------------------------------------------------------------------------------------------------------------- feeds, store
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a snapshot or an import asked for, so that what was not asked for is not taken for an empty sky.
+
+    kind: world; area (`members`: latitude, longitude, radius in nm); aircraft (`members`: addresses, or registrations with a colon before them);
+    types; military; reported (a collection of single reports: it says nothing of what it does not mention).
+    """
+
+    kind: Literal["world", "area", "aircraft", "types", "military", "reported"]
+    members: tuple[str, ...] = ()
+
+    def covers(self, icao24: str | None, registration: str | None = None, *, military: bool = False, typecode: str | None = None) -> bool:
+        """Whether this aircraft would have been in it, wherever it was. Of areas only the caller can tell."""
+        if self.kind == "aircraft":
+            return icao24 in self.members or f":{registration}" in self.members
+        if self.kind == "types":
+            return typecode in self.members
+        return self.kind == "world" or (self.kind == "military" and military)
+
+    def to_json(self) -> str:
+        return json.dumps({"kind": self.kind, "members": list(self.members)})
+
+    @staticmethod
+    def from_json(text: str) -> Scope:
+        data = json.loads(text)
+        return Scope(data["kind"], tuple(data["members"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The positions of one poll of one feed. `refused` counts by reason what the feed sent and nobody can use."""
+
+    feed: str
+    feed_time: datetime
+    received: datetime
+    scope: Scope
+    positions: pa.Table
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a source demands of those who use it, and whether it is real."""
+
+    attribution: str = ""
+    retention_days: int | None = None
+    republish: bool = True
+    reconstructed: bool = False
+
+
+# ------------------------------------------------------------------------------------------------------------------------ legs
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An airport (`ident`) or `unknown`, and how probable it is."""
+
+    airport: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of a leg. `airport` leads with at least 0.5, or is null; `probability` is that of the leading candidate.
+
+    `time` lies in the middle between `earliest` and `latest`, which are one where the take-off or landing itself was seen.
+    """
+
+    airport: str | None
+    basis: Basis
+    probability: float
+    candidates: tuple[Candidate, ...]
+    reason: str
+    time: datetime | None
+    earliest: datetime | None
+    latest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A stretch without positions inside a leg or at its end, and what it was taken for."""
+
+    start: datetime
+    end: datetime
+    decision: Literal["flying", "landed"]
+    probability: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One flight of one aircraft, take-off to landing."""
+
+    leg_id: str
+    revision: int
+    journey_id: str
+    icao24: str | None
+    registration: str | None
+    typecode: str | None
+    operator: str | None
+    callsign: str | None
+    first_seen: datetime | None
+    last_seen: datetime | None
+    origin: End
+    destination: End
+    landed_probability: float
+    status: Status
+    gaps: tuple[Gap, ...]
+    longest_gap_s: float
+    distance_nm: float
+    positions: int
+    model: str
+    source: Literal["tracked", "listed"]
+    feeds: tuple[str, ...]
+    list_order: int | None = None
+
+    @property
+    def aircraft(self) -> str:
+        """What identifies the aircraft across legs: its address, else its registration."""
+        return self.icao24 or f":{self.registration}"
+
+
+_END_COLUMNS = {"origin": "takeoff", "destination": "landing"}
+
+
+def _end_row(name: str, end: End) -> dict[str, Any]:
+    event = _END_COLUMNS[name]
+    return {
+        f"{event}_time": end.time,
+        f"{event}_earliest": end.earliest,
+        f"{event}_latest": end.latest,
+        name: end.airport,
+        f"{name}_basis": end.basis,
+        f"{name}_probability": end.probability,
+        f"{name}_candidates": [{"airport": c.airport, "probability": c.probability} for c in end.candidates],
+        f"{name}_reason": end.reason,
+    }
+
+
+def _end(name: str, row: Mapping[str, Any]) -> End:
+    event = _END_COLUMNS[name]
+    return End(
+        airport=row[name],
+        basis=row[f"{name}_basis"],
+        probability=row[f"{name}_probability"],
+        candidates=tuple(Candidate(c["airport"], c["probability"]) for c in row[f"{name}_candidates"] or ()),
+        reason=row[f"{name}_reason"],
+        time=row[f"{event}_time"],
+        earliest=row[f"{event}_earliest"],
+        latest=row[f"{event}_latest"],
+    )
+
+
+_PLAIN = [f.name for f in LEGS if not f.name.startswith(("origin", "destination", "takeoff", "landing_")) and f.name != "gaps"]
+
+
+def leg_row(leg: Leg) -> dict[str, Any]:
+    """One row of `LEGS`."""
+    row = {name: getattr(leg, name) for name in _PLAIN}
+    row["feeds"] = list(leg.feeds)
+    row["gaps"] = [{name: getattr(g, name) for name in ("start", "end", "decision", "probability", "reason")} for g in leg.gaps]
+    return row | _end_row("origin", leg.origin) | _end_row("destination", leg.destination)
+
+
+def leg_from_row(row: Mapping[str, Any]) -> Leg:
+    """The inverse of `leg_row`."""
+    plain = {name: row[name] for name in _PLAIN} | {"feeds": tuple(row["feeds"] or ())}
+    gaps = tuple(Gap(**g) for g in row["gaps"] or ())
+    return Leg(**plain, gaps=gaps, origin=_end("origin", row), destination=_end("destination", row))
+
+
+def legs_table(legs: Iterable[Leg]) -> pa.Table:
+    return pa.Table.from_pylist([leg_row(leg) for leg in legs], schema=LEGS)
+
+
+def legs_from_table(table: pa.Table) -> list[Leg]:
+    return [leg_from_row(row) for row in table.to_pylist()]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A place between two legs, or at the outer end of a journey: who thinks it was where, with what the legs on both sides say."""
+
+    candidates: tuple[Candidate, ...]
+    basis: Basis
+
+    @property
+    def airport(self) -> str | None:
+        lead = max((c for c in self.candidates if c.airport != UNKNOWN), key=lambda c: c.probability, default=None)
+        return lead.airport if lead and lead.probability >= 0.5 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """A chain of legs of one aircraft with short stays between. `stops` is one longer than `legs`."""
+
+    journey_id: str
+    legs: tuple[Leg, ...]
+    stops: tuple[Stop, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One stay somewhere: the legs that brought the aircraft, and the one that took it away, once that is known.
+
+    `start` is the stop that the visit is told from (the matched origin of the journey), `way` the legs from there, `place` where it was.
+    """
+
+    visit_id: str
+    start: Stop
+    place: Stop
+    way: tuple[Leg, ...]
+    departure: Leg | None
+
+    @property
+    def arrival(self) -> Leg:
+        return self.way[-1]
+
+
+# --------------------------------------------------------------------------------------------------------------------- aircraft
+
+
+@dataclass(frozen=True, slots=True)
+class Aircraft:
+    """Who an address is, as far as known, for one date. `sources` says where each thing comes from."""
+
+    icao24: str | None
+    registration: str | None = None
+    typecode: str | None = None
+    operator: str | None = None
+    country: str | None = None
+    military: bool | None = None
+    watchlists: tuple[str, ...] = ()
+    sources: tuple[tuple[str, str], ...] = ()
+
+
+# ------------------------------------------------------------------------------------------------------------ rarity, rules, alerts
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierVisit:
+    """A visit of the past, as the stored history has it. A time that nobody saw is null."""
+
+    registration: str | None
+    operator: str | None
+    airport: str
+    arrived: datetime
+    left: datetime | None
+    basis: Basis
+    source: Literal["tracked", "listed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Places that a question is about: airports by ident, and countries."""
+
+    airports: tuple[str, ...]
+    countries: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How often a subject went to a place, in how many days on which that would have been seen."""
+
+    count: int
+    observed_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rarity:
+    """How rare a visit is for a subject, in the numbers that a reader understands.
+
+    `count` visits of `subject` to `place` in `observed_days` days before, the last of them at `last`; `sentence` says all that.
+    """
+
+    subject: str
+    place: str
+    count: int
+    last: datetime | None
+    observed_days: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One condition of a rule, with the value that it met."""
+
+    condition: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleReference:
+    """What a finding and an alert need to know of a rule."""
+
+    rule_id: str
+    title: str
+    severity: Severity
+    notify: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A rule that matched, with what it rests on. The same rule and visit come again whenever the stage rises."""
+
+    rule: RuleReference
+    aircraft: Aircraft
+    visit: Visit
+    stage: Stage
+    probability: float
+    held: tuple[Held, ...]
+    earlier: tuple[EarlierVisit, ...]
+    rarity: tuple[Rarity, ...]
+    as_of: datetime
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.rule.rule_id, self.visit.visit_id
+
+    def at_stage(self, stage: Stage, as_of: datetime) -> Finding:
+        return replace(self, stage=stage, as_of=as_of)
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A drawn line: positions in order. A hole lies before each index in `breaks`; at `departs` the leg begins that left again."""
+
+    latitude: tuple[float, ...]
+    longitude: tuple[float, ...]
+    breaks: tuple[int, ...]
+    departs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MapSpec:
+    """What a map picture shows: where the aircraft was seen (solid), and what is inferred (dashed)."""
+
+    title: str
+    track: Track
+    inferred: tuple[tuple[float, float, float, float], ...]
+    places: tuple[tuple[str, float, float], ...]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An alert update, ready for any channel: plain text in every part, each channel escapes for itself.
+
+    `headline` and `facts` describe the alert as it stands; `update` is the one line for its thread, empty in the first message.
+    """
+
+    alert_id: str
+    number: int
+    headline: str
+    qualifier: str
+    facts: tuple[str, ...]
+    update: str
+    links: tuple[tuple[str, str], ...]
+    footer: tuple[str, ...]
+    severity: Severity
+    map: MapSpec | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message on its way to one channel, claimed from the outbox.
+
+    `thread` is the receipt of the subject's first message on that channel; `unknown_since` is set where an earlier attempt may have worked.
+    """
+
+    id: int
+    subject: str
+    number: int
+    channel: str
+    payload: bytes
+    attempts: int
+    thread: str | None
+    unknown_since: datetime | None
+
+
+def message_to_bytes(message: Message) -> bytes:
+    """What stands in the outbox for a channel of messages."""
+    return msgspec.msgpack.encode(message)
+
+
+def message_from_bytes(payload: bytes) -> Message:
+    return msgspec.msgpack.decode(payload, type=Message)

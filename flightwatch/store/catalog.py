@@ -1,0 +1,104 @@
+"""The catalog: what the store holds, committed. A file that is not in it does not exist; a snapshot that is in it survives.
+
+SQLite in WAL mode with full syncs. Paths are relative to the store, so a store can be copied. Tables:
+
+    meta       schema version
+    files      Parquet files: kind (live, history, legs), feed, span of time, rows, size, SHA-256, whether found damaged, and since
+               when nothing reads it any more
+    snapshots  one row a poll, its scope, what was refused, and the file that holds it; null while it is in `pending`
+    pending    snapshots too small for a file of their own, as Arrow streams, until enough have come together
+    scopes     scopes by number
+    imports    what was imported, by the SHA-256 of its content and options
+    feeds      what each source demands (attribution, retention, republishing) and whether it is real
+    legs       legs that may still change, and corrections of older ones, as MessagePack
+    frozen_legs  the same as they stood when the model of the day was frozen
+    refusals   replies and files that could not be used
+    derive     what has to be derived anew: an aircraft since a time, or everything (*)
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flightwatch.errors import Damaged, StoreError
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE files (
+    path TEXT PRIMARY KEY, kind TEXT NOT NULL, feed TEXT, first_us INTEGER NOT NULL, last_us INTEGER NOT NULL, rows INTEGER NOT NULL,
+    size INTEGER NOT NULL, sha256 TEXT NOT NULL, damaged INTEGER NOT NULL DEFAULT 0, retired_us INTEGER
+) STRICT;
+CREATE INDEX files_by_time ON files (kind, first_us);
+CREATE TABLE scopes (id INTEGER PRIMARY KEY, scope TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE snapshots (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, feed TEXT NOT NULL, feed_time_us INTEGER NOT NULL, received_us INTEGER NOT NULL,
+    scope INTEGER NOT NULL REFERENCES scopes (id), rows INTEGER NOT NULL, refused TEXT NOT NULL, content TEXT NOT NULL, path TEXT,
+    UNIQUE (feed, feed_time_us, content)
+) STRICT;
+CREATE INDEX snapshots_by_path ON snapshots (path);
+CREATE INDEX snapshots_by_time ON snapshots (feed_time_us);
+CREATE TABLE pending (seq INTEGER PRIMARY KEY, positions BLOB NOT NULL) STRICT;
+CREATE TABLE imports (
+    id INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE, name TEXT NOT NULL, format TEXT NOT NULL, feed TEXT NOT NULL, scope TEXT NOT NULL,
+    rows INTEGER NOT NULL, refused TEXT NOT NULL, first_us INTEGER, last_us INTEGER
+) STRICT;
+CREATE TABLE feeds (
+    name TEXT PRIMARY KEY, attribution TEXT NOT NULL, retention_days INTEGER, republish INTEGER NOT NULL, reconstructed INTEGER NOT NULL
+) STRICT;
+CREATE TABLE legs (leg_id TEXT PRIMARY KEY, revision INTEGER NOT NULL, aircraft TEXT NOT NULL, first_us INTEGER NOT NULL, leg BLOB) STRICT;
+CREATE INDEX legs_by_aircraft ON legs (aircraft, first_us);
+CREATE TABLE frozen_legs (leg_id TEXT PRIMARY KEY, leg BLOB) STRICT;
+CREATE TABLE refusals (
+    id INTEGER PRIMARY KEY, time_us INTEGER NOT NULL, feed TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, kept TEXT
+) STRICT;
+CREATE TABLE derive (aircraft TEXT PRIMARY KEY, since_us INTEGER NOT NULL) STRICT;
+"""
+
+
+class Catalog:
+    """A connection to the catalog. `read_only` never creates or changes anything."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.read_only = read_only
+        mode = "ro" if read_only else "rwc"
+        self.db = sqlite3.connect(f"file:{path}?mode={mode}", uri=True, isolation_level=None, timeout=30)
+        try:
+            self._open(read_only)
+        except sqlite3.DatabaseError as error:
+            self.db.close()
+            raise Damaged(f"{path} cannot be read ({error}): run `flightwatch rebuild` on the store") from None
+
+    def _open(self, read_only: bool) -> None:
+        if not read_only:
+            self.db.execute("PRAGMA journal_mode = WAL")
+            self.db.execute("PRAGMA synchronous = FULL")
+            self._create()
+        found = self.db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+        if int(found[0]) != SCHEMA_VERSION:
+            raise StoreError(f"the store has schema {found[0]}, this version of flightwatch reads {SCHEMA_VERSION}: use the version that made it")
+
+    def _create(self) -> None:
+        with self.transaction():
+            if self.db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is None:
+                for statement in _SCHEMA.split(";"):
+                    self.db.execute(statement)
+                self.db.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Everything inside is committed together, or not at all."""
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.db
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+
+    def close(self) -> None:
+        self.db.close()

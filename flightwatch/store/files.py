@@ -1,0 +1,95 @@
+"""Files that are there whole or not at all: temporary name, fsync, rename, fsync of the folder.
+
+A process that dies in between leaves a temporary file, which `sweep` removes at the next start. Parquet carries a checksum for every page (without it, most
+flipped bits read as silently wrong values); the catalog keeps size and SHA-256 of the whole file besides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from flightwatch.errors import Damaged
+
+TEMPORARY = ".tmp"
+ZSTD_LEVEL = 3
+ROW_GROUP = 1 << 17
+"""Rows in a Parquet row group: small enough to read one aircraft without the rest of an hour, large enough to compress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the catalog keeps of a file."""
+
+    size: int
+    sha256: str
+
+
+def write_bytes(path: Path, data: bytes) -> Written:
+    return _durably(path, lambda temporary: temporary.write_bytes(data))
+
+
+def write_parquet(path: Path, table: pa.Table) -> Written:
+    def write(temporary: Path) -> None:
+        pq.write_table(
+            table, temporary, compression="zstd", compression_level=ZSTD_LEVEL, write_page_checksum=True, row_group_size=ROW_GROUP
+        )
+
+    return _durably(path, write)
+
+
+def _durably(path: Path, write: Callable[[Path], object]) -> Written:
+    _make_folder(path.parent)
+    temporary = path.with_name(path.name + TEMPORARY)
+    try:
+        write(temporary)
+        data = temporary.read_bytes()
+        _sync(temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+    return Written(len(data), hashlib.sha256(data).hexdigest())
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes a folder so that it survives a power loss, too: every new link is synced."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        new.mkdir(exist_ok=True)
+        _sync(new.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_parquet(path: Path, columns: list[str] | None = None, filters: object = None) -> pa.Table:
+    """Reads one file and verifies its page checksums. Raises Damaged where it does not hold what was written."""
+    try:
+        return pq.read_table(path, columns=columns, filters=filters, page_checksum_verification=True, partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise Damaged(f"{path} cannot be read ({reason}): it is left out until it is put back from a copy") from None
+
+
+def sweep(root: Path) -> int:
+    """Removes what dead processes left half-written; returns how many files that were."""
+    left = list(root.rglob(f"*{TEMPORARY}"))
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)

@@ -1,0 +1,165 @@
+"""Legs on disk: those that may still change as rows of the catalog, settled ones and flight lists as Parquet in legs/.
+
+A leg is the same leg as long as its `leg_id` is; each change of what is said of it raises its revision. The catalog's row of a leg comes before the one in a file. A row
+without a leg says that there is no such leg any more, because better data made it part of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flightwatch.records import LEGS, Leg, legs_from_table, legs_table, micros
+from flightwatch.store import files
+from flightwatch.store.catalog import Catalog
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Leg).decode
+
+SETTLED_AFTER_DAYS = 7
+"""Legs older than this move from the catalog to a file."""
+
+
+class Legs:
+    """The legs of a store."""
+
+    def __init__(self, root: Path, catalog: Catalog) -> None:
+        self._root = root
+        self._catalog = catalog
+
+    def put(self, legs: Iterable[Leg]) -> int:
+        """Stores legs as they stand now; returns how many of them are new or changed."""
+        with self._catalog.transaction():
+            return sum(self._put(leg) for leg in legs)
+
+    def _put(self, leg: Leg) -> bool:
+        found = self._catalog.db.execute("SELECT revision, leg FROM legs WHERE leg_id = ?", (leg.leg_id,)).fetchone()
+        revision = leg.revision if found is None else found[0] + 1
+        if found is not None and found[1] is not None and _encode(replace(leg, revision=found[0])) == found[1]:
+            return False
+        leg = replace(leg, revision=revision)
+        self._catalog.db.execute(
+            "INSERT OR REPLACE INTO legs VALUES (?, ?, ?, ?, ?)", (leg.leg_id, revision, leg.aircraft, _time(leg), _encode(leg))
+        )
+        return True
+
+    def withdraw(self, leg_ids: Iterable[str]) -> None:
+        """Says that these legs do not exist."""
+        with self._catalog.transaction() as db:
+            for leg_id in leg_ids:
+                db.execute("INSERT INTO legs VALUES (?, 1, '', 0, NULL) ON CONFLICT (leg_id) DO UPDATE SET leg = NULL", (leg_id,))
+
+    def table(self, since: datetime | None = None, until: datetime | None = None, aircraft: Sequence[str] | None = None) -> pa.Table:
+        """Legs (columns of `LEGS`) in order of time; `aircraft` are addresses or registrations, `since` and `until` bound when they were under way."""
+        return _ordered(_chosen(self._everything("legs"), since, until, aircraft))
+
+    def frozen_table(self) -> pa.Table:
+        """All legs as they stood when they were frozen last."""
+        return self._everything("frozen_legs")
+
+    def freeze(self, legs: Iterable[Leg], *, anew: bool = False) -> None:
+        """Remembers legs as they went into the model of a day, beside those remembered before, or instead of them."""
+        with self._catalog.transaction() as db:
+            if anew:
+                db.execute("DELETE FROM frozen_legs")
+            db.executemany("INSERT OR REPLACE INTO frozen_legs VALUES (?, ?)", [(leg.leg_id, _encode(leg)) for leg in legs])
+
+    def _everything(self, table: str) -> pa.Table:
+        current, replaced = self._from_catalog(table)
+        filed = self._from_files()
+        filed = filed.filter(pc.invert(pc.is_in(filed["leg_id"], value_set=pa.array(replaced, pa.string()))))
+        return pa.concat_tables([filed, legs_table(current)])
+
+    def tracked_of(self, aircraft: Sequence[str]) -> list[Leg]:
+        """The tracked legs of some addresses, in order."""
+        table = self.table(aircraft=aircraft)
+        return legs_from_table(table.filter(pc.equal(table["source"], "tracked")))
+
+    def _from_catalog(self, table: str) -> tuple[list[Leg], list[str]]:
+        rows = self._catalog.db.execute(f"SELECT leg_id, leg FROM {table}").fetchall()  # noqa: S608  # one of two names
+        return [_decode(data) for _, data in rows if data is not None], [leg_id for leg_id, _ in rows]
+
+    def _from_files(self) -> pa.Table:
+        paths = self._catalog.db.execute("SELECT path FROM files WHERE kind = 'legs' AND retired_us IS NULL AND damaged = 0 ORDER BY path").fetchall()
+        return pa.concat_tables([LEGS.empty_table(), *[self._read(path) for (path,) in paths]])
+
+    def _read(self, path: str) -> pa.Table:
+        return files.read_parquet(self._root / path).cast(LEGS)
+
+    def known_listed(self) -> set[str]:
+        """The ids of the listed legs that are stored."""
+        filed = self._from_files()
+        return set(filed.filter(pc.equal(filed["source"], "listed"))["leg_id"].to_pylist())
+
+    def write_list(self, name: str, legs: pa.Table) -> tuple[Path, files.Written]:
+        """Writes a flight list; `register_list` commits it."""
+        path = Path("legs") / f"{name}.parquet"
+        return path, files.write_parquet(self._root / path, legs)
+
+    def register_list(self, path: Path, legs: pa.Table, written: files.Written) -> None:
+        """To be called inside a transaction of the catalog."""
+        times = pc.min_max(pc.coalesce(legs["takeoff_time"], legs["first_seen"], legs["landing_time"]).cast(pa.int64())).as_py()
+        self._catalog.db.execute(
+            "INSERT OR REPLACE INTO files (path, kind, first_us, last_us, rows, size, sha256) VALUES (?, 'legs', ?, ?, ?, ?, ?)",
+            (str(path), times["min"] or 0, times["max"] or 0, len(legs), written.size, written.sha256),
+        )
+
+    def file_settled(self, before: datetime) -> int:
+        """Moves legs that began before a time from the catalog to a file; returns how many."""
+        rows = self._catalog.db.execute(
+            "SELECT leg_id, leg FROM legs WHERE first_us < ? AND leg IS NOT NULL ORDER BY first_us", (micros(before),)
+        ).fetchall()
+        if not rows:
+            return 0
+        legs = [_decode(data) for _, data in rows]
+        filed = {leg_id for (leg_id,) in self._catalog.db.execute("SELECT leg_id FROM legs")} & set(self._from_files()["leg_id"].to_pylist())
+        new = legs_table([leg for leg in legs if leg.leg_id not in filed])
+        if not len(new):
+            return 0
+        path, written = self.write_list(f"tracked-{before:%Y%m%d}-{written_name(legs)}", new)
+        with self._catalog.transaction() as db:
+            self.register_list(path, new, written)
+            for table in ("legs", "frozen_legs"):
+                db.executemany(f"DELETE FROM {table} WHERE leg_id = ?", [(leg_id,) for leg_id in new["leg_id"].to_pylist()])  # noqa: S608  # two names
+        return len(new)
+
+
+def written_name(legs: Sequence[Leg]) -> str:
+    """A file name that no other set of legs has."""
+    return f"{legs[0].leg_id}-{len(legs)}".replace("~", "_")
+
+
+def _time(leg: Leg) -> int:
+    return micros(next((t for t in (leg.first_seen, leg.origin.time, leg.destination.time) if t is not None)))
+
+
+def _chosen(table: pa.Table, since: datetime | None, until: datetime | None, aircraft: Sequence[str] | None) -> pa.Table:
+    begins = pc.coalesce(table["first_seen"], table["takeoff_time"], table["landing_time"])
+    ends = pc.coalesce(table["last_seen"], table["landing_time"], table["takeoff_time"])
+    keep = pa.chunked_array([pa.repeat(pa.scalar(True), len(table))])
+    if since is not None:
+        keep = pc.and_(keep, pc.greater_equal(ends, pa.scalar(since, ends.type)))
+    if until is not None:
+        keep = pc.and_(keep, pc.less_equal(begins, pa.scalar(until, begins.type)))
+    if aircraft is not None:
+        names = pa.array([*{a.lower() for a in aircraft}, *{a.upper() for a in aircraft}], pa.string())
+        keep = pc.and_(keep, pc.or_(pc.is_in(table["icao24"], value_set=names), pc.is_in(table["registration"], value_set=names)))
+    return table.filter(keep)
+
+
+def _ordered(table: pa.Table) -> pa.Table:
+    """By departure; legs of one list and day in the list's order."""
+    begins = pc.coalesce(table["takeoff_time"], table["first_seen"], table["landing_time"])
+    order = pc.sort_indices(
+        pa.table({"begins": begins, "order": pc.fill_null(table["list_order"], 0), "id": table["leg_id"]}),
+        sort_keys=[("begins", "ascending"), ("order", "ascending"), ("id", "ascending")],
+    )
+    return table.take(order)
+
+

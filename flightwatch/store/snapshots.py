@@ -1,0 +1,325 @@
+"""Snapshots and imported positions: written once, read by time and aircraft.
+
+A poll is committed before anything is made of it: a large one as a Parquet file, small ones as rows of the catalog's `pending` table, which become one file
+together when there are enough of them, or when their hour is over. Hours that are over move from live/ to history/, sorted by aircraft and time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flightwatch.errors import Damaged
+from flightwatch.records import POSITIONS, Scope, Snapshot, Terms, micros, utc
+from flightwatch.store import files
+from flightwatch.store.catalog import Catalog
+
+log = logging.getLogger(__name__)
+
+STORED = pa.schema([f for f in POSITIONS if f.name != "feed"] + [pa.field("snapshot", pa.int64())], metadata=POSITIONS.metadata)
+"""The columns of a file: the feed stands in its folder's name, `snapshot` is the number of the poll (null for imports)."""
+
+BATCH_ROWS = 20_000
+"""Rows of small polls that are worth a file of their own."""
+
+BATCH_SPAN = timedelta(minutes=15)
+"""After this long they get one in any case."""
+
+HOUR = timedelta(hours=1)
+GRACE = timedelta(hours=1)
+"""How long a file stays on disk after the last catalog that names it, for those who are reading it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    seq: int
+    feed_time: datetime
+    positions: pa.Table
+
+
+class Snapshots:
+    """The positions of a store. Writing needs the writer's lock, which `Store` holds."""
+
+    def __init__(self, root: Path, catalog: Catalog) -> None:
+        self._root = root
+        self._catalog = catalog
+        self._pending: dict[str, list[Pending]] = {}
+        self._load_pending()
+
+    def _load_pending(self) -> None:
+        rows = self._catalog.db.execute("SELECT seq, feed, feed_time_us, positions FROM pending JOIN snapshots USING (seq) ORDER BY seq")
+        for seq, feed, time_us, data in rows:
+            self._pending.setdefault(feed, []).append(Pending(seq, utc(time_us), _table(data)))
+
+    # ------------------------------------------------------------------------------------------------------------- writing
+
+    def append(self, snapshot: Snapshot) -> int | None:
+        """Commits a snapshot and returns its number, or None if the very same one is there already."""
+        positions = snapshot.positions.select([n for n in STORED.names if n != "snapshot"])
+        content = _content(positions)
+        before = self._pending.get(snapshot.feed, [])
+        if before and _hour(before[0].feed_time) != _hour(snapshot.feed_time):
+            self.flush(snapshot.feed)
+            before = []
+        with self._catalog.transaction() as db:
+            seq = self._insert(snapshot, len(positions), content)
+            if seq is None:
+                return None
+            if len(positions):
+                db.execute("INSERT INTO pending VALUES (?, ?)", (seq, _bytes(positions)))
+        if len(positions):
+            self._pending.setdefault(snapshot.feed, []).append(Pending(seq, snapshot.feed_time, positions))
+            self._flush_if_due(snapshot.feed)
+        return seq
+
+    def _insert(self, snapshot: Snapshot, rows: int, content: str) -> int | None:
+        db = self._catalog.db
+        scope = snapshot.scope.to_json()
+        db.execute("INSERT OR IGNORE INTO scopes (scope) VALUES (?)", (scope,))
+        inserted = db.execute(
+            "INSERT OR IGNORE INTO snapshots (feed, feed_time_us, received_us, scope, rows, refused, content)"
+            " SELECT ?, ?, ?, id, ?, ?, ? FROM scopes WHERE scope = ?",
+            (
+                snapshot.feed,
+                micros(snapshot.feed_time),
+                micros(snapshot.received),
+                rows,
+                json.dumps(dict(snapshot.refused)),
+                content,
+                scope,
+            ),
+        )
+        return inserted.lastrowid if inserted.rowcount else None
+
+    def _flush_if_due(self, feed: str) -> None:
+        waiting = self._pending[feed]
+        rows = sum(len(p.positions) for p in waiting)
+        if rows >= BATCH_ROWS or waiting[-1].feed_time - waiting[0].feed_time >= BATCH_SPAN:
+            self.flush(feed)
+
+    def flush(self, feed: str) -> None:
+        """Writes the pending snapshots of a feed as one file."""
+        waiting = self._pending.pop(feed, [])
+        if not waiting:
+            return
+        table = pa.concat_tables([_numbered(p.positions, p.seq) for p in waiting])
+        first, last = waiting[0].seq, waiting[-1].seq
+        path = self._folder("live", feed, waiting[0].feed_time) / f"{first:09d}-{last:09d}.parquet"
+        written = files.write_parquet(self._root / path, table)
+        with self._catalog.transaction() as db:
+            self._register(path, "live", feed, table, written)
+            numbers = [(str(path), p.seq) for p in waiting]
+            db.executemany("UPDATE snapshots SET path = ? WHERE seq = ?", numbers)
+            db.executemany("DELETE FROM pending WHERE seq = ?", [(p.seq,) for p in waiting])
+
+    def flush_all(self) -> None:
+        for feed in list(self._pending):
+            self.flush(feed)
+
+    def write_history(self, name: str, feed: str, positions: pa.Table) -> list[tuple[Path, pa.Table, files.Written]]:
+        """Writes positions to import, by the hour and sorted; `register_history` commits them."""
+        written = []
+        table = pa.table({**{f.name: positions[f.name] for f in STORED if f.name != "snapshot"}, "snapshot": pa.nulls(len(positions), pa.int64())}, schema=STORED)
+        for hour, part in by_hour(table):
+            path = self._folder("history", feed, hour) / f"{name}.parquet"
+            part = _by_aircraft(part)
+            written.append((path, part, files.write_parquet(self._root / path, part)))
+        return written
+
+    def register_history(self, feed: str, written: Iterable[tuple[Path, pa.Table, files.Written]]) -> None:
+        """To be called inside a transaction of the catalog."""
+        for path, table, receipt in written:
+            self._register(path, "history", feed, table, receipt)
+
+    def _register(self, path: Path, kind: str, feed: str, table: pa.Table, written: files.Written) -> None:
+        first, last = span(table)
+        self._catalog.db.execute(
+            "INSERT OR REPLACE INTO files (path, kind, feed, first_us, last_us, rows, size, sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (str(path), kind, feed, first, last, len(table), written.size, written.sha256),
+        )
+
+    def _folder(self, kind: str, feed: str, time: datetime) -> Path:
+        return Path(kind) / f"feed={feed}" / f"date={time:%Y-%m-%d}" / f"hour={time:%H}"
+
+    # ------------------------------------------------------------------------------------------------------------- reading
+
+    def last(self) -> int:
+        """The number of the newest snapshot; 0 where there is none."""
+        return int(self._catalog.db.execute("SELECT coalesce(max(seq), 0) FROM snapshots").fetchone()[0])
+
+    def rows(self) -> int:
+        """How many positions are stored."""
+        filed = self._catalog.db.execute("SELECT coalesce(sum(rows), 0) FROM files WHERE kind != 'legs' AND retired_us IS NULL").fetchone()[0]
+        return int(filed) + sum(len(p.positions) for group in self._pending.values() for p in group)
+
+    def newest_us(self) -> int:
+        """The time of the newest stored position or snapshot, microseconds since 1970; 0 where there is none."""
+        filed = self._catalog.db.execute("SELECT coalesce(max(last_us), 0) FROM files WHERE kind != 'legs'").fetchone()[0]
+        polled = self._catalog.db.execute("SELECT coalesce(max(feed_time_us), 0) FROM snapshots").fetchone()[0]
+        return int(max(filed, polled))
+
+    def oldest_us(self) -> int:
+        """The time of the oldest stored position, microseconds since 1970; 0 where there is none."""
+        return int(self._catalog.db.execute("SELECT coalesce(min(first_us), 0) FROM files WHERE kind != 'legs' AND retired_us IS NULL").fetchone()[0])
+
+    def after(self, seq: int) -> Iterator[tuple[int, Snapshot]]:
+        """The snapshots with a higher number, in their order."""
+        rows = self._catalog.db.execute(
+            "SELECT seq, feed, feed_time_us, received_us, scopes.scope, refused, path, rows FROM snapshots"
+            " JOIN scopes ON scopes.id = snapshots.scope WHERE seq > ? ORDER BY seq",
+            (seq,),
+        ).fetchall()
+        waiting = {p.seq: p.positions for group in self._pending.values() for p in group}
+        for path, group in groupby(rows, key=lambda row: row[6]):
+            table = self._read(Path(path)) if path else None
+            for number, feed, time_us, received_us, scope, refused, _, _ in group:
+                own = waiting.get(number) if table is None else table.filter(pc.equal(table["snapshot"], number))
+                positions = with_feed(own if own is not None else STORED.empty_table(), feed)
+                yield number, Snapshot(feed, utc(time_us), utc(received_us), Scope.from_json(scope), positions, json.loads(refused))
+
+    def positions(self, since: datetime | None = None, until: datetime | None = None, aircraft: Sequence[str] | None = None) -> pa.Table:
+        """Stored positions (columns of `POSITIONS`) by the time of their fix, both ends included."""
+        first, last = (-(2**62) if since is None else micros(since)), (2**62 if until is None else micros(until))
+        wanted = (pc.field("timestamp") >= pa.scalar(first, pa.timestamp("us", "UTC"))) & (
+            pc.field("timestamp") <= pa.scalar(last, pa.timestamp("us", "UTC"))
+        )
+        if aircraft is not None:
+            wanted &= pc.field("icao24").isin(list(aircraft))
+        found = self._catalog.db.execute(
+            "SELECT path, feed FROM files WHERE kind != 'legs' AND retired_us IS NULL AND last_us >= ? AND first_us <= ? ORDER BY first_us, path",
+            (first, last),
+        ).fetchall()
+        parts = [with_feed(self._read(Path(path), wanted), feed) for path, feed in found]
+        parts += [with_feed(p.positions.filter(wanted), feed) for feed, group in self._pending.items() for p in group]
+        return pa.concat_tables([POSITIONS.empty_table(), *parts])
+
+    def batches(self, rows: int) -> Iterator[pa.Table]:
+        """All positions in order of their hours, about so many rows at a time."""
+        found = self._catalog.db.execute(
+            "SELECT path, feed FROM files WHERE kind != 'legs' AND retired_us IS NULL ORDER BY first_us, path"
+        ).fetchall()
+        hours = sorted(((_folder_hour(path), path, feed) for path, feed in found), key=lambda h: (h[0], h[1]))
+        batch: list[pa.Table] = []
+        for _, group in groupby(hours, key=lambda h: h[0]):
+            batch += [with_feed(self._read(Path(path)), feed) for _, path, feed in group]
+            if sum(map(len, batch)) >= rows:
+                yield pa.concat_tables(batch)
+                batch = []
+        batch += [with_feed(p.positions, feed) for feed, group in self._pending.items() for p in group]
+        if batch:
+            yield pa.concat_tables(batch)
+
+    def _read(self, path: Path, filters: pc.Expression | None = None) -> pa.Table:
+        """A file's rows; a damaged one is named, marked in the catalog, and left out."""
+        try:
+            return files.read_parquet(self._root / path, filters=filters)
+        except Damaged as error:
+            log.error("%s", error)
+            if not self._catalog.read_only:
+                self._catalog.db.execute("UPDATE files SET damaged = 1 WHERE path = ?", (str(path),))
+            return STORED.empty_table()
+
+    # -------------------------------------------------------------------------------------------------------- housekeeping
+
+    def compact(self, now: datetime) -> int:
+        """Moves the hours that have been over for an hour from live/ to history/; returns how many. Files stay on disk for a while."""
+        rows = self._catalog.db.execute("SELECT path, feed FROM files WHERE kind = 'live' AND retired_us IS NULL ORDER BY path").fetchall()
+        over = [(path, feed) for path, feed in rows if _folder_hour(path) + HOUR + GRACE <= now]
+        folders = [(folder, list(group)) for folder, group in groupby(over, key=lambda row: Path(row[0]).parent)]
+        for folder, group in folders:
+            self._compact_hour(folder, group[0][1], [path for path, _ in group], now)
+        return len(folders)
+
+    def _compact_hour(self, folder: Path, feed: str, paths: list[str], now: datetime) -> None:
+        table = _by_aircraft(pa.concat_tables([self._read(Path(path)) for path in paths]))
+        target = Path("history", *folder.parts[1:]) / f"{Path(paths[0]).stem[:9]}-{Path(paths[-1]).stem[10:]}.parquet"
+        written = files.write_parquet(self._root / target, table)
+        with self._catalog.transaction() as db:
+            self._register(target, "history", feed, table, written)
+            db.executemany("UPDATE snapshots SET path = ? WHERE path = ?", [(str(target), path) for path in paths])
+            db.executemany("UPDATE files SET retired_us = ? WHERE path = ?", [(micros(now), path) for path in paths])
+
+    def retain(self, now: datetime, days: int, terms: dict[str, Terms]) -> int:
+        """Retires files that are older than a feed's terms or the store's setting allow; returns how many."""
+        retired = 0
+        rows = self._catalog.db.execute("SELECT path, feed, last_us FROM files WHERE kind IN ('live', 'history') AND retired_us IS NULL").fetchall()
+        for path, feed, last_us in rows:
+            limit = min(days, terms[feed].retention_days or days) if feed in terms else days
+            if utc(last_us) < now - timedelta(days=limit):
+                with self._catalog.transaction() as db:
+                    db.execute("UPDATE snapshots SET path = '' WHERE path = ?", (path,))
+                    db.execute("UPDATE files SET retired_us = ? WHERE path = ?", (micros(now), path))
+                retired += 1
+        return retired
+
+    def remove_retired(self, now: datetime) -> None:
+        """Deletes the files that nothing names any more and nobody can be reading."""
+        limit = micros(now - GRACE)
+        for (path,) in self._catalog.db.execute("SELECT path FROM files WHERE retired_us <= ?", (limit,)).fetchall():
+            (self._root / path).unlink(missing_ok=True)
+            self._catalog.db.execute("DELETE FROM files WHERE path = ?", (path,))
+
+
+def with_feed(table: pa.Table, feed: str) -> pa.Table:
+    """Stored rows with the columns of `POSITIONS`."""
+    columns = {f.name: table[f.name] for f in POSITIONS if f.name != "feed"}
+    return pa.table({**columns, "feed": pa.repeat(pa.scalar(feed), len(table))}, schema=POSITIONS)
+
+
+def by_hour(table: pa.Table) -> Iterator[tuple[datetime, pa.Table]]:
+    """The rows of each UTC hour, in order."""
+    hours = np.asarray(table["timestamp"].cast(pa.int64())) // (3600 * 1_000_000)
+    order = np.argsort(hours, kind="stable")
+    edges = np.flatnonzero(np.r_[True, np.diff(hours[order]) != 0]) if len(order) else np.empty(0, int)
+    for start, stop in zip(edges, [*edges[1:], len(order)], strict=True):
+        yield utc(int(hours[order[start]]) * 3600 * 1_000_000), table.take(pa.array(order[start:stop]))
+
+
+def _by_aircraft(table: pa.Table) -> pa.Table:
+    return table.sort_by([("icao24", "ascending"), ("timestamp", "ascending")])
+
+
+def _numbered(positions: pa.Table, seq: int) -> pa.Table:
+    columns = {f.name: positions[f.name] for f in STORED if f.name != "snapshot"}
+    return pa.table({**columns, "snapshot": pa.repeat(pa.scalar(seq, pa.int64()), len(positions))}, schema=STORED)
+
+
+def span(table: pa.Table) -> tuple[int, int]:
+    ends = pc.min_max(table["timestamp"].cast(pa.int64())).as_py()
+    return ends["min"] or 0, ends["max"] or 0
+
+
+def _hour(time: datetime) -> datetime:
+    return time.replace(minute=0, second=0, microsecond=0)
+
+
+def _folder_hour(path: str) -> datetime:
+    """The hour that a file's folders name."""
+    *_, date, hour, _ = Path(path).parts
+    return datetime.strptime(f"{date[5:]} {hour[5:]} +0000", "%Y-%m-%d %H %z").astimezone(UTC)
+
+
+def _content(positions: pa.Table) -> str:
+    """What tells two polls apart: everything but when we got it."""
+    return hashlib.sha256(_bytes(positions.drop_columns(["received"]))).hexdigest()
+
+
+def _bytes(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table.combine_chunks())
+    return bytes(sink.getvalue())
+
+
+def _table(data: bytes) -> pa.Table:
+    return pa.ipc.open_stream(data).read_all()

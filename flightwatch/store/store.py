@@ -1,0 +1,209 @@
+"""One store: opening it, its parts, imports, refusals, and the checkpoint."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from flightwatch.errors import StoreError
+from flightwatch.records import Scope, Terms, micros, utc
+from flightwatch.store import files
+from flightwatch.store.catalog import Catalog
+from flightwatch.store.legs import Legs
+from flightwatch.store.lock import WriterLock
+from flightwatch.store.snapshots import Snapshots, span
+
+log = logging.getLogger(__name__)
+
+KEPT_BODY = 64 * 1024
+"""Of a reply that could not be used, this much is kept to look at."""
+
+KEPT_REFUSALS = 1000
+EVERYTHING = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """What one import brought: rows stored, and what was refused by reason. `new` is false where the very same one was there."""
+
+    name: str
+    format: str
+    rows: int
+    refused: Mapping[str, int]
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """Days on which a scope was recorded."""
+
+    scope: Scope
+    first: date
+    last: date
+
+
+class Store:
+    """A store, opened. Writers hold its lock until `close`; `read_only` neither takes it nor changes anything."""
+
+    def __init__(self, root: Path, *, read_only: bool = False) -> None:
+        if read_only and not (root / "catalog.sqlite").exists():
+            raise StoreError(f"there is no store in {root}: `flightwatch import` or `flightwatch run` makes one")
+        root.mkdir(parents=True, exist_ok=True)
+        self.root = root
+        self._lock = None if read_only else WriterLock(root)
+        if not read_only:
+            files.sweep(root)
+        self.catalog = Catalog(root / "catalog.sqlite", read_only=read_only)
+        self.snapshots = Snapshots(root, self.catalog)
+        self.legs = Legs(root, self.catalog)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.catalog.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    # -------------------------------------------------------------------------------------------------------------- imports
+
+    def imported(self, identity: str) -> Import | None:
+        """The import with this identity (the digest of its content and options), if it was made."""
+        row = self.catalog.db.execute("SELECT name, format, rows, refused FROM imports WHERE identity = ?", (identity,)).fetchone()
+        return Import(row[0], row[1], row[2], json.loads(row[3]), new=False) if row else None
+
+    def import_positions(
+        self, identity: str, name: str, format: str, feed: str, scope: Scope, parts: Iterable[pa.Table], refused: Mapping[str, int]
+    ) -> Import:
+        """Stores positions, all of them or none. `refused` is read after the last part, so that it may be filled meanwhile."""
+        written = []
+        for number, part in enumerate(parts):
+            written += self.snapshots.write_history(f"import-{identity[:12]}-{number:04d}", feed, part)
+        rows = sum(len(table) for _, table, _ in written)
+        with self.catalog.transaction():
+            self.snapshots.register_history(feed, written)
+            spans = [span(table) for _, table, _ in written]
+            first, last = (utc(min(s[0] for s in spans)), utc(max(s[1] for s in spans))) if spans else (None, None)
+            self._register_import(identity, name, format, feed, scope, rows, refused, first, last)
+        return Import(name, format, rows, dict(refused), new=True)
+
+    def import_legs(self, identity: str, name: str, feed: str, scope: Scope, legs: pa.Table, refused: Mapping[str, int]) -> Import:
+        """Stores a flight list; rows that another list brought already are left out."""
+        known = self.legs.known_listed()
+        new = legs.filter(pa.array([leg_id not in known for leg_id in legs["leg_id"].to_pylist()], pa.bool_()))
+        path, written = self.legs.write_list(f"list-{identity[:12]}", new)
+        days = [t for t in new["takeoff_time"].to_pylist() + new["landing_time"].to_pylist() if t is not None]
+        with self.catalog.transaction():
+            self.legs.register_list(path, new, written)
+            self._register_import(identity, name, "legs", feed, scope, len(new), refused, min(days, default=None), max(days, default=None))
+        return Import(name, "legs", len(new), dict(refused), new=True)
+
+    def _register_import(
+        self,
+        identity: str,
+        name: str,
+        format: str,
+        feed: str,
+        scope: Scope,
+        rows: int,
+        refused: Mapping[str, int],
+        first: datetime | None,
+        last: datetime | None,
+    ) -> None:
+        times = [None if t is None else micros(t) for t in (first, last)]
+        self.catalog.db.execute(
+            "INSERT INTO imports (identity, name, format, feed, scope, rows, refused, first_us, last_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (identity, name, format, feed, scope.to_json(), rows, json.dumps(dict(refused)), *times),
+        )
+        self.mark(EVERYTHING, first or datetime(1970, 1, 1, tzinfo=UTC))
+
+    def covered(self) -> list[Covered]:
+        """The days of imports and snapshots, by scope."""
+        out = []
+        for scope, first, last in self.catalog.db.execute("SELECT scope, first_us, last_us FROM imports WHERE first_us IS NOT NULL"):
+            out.append(Covered(Scope.from_json(scope), utc(first).date(), utc(last).date()))
+        days = self.catalog.db.execute(
+            "SELECT DISTINCT scopes.scope, feed_time_us / 86400000000 FROM snapshots JOIN scopes ON scopes.id = snapshots.scope"
+        )
+        for scope, day in days:
+            when = utc(day * 86_400_000_000).date()
+            out.append(Covered(Scope.from_json(scope), when, when))
+        return out
+
+    # -------------------------------------------------------------------------------------------------- what is to be derived
+
+    def mark(self, aircraft: str, since: datetime) -> None:
+        """Notes that the legs of an aircraft (or of all, `EVERYTHING`) have to be derived anew because data came for a time that is past."""
+        self.catalog.db.execute(
+            "INSERT INTO derive VALUES (?, ?) ON CONFLICT (aircraft) DO UPDATE SET since_us = min(since_us, excluded.since_us)",
+            (aircraft, micros(since)),
+        )
+
+    def marked(self) -> dict[str, datetime]:
+        return {aircraft: utc(since) for aircraft, since in self.catalog.db.execute("SELECT aircraft, since_us FROM derive")}
+
+    def unmark(self, aircraft: Iterable[str]) -> None:
+        self.catalog.db.executemany("DELETE FROM derive WHERE aircraft = ?", [(a,) for a in aircraft])
+
+    # ----------------------------------------------------------------------------------------------------- feeds, refusals
+
+    def set_terms(self, feed: str, terms: Terms) -> None:
+        """Keeps what a source demands, and whether it is real; what was said last holds."""
+        self.catalog.db.execute(
+            "INSERT OR REPLACE INTO feeds VALUES (?, ?, ?, ?, ?)",
+            (feed, terms.attribution, terms.retention_days, int(terms.republish), int(terms.reconstructed)),
+        )
+
+    def terms(self) -> dict[str, Terms]:
+        rows = self.catalog.db.execute("SELECT name, attribution, retention_days, republish, reconstructed FROM feeds")
+        return {name: Terms(text, days, bool(republish), bool(reconstructed)) for name, text, days, republish, reconstructed in rows}
+
+    def refuse(self, time: datetime, feed: str, reason: str, message: str, body: bytes) -> None:
+        """Keeps a reply that could not be used: why, and how it began."""
+        kept = None
+        if body:
+            path = Path("refused") / f"{time:%Y%m%dT%H%M%S}-{feed}-{reason}.body"
+            files.write_bytes(self.root / path, body[:KEPT_BODY])
+            kept = str(path)
+        self.catalog.db.execute(
+            "INSERT INTO refusals (time_us, feed, reason, message, kept) VALUES (?, ?, ?, ?, ?)", (micros(time), feed, reason, message[:500], kept)
+        )
+        self._forget_old_refusals()
+
+    def _forget_old_refusals(self) -> None:
+        oldest = self.catalog.db.execute("SELECT id, kept FROM refusals ORDER BY id DESC LIMIT -1 OFFSET ?", (KEPT_REFUSALS,)).fetchall()
+        for number, kept in oldest:
+            if kept:
+                (self.root / kept).unlink(missing_ok=True)
+            self.catalog.db.execute("DELETE FROM refusals WHERE id = ?", (number,))
+
+    def refused(self) -> dict[tuple[str, str], int]:
+        """Replies that could not be used, by feed and reason."""
+        rows = self.catalog.db.execute("SELECT feed, reason, count(*) FROM refusals GROUP BY feed, reason")
+        return {(feed, reason): count for feed, reason, count in rows}
+
+    # ----------------------------------------------------------------------------------------------------------- checkpoint
+
+    def save_checkpoint(self, data: bytes) -> None:
+        files.write_bytes(self._checkpoint, data)
+
+    def load_checkpoint(self) -> bytes | None:
+        return self._checkpoint.read_bytes() if self._checkpoint.exists() else None
+
+    def drop_checkpoint(self) -> None:
+        self._checkpoint.unlink(missing_ok=True)
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.root / "state" / "checkpoint.bin"
+
+
