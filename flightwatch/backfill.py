@@ -1,7 +1,8 @@
 """Drives the pipeline with what is stored: legs of imports and of what came while nobody was looking.
 
-In: a store. Out: its legs, and the state in which live goes on. Everything is derived again from the stored positions; a leg that overlaps one known before keeps its id, and
-legs whose positions are no longer stored stay as they were.
+In: a store. Out: its legs, and the state in which live goes on. Everything is derived again from the stored
+positions; a leg that overlaps one known before keeps its id, and legs whose positions are no longer stored stay as
+they were.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from flightwatch import pipeline as pipes
 from flightwatch.pipeline import Correction, Pipeline, State, corrected
 from flightwatch.rarity import Baseline, Exposure
 from flightwatch.records import Leg, utc
-from flightwatch.store import Store
+from flightwatch.store import EVERYTHING, Store
 
 BATCH_ROWS = 1_000_000
+
+__all__ = ["EVERYTHING", "Derived", "derive", "exposures", "frozen_baseline", "newest", "rederive_late", "refresh"]
 
 Progress = Callable[[int, int], None]
 """Hears of the positions that are done, and how many there are in all."""
@@ -40,17 +43,23 @@ def exposures(store: Store) -> Callable[[], Sequence[Exposure]]:
     return lambda: [Exposure(c.scope, c.first, c.last) for c in store.covered()]
 
 
-def resume(store: Store, pipeline: Pipeline, progress: Progress | None = None) -> Derived:
-    """The state in which the store was left: the checkpoint, or everything derived again where something came in behind it.
-
-    Raises Damaged where the checkpoint cannot be read.
-    """
+def refresh(store: Store, pipeline: Pipeline, progress: Progress | None = None) -> None:
+    """Brings the stored legs up to all that is stored, those in the air included; leaves what live has told and will
+    tell alone."""
     saved = store.load_checkpoint()
     if saved is None or store.marked():
-        return derive(store, pipeline, progress)
-    baseline = Baseline(pipeline.airports, store.legs.frozen_table(), pipeline.exposures())
-    state, seq = pipes.from_bytes(saved, baseline)
-    return Derived(state, seq, newest(store))
+        derive(store, pipeline, progress)
+        return
+    state, seq = pipes.from_bytes(saved, frozen_baseline(store, pipeline))
+    for _, snapshot in store.snapshots.after(seq):
+        state, outcome = pipeline.absorb(state, snapshot.positions)
+        store.legs.put(outcome.settled)
+    store.legs.put(pipeline.all_unsettled(state, newest(store)))
+
+
+def frozen_baseline(store: Store, pipeline: Pipeline) -> Baseline:
+    """The history as it stood when the model of the day was frozen."""
+    return Baseline(pipeline.airports, store.legs.frozen_table(), pipeline.exposures())
 
 
 def derive(store: Store, pipeline: Pipeline, progress: Progress | None = None) -> Derived:
@@ -72,7 +81,7 @@ def derive(store: Store, pipeline: Pipeline, progress: Progress | None = None) -
     for icao24 in sorted(late):
         state, correction = pipeline.rederive(state, icao24, store.snapshots.positions(aircraft=[icao24]), (), now)
         found = {k: leg for k, leg in found.items() if leg.icao24 != icao24} | {leg.leg_id: leg for leg in correction.legs}
-    found |= {leg.leg_id: leg for leg in pipeline.all_legs(state, now)}
+    found |= {leg.leg_id: leg for leg in pipeline.all_unsettled(state, now)}
     aliases = _keep(store, list(found.values()))
     state = replace(state, legs=leg_stage.renamed(state.legs, aliases))
     store.legs.freeze([leg_stage.rename(leg, aliases) for leg in frozen.values()], anew=True)
@@ -97,7 +106,8 @@ def newest(store: Store) -> datetime:
 
 
 def _given(store: Store) -> pa.Table:
-    """The legs that are not derived from stored positions: flight lists, and tracked ones from before the first stored position."""
+    """The legs that are not derived from stored positions: flight lists, and tracked ones from before the first
+    stored position."""
     table = store.legs.table()
     older = pc.less(table["last_seen"], pa.scalar(utc(store.snapshots.oldest_us()), table.schema.field("last_seen").type))
     return table.filter(pc.or_(pc.equal(table["source"], "listed"), pc.fill_null(older, False)))

@@ -1,7 +1,8 @@
 """The configuration: one YAML file to frozen settings, every problem with file, line and the nearest valid name.
 
-Secrets are not in it: a setting that ends in `_env` names the environment variable that holds one, and `Secret` shows itself as stars wherever it is printed.
-Paths in it are relative to the file. `shipped()` is the folder of the rules, lists and examples that come with flightwatch.
+Secrets are not in it: a setting that ends in `_env` names the environment variable that holds one, and `Secret` shows
+itself as stars wherever it is printed. Paths in it are relative to the file. `shipped()` is the folder of the rules,
+lists and examples that come with flightwatch.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def secret(variable: str) -> Secret:
     """The secret in an environment variable. Raises ConfigError where it is not set."""
     text = os.environ.get(variable, "")
     if not text:
-        raise ConfigError([Problem("environment", 1, f"{variable} is not set: export it with the secret, or remove the setting that names it")])
+        raise ConfigError(
+            [Problem("environment", 1, f"{variable} is not set: export it with the secret, or remove the setting that names it")]
+        )
     return Secret(text)
 
 
@@ -68,7 +71,9 @@ class FeedSettings(Strict):
     def _known_questions(cls, ask: list[str]) -> list[str]:
         for question in ask:
             if question not in ("all", "military", "watchlists") and not POINT.fullmatch(question):
-                raise ValueError(f"`{question}`: ask for all, military, watchlists, or point:LAT,LON,RADIUS_NM with a radius up to 250")
+                raise ValueError(
+                    f"`{question}`: ask for all, military, watchlists, or point:LAT,LON,RADIUS_NM with a radius up to 250"
+                )
         return ask
 
     @model_validator(mode="after")
@@ -93,7 +98,7 @@ class SlackSettings(Strict):
     name: Name
     kind: Literal["slack"]
     channel: str
-    token_env: str = "FLIGHTWATCH_SLACK_TOKEN"  # noqa: S105  # the name of a variable
+    token_env: str = "FLIGHTWATCH_SLACK_TOKEN"  # the name of a variable
     base_url: str = "https://slack.com/api/"
 
 
@@ -130,12 +135,19 @@ class DigestSettings(Strict):
         return name
 
 
+def _default_feeds() -> list[FeedSettings]:
+    """adsb.lol: it needs no key, and its data may be used with attribution."""
+    return [
+        FeedSettings(name="adsb-lol", base_url="https://api.adsb.lol", attribution="adsb.lol and its contributors (ODbL 1.0)")
+    ]
+
+
 class Settings(Strict):
     """The whole configuration."""
 
     store: str = "data"
     retention_days: int = Field(30, ge=1)
-    feeds: list[FeedSettings] = []
+    feeds: list[FeedSettings] = Field(default_factory=_default_feeds)
     channels: list[ChannelSettings] = []
     digest: DigestSettings | None = None
     rules: list[str] = ["shipped"]
@@ -170,7 +182,8 @@ def shipped() -> Path:
 
 
 def files_in(entries: list[str], kind: Literal["rules", "watchlists", "history"], base: Path) -> list[Path]:
-    """The files that the entries name: `shipped` for those that ship, else files or folders relative to `base`. Raises ConfigError."""
+    """The files that the entries name: `shipped` for those that ship, else files or folders relative to `base`.
+    Raises ConfigError."""
     suffixes = (".yaml", ".yml") if kind == "rules" else (".csv",)
     found: list[Path] = []
     for entry in entries:

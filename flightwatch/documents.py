@@ -1,7 +1,9 @@
-"""YAML files that people write: loaded safely, checked at once, every problem with file, line, column and the nearest valid word.
+"""YAML files that people write: loaded safely, checked at once, every problem with file, line, column and the nearest
+valid word.
 
-YAML 1.2 (`NO` is a text, not false). Refused before anything is made of them: files over 1 MB, anchors and aliases, tags, nesting over 50, control
-characters. Validation is pydantic's; its error locations are joined to the lines that ruamel remembers.
+YAML 1.2 (`NO` is a text, not false). Refused before anything is made of them: files over 1 MB, anchors and aliases,
+tags, nesting over 50, control characters. Validation is pydantic's; its error locations are joined to the lines that
+ruamel remembers.
 """
 
 from __future__ import annotations
@@ -96,9 +98,16 @@ def _refuse_tricks(text: str, file: str) -> None:
         for token in YAML(typ="rt", pure=True).scan(io.StringIO(text)):
             if isinstance(token, (AnchorToken, AliasToken, TagToken)):
                 mark = token.start_mark
-                raise ConfigError([Problem(file, mark.line + 1, "anchors, aliases and tags are not allowed: write it out", mark.column + 1)])
+                raise ConfigError(
+                    [Problem(file, mark.line + 1, "anchors, aliases and tags are not allowed: write it out", mark.column + 1)]
+                )
             kind = type(token).__name__
-            depth += kind in ("BlockMappingStartToken", "BlockSequenceStartToken", "FlowMappingStartToken", "FlowSequenceStartToken")
+            depth += kind in (
+                "BlockMappingStartToken",
+                "BlockSequenceStartToken",
+                "FlowMappingStartToken",
+                "FlowSequenceStartToken",
+            )
             depth -= kind in ("BlockEndToken", "FlowMappingEndToken", "FlowSequenceEndToken")
             if depth > DEEPEST:
                 raise ConfigError([Problem(file, token.start_mark.line + 1, f"is nested deeper than {DEEPEST}")])
@@ -158,7 +167,9 @@ def _problem(document: Document, model: type[BaseModel], error: Any, at: Path_) 
         allowed = re.findall(r"'([^']*)'", error["ctx"]["expected"])
         message = f"`{error['input']}` must be one of {', '.join(allowed)}" + nearest(str(error["input"]), allowed)
     elif error["type"] in ("string_type", "int_type", "float_type", "list_type", "bool_type", "tuple_type"):
-        message = f"`{error['input']}`: {message[0].lower()}{message[1:]}" + (" (put it in quotes)" if error["type"] == "string_type" else "")
+        message = f"`{error['input']}`: {message[0].lower()}{message[1:]}" + (
+            " (put it in quotes)" if error["type"] == "string_type" else ""
+        )
     return document.problem(path, message)
 
 

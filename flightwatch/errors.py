@@ -45,8 +45,9 @@ class ConfigError(FlightwatchError):
 class FeedError(FlightwatchError):
     """A request to a feed brought nothing that can be stored.
 
-    `reason` is one word for counting (`http_429`, `stale`, `not_json`, ...); `permanent` means that asking again cannot
-    help; `retry_after_s` is what the server asked for; `body` holds up to 64 kB of the reply, for the quarantine.
+    `reason` is one word for counting (`http_429`, `stale`, `not_json`, ...); `permanent` means that asking again
+    cannot help; `retry_after_s` is what the server asked for; `body` holds up to 64 kB of the reply, for the
+    quarantine.
     """
 
     def __init__(
@@ -78,7 +79,8 @@ class Damaged(StoreError):
 class DeliveryError(FlightwatchError):
     """A message was not delivered, or nobody knows whether it was.
 
-    `permanent`: sending it again cannot help. `outcome_unknown`: the channel may have taken it, so look before repeating.
+    `permanent`: sending it again cannot help. `outcome_unknown`: the channel may have taken it, so look before
+    repeating.
     """
 
     def __init__(

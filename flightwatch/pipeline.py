@@ -2,8 +2,9 @@
 
     positions -> legs -> journeys -> rules, with rarity -> findings
 
-`Pipeline` holds what does not change while it runs (rules, places, who is who); `State` all that does. Live and backfill drive the same steps. What is learned from
-all aircraft is frozen per UTC day: legs and rarity of a day are judged with the history of the days before it.
+`Pipeline` holds what does not change while it runs (rules, places, who is who); `State` all that does. Live and
+backfill drive the same steps. What is learned from all aircraft is frozen per UTC day: legs and rarity of a day are
+judged with the history of the days before it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -25,7 +27,24 @@ from flightwatch.legs.journeys import journeys, visit
 from flightwatch.legs.rows import aircraft_number, aircraft_text
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline, Exposure
-from flightwatch.records import Aircraft, Counted, Finding, Journey, Leg, RuleReference, Snapshot, Stage, Stop, Target, Visit, legs_table
+from flightwatch.records import (
+    LEGS,
+    Aircraft,
+    Counted,
+    Finding,
+    Journey,
+    Leg,
+    RuleReference,
+    Snapshot,
+    Stage,
+    Stop,
+    Target,
+    Visit,
+    ipc_bytes,
+    ipc_table,
+    legs_from_table,
+    legs_table,
+)
 from flightwatch.rules import Match, Rule
 
 TICK = timedelta(minutes=5)
@@ -40,8 +59,12 @@ FRESH = timedelta(days=3)
 FORGET = timedelta(days=60)
 """What was reported is remembered for this long; the aircraft's log does not reach back farther."""
 
+TOLD_WITHIN_NM = 600.0
+"""An hour and a half away. See `Pipeline._worth_a_look`."""
+
 BENEFIT_OF_DOUBT = 0.5
-"""What was said is withdrawn when its probability falls below this share of what the rule demands, so that nothing flickers."""
+"""What was said is withdrawn when its probability falls below this share of what the rule demands, so that nothing
+flickers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +83,16 @@ class Reported:
 class State:
     """Everything that lasts from step to step. The baseline is not saved with it: the stored legs make it again.
 
-    `followed` are the aircraft in the air that a rule could match, `changed` those whose legs changed since the last model was frozen, `reported` what was said, by aircraft.
+    `dismissed` are the aircraft that no rule can match until they turn to something else, `settled` the legs that
+    were settled since the last model was frozen, `reported` what was said, by aircraft.
     """
 
     baseline: Baseline
     legs: LegState = field(default_factory=LegState)
     model_day: date | None = None
     ticked: datetime | None = None
-    followed: frozenset[int] = frozenset()
-    changed: frozenset[int] = frozenset()
+    dismissed: frozenset[int] = frozenset()
+    settled: tuple[pa.Table, ...] = ()
     reported: Mapping[int, tuple[Reported, ...]] = field(default_factory=dict)
 
 
@@ -76,10 +100,12 @@ class State:
 class Outcome:
     """What a step brought.
 
-    `settled` are legs that are final; `frozen` those that went into the model of a new day, None where no day began; `late` aircraft to derive anew.
+    `turned` are the aircraft whose legs changed; `settled` legs that are final; `frozen` those that went into the
+    model of a new day, None where no day began; `late` aircraft to derive anew.
     """
 
     findings: tuple[Finding, ...]
+    turned: tuple[int, ...]
     settled: tuple[Leg, ...]
     frozen: tuple[Leg, ...] | None
     refused: Mapping[str, int]
@@ -105,17 +131,19 @@ class Pipeline:
     # --------------------------------------------------------------------------------------------------------------- driving
 
     def step(self, state: State, snapshot: Snapshot) -> tuple[State, Outcome]:
-        """Takes one snapshot in, and looks at the aircraft that it changed and, every few minutes, at all that are followed."""
+        """Takes one snapshot in, and looks at the aircraft that it changed and, every few minutes, at all that are
+        followed."""
         now = snapshot.feed_time
         state, frozen = self._freeze_if_due(state, model_day(now))
         state, brought = self._take(state, snapshot.positions)
         ticking = state.ticked is None or now - state.ticked >= TICK
-        numbers = {*brought.turned, *(state.followed if ticking else ())}
-        state, findings = self._look(replace(state, ticked=now) if ticking else state, numbers, now)
-        return state, Outcome(tuple(findings), brought.settled, frozen, brought.refused, brought.late)
+        state = replace(state, dismissed=state.dismissed - set(brought.turned), ticked=now if ticking else state.ticked)
+        state, findings = self._look(state, self._worth_a_look(state, brought.turned, everything=ticking), now)
+        return state, Outcome(tuple(findings), brought.turned, brought.settled, frozen, brought.refused, brought.late)
 
     def absorb(self, state: State, positions: pa.Table) -> tuple[State, Outcome]:
-        """Takes stored positions in, any amount at once, without looking at rules: `judge` does that when all are in."""
+        """Takes stored positions in, any amount at once, without looking at rules: `judge` does that when all are
+        in."""
         settled: list[Leg] = []
         frozen: list[Leg] = []
         refused: dict[str, int] = {}
@@ -127,11 +155,12 @@ class Pipeline:
             settled += brought.settled
             late |= {a: min(t, late.get(a, t)) for a, t in brought.late.items()}
             refused = {r: refused.get(r, 0) + brought.refused.get(r, 0) for r in {*refused, *brought.refused}}
-        return state, Outcome((), tuple(settled), tuple(frozen) or None, refused, late)
+        return state, Outcome((), (), tuple(settled), tuple(frozen) or None, refused, late)
 
     def _take(self, state: State, positions: pa.Table) -> tuple[State, leg_stage.Outcome]:
         advanced, brought = leg_stage.advance(state.legs, positions, self.model(state))
-        return replace(state, legs=advanced, changed=state.changed | set(brought.turned)), brought
+        settled = (*state.settled, legs_table(brought.settled)) if brought.settled else state.settled
+        return replace(state, legs=advanced, settled=settled), brought
 
     def _freeze_if_due(self, state: State, day: date) -> tuple[State, tuple[Leg, ...] | None]:
         """Freezes the model of a new day: what is known of the legs until then goes into the baseline."""
@@ -139,28 +168,49 @@ class Pipeline:
             return replace(state, model_day=day), None
         if day <= state.model_day:
             return state, None
-        begins = datetime(day.year, day.month, day.day, tzinfo=UTC) + DAY_BEGINS
-        legs = self.current_legs(state, state.changed, begins)
+        begins, since = _begins(day), _begins(state.model_day) - DAY_BEGINS
+        legs = (
+            *(leg for table in state.settled for leg in legs_from_table(table)),
+            *self.unsettled_legs(state, leg_stage.seen_since(state.legs, since), begins),
+        )
         baseline = state.baseline.extended(legs_table(legs), self.exposures())
         oldest = begins - FORGET
         reported = {n: kept for n, said in state.reported.items() if (kept := tuple(r for r in said if r.as_of >= oldest))}
-        return replace(state, baseline=baseline, model_day=day, changed=frozenset(), reported=reported), legs
+        return replace(state, baseline=baseline, model_day=day, settled=(), reported=reported), legs
 
-    def current_legs(self, state: State, numbers: Iterable[int], now: datetime) -> tuple[Leg, ...]:
-        """The legs of some aircraft as they stand: those that nothing but late data changes, and the last ones."""
-        found = leg_stage.current(state.legs, numbers, self.model(state), now)
+    def unsettled_legs(self, state: State, numbers: Iterable[int], now: datetime) -> tuple[Leg, ...]:
+        """The legs of some aircraft that may still change, as they stand."""
+        found = leg_stage.unsettled(state.legs, numbers, self.model(state), now)
         return tuple(leg for number in sorted(found) for leg in found[number])
 
-    def all_legs(self, state: State, now: datetime) -> tuple[Leg, ...]:
-        return self.current_legs(state, leg_stage.aircraft_of(state.legs), now)
+    def all_unsettled(self, state: State, now: datetime) -> tuple[Leg, ...]:
+        return self.unsettled_legs(state, leg_stage.aircraft_of(state.legs), now)
 
-    def rederive(self, state: State, icao24: str, positions: pa.Table, known: Sequence[Leg], now: datetime) -> tuple[State, Correction]:
-        """One aircraft anew from all its positions, because some came too late to be taken in order. The rest of the state stays."""
+    def rederive(
+        self, state: State, icao24: str, positions: pa.Table, known: Sequence[Leg], now: datetime
+    ) -> tuple[State, Correction]:
+        """One aircraft anew from all its positions, because some came too late to be taken in order. The rest of the
+        state stays."""
         number = aircraft_number(icao24)
         alone, brought = leg_stage.advance(leg_stage.emptied(state.legs), positions, self.model(state))
-        state = replace(state, legs=leg_stage.replaced(state.legs, number, alone), changed=state.changed | {number})
-        correction = corrected((*brought.settled, *self.current_legs(state, [number], now)), known)
+        state = replace(state, legs=leg_stage.replaced(state.legs, number, alone))
+        correction = corrected((*brought.settled, *self.unsettled_legs(state, [number], now)), known)
         return replace(state, legs=leg_stage.renamed(state.legs, correction.aliases)), correction
+
+    def take_stock(self, state: State, now: datetime, before: State | None) -> State:
+        """The state after a backfill as live needs it: what rules find in the past counts as told, so that no import
+        alerts anybody.
+
+        `before` is the state that live was in; what it had told stays as it was.
+        """
+        reported = dict(before.reported) if before else {}
+        wanted = [n for n in leg_stage.aircraft_of(state.legs) if any(self._possible(rule, n) for rule in self.rules)]
+        for number, legs in leg_stage.current(state.legs, wanted, self.model(state), now).items():
+            told = {(r.rule_id, r.visit_id) for r in reported.get(number, ())}
+            past = [f for f in self.judge(state, number, legs, now) if f.key not in told]
+            if past:
+                reported[number] = _said(reported.get(number, ()), past)
+        return replace(state, reported=reported, ticked=before.ticked if before else None)
 
     # ---------------------------------------------------------------------------------------------------------------- looking
 
@@ -168,17 +218,55 @@ class Pipeline:
         """Finds what is new about some aircraft, and who has to be looked at again."""
         findings: list[Finding] = []
         reported = dict(state.reported)
-        followed = set(state.followed)
-        wanted = [n for n in sorted(numbers) if n in state.reported or self._could_match(self._who(n, None), None)]
-        for number, legs in leg_stage.current(state.legs, wanted, self.model(state), now).items():
+        dismissed = set(state.dismissed)
+        for number, legs in leg_stage.current(state.legs, numbers, self.model(state), now).items():
             new = self._news(state, number, legs, now)
             findings += new
             if new:
                 reported[number] = _said(reported.get(number, ()), new)
-            followed.discard(number)
-            if self._to_follow(number, legs):
-                followed.add(number)
-        return replace(state, reported=reported, followed=frozenset(followed)), findings
+            if not self._to_follow(number, legs):
+                dismissed.add(number)
+        return replace(state, reported=reported, dismissed=frozenset(dismissed)), findings
+
+    def _worth_a_look(self, state: State, turned: Iterable[int], *, everything: bool) -> set[int]:
+        """Of the aircraft that turned (or of all), those of which a rule may have something to say by now.
+
+        That are those told of before, and for each rule those that it could match and that are near a place it names,
+        or are known to go there. Farther away than `TOLD_WITHIN_NM`, an aircraft that was never there could be going
+        to too many other places for anything to be said.
+        """
+        numbers = set(leg_stage.aircraft_of(state.legs) if everything else turned) - state.dismissed
+        found = {n for n in numbers if n in state.reported}
+        for rule, rows in zip(self.rules, self._targets, strict=True):
+            mine = {n for n in numbers if self._possible(rule, n)}
+            if rows is None or not mine:
+                found |= mine
+                continue
+            visitors = state.baseline.visitors(rows)
+            found |= leg_stage.nearer_than(state.legs, mine, self.airports, rows, TOLD_WITHIN_NM)
+            found |= {n for n in mine if aircraft_text(n) in visitors}
+        return found
+
+    def _possible(self, rule: Rule, number: int) -> bool:
+        """Whether a rule can hold for an aircraft by what the lists say of it."""
+        key = (rule.id, number)
+        if key not in self._seen:
+            self._seen[key] = rules.could_match(rule, self._who(number, None), None, self.airports)
+        return self._seen[key]
+
+    @cached_property
+    def _seen(self) -> dict[tuple[str, int], bool]:
+        return {}
+
+    @cached_property
+    def _targets(self) -> list[tuple[int, ...] | None]:
+        """For each rule the airports that it names or that lie in countries it names; None where it names no
+        place."""
+        found: list[tuple[int, ...] | None] = []
+        for target in map(rules.target_of, self.rules):
+            flags = rarity.place_flags(target, self.airports)
+            found.append(tuple(np.flatnonzero(flags).tolist()) if target.airports or target.countries else None)
+        return found
 
     def _who(self, number: int, leg: Leg | None) -> Aircraft:
         """Who it is, with what the leg says where the lists are silent."""
@@ -187,18 +275,16 @@ class Pipeline:
             return known
         return replace(known, registration=leg.registration, typecode=leg.typecode, operator=leg.operator)
 
-    def _could_match(self, aircraft: Aircraft, journey: Journey | None) -> bool:
-        """Whether some rule can hold for this aircraft on this journey, wherever it goes; without a journey nothing is ruled out that one could tell."""
-        return any(rules.could_match(rule, aircraft, journey, self.airports) for rule in self.rules)
-
     def _to_follow(self, number: int, legs: Sequence[Leg]) -> bool:
         """Whether an aircraft is in the air, as far as known, on a journey that a rule could match."""
         if not legs or legs[-1].status not in ("airborne", "lost"):
             return False
-        return self._could_match(self._who(number, legs[-1]), journeys(legs)[-1])
+        who, journey = self._who(number, legs[-1]), journeys(legs)[-1]
+        return any(rules.could_match(rule, who, journey, self.airports) for rule in self.rules)
 
     def _news(self, state: State, number: int, legs: Sequence[Leg], now: datetime) -> list[Finding]:
-        """Findings that say more or something else than what was said before, and withdrawals of what no longer holds."""
+        """Findings that say more or something else than what was said before, and withdrawals of what no longer
+        holds."""
         before = {(r.rule_id, r.visit_id): r for r in state.reported.get(number, ())}
         lenient = frozenset(before)
         found = {f.key: f for f in self.judge(state, number, legs, now, lenient) if _last_event(f.visit) >= now - FRESH}
@@ -219,7 +305,8 @@ class Pipeline:
     def judge(
         self, state: State, number: int, legs: Sequence[Leg], now: datetime, lenient: frozenset[tuple[str, str]] = frozenset()
     ) -> Iterator[Finding]:
-        """What the rules find in the legs of one aircraft. `lenient` are the rules and visits that were reported and keep the benefit of the doubt."""
+        """What the rules find in the legs of one aircraft. `lenient` are the rules and visits that were reported and
+        keep the benefit of the doubt."""
         for journey in journeys(legs):
             who = self._who(number, journey.legs[-1])
             for rule in self.rules:
@@ -233,7 +320,9 @@ class Pipeline:
         day = _day(leg)
         return lambda of, target: rarity.count(state.baseline, of, target, who, day)
 
-    def _finding(self, state: State, rule: Rule, who: Aircraft, legs: Sequence[Leg], journey: Journey, match: Match, now: datetime) -> Finding:
+    def _finding(
+        self, state: State, rule: Rule, who: Aircraft, legs: Sequence[Leg], journey: Journey, match: Match, now: datetime
+    ) -> Finding:
         there = visit(legs, journey, match.start, match.place)
         target, day = self._target(rule, there), _day(there.arrival)
         return Finding(
@@ -258,7 +347,8 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Correction:
-    """Legs derived anew, under the ids by which they are known where they overlap known ones; `aliases` from the new ids; `gone` are the ids that are no more."""
+    """Legs derived anew, under the ids by which they are known where they overlap known ones; `aliases` from the new
+    ids; `gone` are the ids that are no more."""
 
     legs: tuple[Leg, ...]
     aliases: Mapping[str, str]
@@ -268,7 +358,8 @@ class Correction:
 def corrected(new: Sequence[Leg], known: Sequence[Leg]) -> Correction:
     """Legs derived anew against the tracked legs of the same aircraft that are known.
 
-    Known legs that began before the first new one are left alone: the positions that they were made from are no longer stored.
+    Known legs that began before the first new one are left alone: the positions that they were made from are no
+    longer stored.
     """
     unique = {leg.leg_id: leg for leg in new}
     horizon = min((leg.first_seen for leg in unique.values() if leg.first_seen), default=None)
@@ -298,13 +389,23 @@ def stage_of(there: Visit) -> Stage:
     """How far a visit has got, by what is known of it."""
     if there.departure is not None:
         return "returned" if there.departure.status in ("landed", "presumed_landed") else "left_again"
-    stages: dict[str, Stage] = {"airborne": "heading_there", "lost": "lost", "presumed_landed": "presumed_landed", "landed": "landed"}
+    stages: dict[str, Stage] = {
+        "airborne": "heading_there",
+        "lost": "lost",
+        "presumed_landed": "presumed_landed",
+        "landed": "landed",
+    }
     return stages[there.arrival.status]
 
 
 def model_day(time: datetime) -> date:
     """The day whose model is in force at a time."""
     return (time - DAY_BEGINS).date()
+
+
+def _begins(day: date) -> datetime:
+    """When a day's model is frozen."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) + DAY_BEGINS
 
 
 def _by_model_day(positions: pa.Table) -> Iterator[tuple[date, pa.Table]]:
@@ -317,7 +418,7 @@ def _by_model_day(positions: pa.Table) -> Iterator[tuple[date, pa.Table]]:
 
 def _day(leg: Leg) -> date:
     time = leg.first_seen or leg.origin.time or leg.destination.time
-    assert time is not None  # noqa: S101  # a leg has at least one of them
+    assert time is not None  # a leg has at least one of them
     return time.date()
 
 
@@ -348,15 +449,16 @@ class _Saved(msgspec.Struct):
     legs: bytes
     model_day: date | None
     ticked: datetime | None
-    followed: list[int]
-    changed: list[int]
+    dismissed: list[int]
+    settled: bytes
     reported: dict[int, tuple[Reported, ...]]
 
 
 def to_bytes(state: State, seq: int) -> bytes:
     """The state after the snapshot with this number, without its baseline."""
     legs = leg_stage.to_bytes(state.legs)
-    saved = _Saved(seq, legs, state.model_day, state.ticked, sorted(state.followed), sorted(state.changed), dict(state.reported))
+    settled = ipc_bytes(pa.concat_tables([LEGS.empty_table(), *state.settled]))
+    saved = _Saved(seq, legs, state.model_day, state.ticked, sorted(state.dismissed), settled, dict(state.reported))
     return msgspec.msgpack.encode(saved)
 
 
@@ -367,6 +469,6 @@ def from_bytes(data: bytes, baseline: Baseline) -> tuple[State, int]:
     except msgspec.DecodeError as error:
         raise Damaged(f"the checkpoint of the store cannot be read ({error}): run `flightwatch rebuild`") from None
     legs = leg_stage.from_bytes(saved.legs)
-    state = State(baseline, legs, saved.model_day, saved.ticked, frozenset(saved.followed), frozenset(saved.changed), saved.reported)
+    settled = (ipc_table(saved.settled),)
+    state = State(baseline, legs, saved.model_day, saved.ticked, frozenset(saved.dismissed), settled, saved.reported)
     return state, saved.seq
-

@@ -1,8 +1,8 @@
 """The tables and records that the stages hand each other. Nothing else is shared between them.
 
-Two Arrow tables: `POSITIONS` (what a feed said) and `LEGS` (what was made of it). Units stand in the field metadata: ft, kt, deg true, ft/min,
-UTC. The column names of positions are those that pandas-based flight tools share. Everything else is a frozen dataclass; times are
-aware UTC datetimes.
+Two Arrow tables: `POSITIONS` (what a feed said) and `LEGS` (what was made of it). Units stand in the field metadata:
+ft, kt, deg true, ft/min, UTC. The column names of positions are those that pandas-based flight tools share.
+Everything else is a frozen dataclass; times are aware UTC datetimes.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ UNKNOWN = "unknown"
 Basis = Literal["observed", "inferred", "unknown"]
 Status = Literal["airborne", "lost", "presumed_landed", "landed"]
 Severity = Literal["low", "medium", "high"]
-Stage = Literal[
-    "heading_there", "lost", "presumed_landed", "landed", "left_again", "returned", "withdrawn"
-]
+Stage = Literal["heading_there", "lost", "presumed_landed", "landed", "left_again", "returned", "withdrawn"]
 
 TIME = pa.timestamp("us", tz="UTC")
 
@@ -128,14 +126,17 @@ def micros(time: datetime) -> int:
 class Scope:
     """What a snapshot or an import asked for, so that what was not asked for is not taken for an empty sky.
 
-    kind: world; area (`members`: latitude, longitude, radius in nm); aircraft (`members`: addresses, or registrations with a colon before them);
-    types; military; reported (a collection of single reports: it says nothing of what it does not mention).
+    kind: world; area (`members`: latitude, longitude, radius in nm); aircraft (`members`: addresses, or registrations
+    with a colon before them); types; military; reported (a collection of single reports: it says nothing of what it
+    does not mention).
     """
 
     kind: Literal["world", "area", "aircraft", "types", "military", "reported"]
     members: tuple[str, ...] = ()
 
-    def covers(self, icao24: str | None, registration: str | None = None, *, military: bool = False, typecode: str | None = None) -> bool:
+    def covers(
+        self, icao24: str | None, registration: str | None = None, *, military: bool = False, typecode: str | None = None
+    ) -> bool:
         """Whether this aircraft would have been in it, wherever it was. Of areas only the caller can tell."""
         if self.kind == "aircraft":
             return icao24 in self.members or f":{registration}" in self.members
@@ -187,9 +188,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One end of a leg. `airport` leads with at least 0.5, or is null; `probability` is that of the leading candidate.
+    """One end of a leg. `airport` leads with at least 0.5, or is null; `probability` is that of the leading
+    candidate.
 
-    `time` lies in the middle between `earliest` and `latest`, which are one where the take-off or landing itself was seen.
+    `time` lies in the middle between `earliest` and `latest`, which are one where the take-off or landing itself was
+    seen.
     """
 
     airport: str | None
@@ -303,9 +306,23 @@ def legs_from_table(table: pa.Table) -> list[Leg]:
     return [leg_from_row(row) for row in table.to_pylist()]
 
 
+def ipc_bytes(table: pa.Table, compression: str | None = None) -> bytes:
+    """A table as an Arrow stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+        writer.write_table(table.combine_chunks())
+    return bytes(sink.getvalue())
+
+
+def ipc_table(data: bytes) -> pa.Table:
+    """The inverse of `ipc_bytes`."""
+    return pa.ipc.open_stream(data).read_all()
+
+
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A place between two legs, or at the outer end of a journey: who thinks it was where, with what the legs on both sides say."""
+    """A place between two legs, or at the outer end of a journey: who thinks it was where, with what the legs on both
+    sides say."""
 
     candidates: tuple[Candidate, ...]
     basis: Basis
@@ -329,7 +346,8 @@ class Journey:
 class Visit:
     """One stay somewhere: the legs that brought the aircraft, and the one that took it away, once that is known.
 
-    `start` is the stop that the visit is told from (the matched origin of the journey), `way` the legs from there, `place` where it was.
+    `start` is the stop that the visit is told from (the matched origin of the journey), `way` the legs from there,
+    `place` where it was.
     """
 
     visit_id: str
@@ -360,7 +378,7 @@ class Aircraft:
     sources: tuple[tuple[str, str], ...] = ()
 
 
-# ------------------------------------------------------------------------------------------------------------ rarity, rules, alerts
+# ---------------------------------------------------------------------------------------------------------- rarity, rules, alerts
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,7 +414,8 @@ class Counted:
 class Rarity:
     """How rare a visit is for a subject, in the numbers that a reader understands.
 
-    `count` visits of `subject` to `place` in `observed_days` days before, the last of them at `last`; `sentence` says all that.
+    `count` visits of `subject` to `place` in `observed_days` days before, the last of them at `last`; `sentence` says
+    all that.
     """
 
     subject: str
@@ -449,7 +468,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A drawn line: positions in order. A hole lies before each index in `breaks`; at `departs` the leg begins that left again."""
+    """A drawn line: positions in order. A hole lies before each index in `breaks`; at `departs` the leg begins that
+    left again."""
 
     latitude: tuple[float, ...]
     longitude: tuple[float, ...]
@@ -472,11 +492,13 @@ class MapSpec:
 class Message:
     """An alert update, ready for any channel: plain text in every part, each channel escapes for itself.
 
-    `headline` and `facts` describe the alert as it stands; `update` is the one line for its thread, empty in the first message.
+    `headline` and `facts` describe the alert as it stands; `update` is the one line for its thread, empty in the
+    first message.
     """
 
     alert_id: str
     number: int
+    stage: Stage
     headline: str
     qualifier: str
     facts: tuple[str, ...]
@@ -491,7 +513,8 @@ class Message:
 class Delivery:
     """One message on its way to one channel, claimed from the outbox.
 
-    `thread` is the receipt of the subject's first message on that channel; `unknown_since` is set where an earlier attempt may have worked.
+    `thread` is the receipt of the subject's first message on that channel; `unknown_since` is set where an earlier
+    attempt may have worked.
     """
 
     id: int

@@ -1,6 +1,7 @@
 """Aircraft: who an address is on a date, what types can do, and the lists of those that somebody follows.
 
-`Registry` answers from watchlists and from the arithmetic of registers (`registers`); `types` holds names and limits of types.
+`Registry` answers from watchlists and from the arithmetic of registers (`registers`); `types` holds names and limits
+of types.
 """
 
 from __future__ import annotations

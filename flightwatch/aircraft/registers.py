@@ -4,7 +4,8 @@ Russia    RA-ddddd is 0x140000 + ddddd (tar1090's table of registrations; 296 of
 DPRK      P-ddd is 0x720000 + 30000 + ddd (found in the data: 10 of 11 rows of plane-alert-db agree)
 USA       N-numbers from A00001 on, by the FAA's scheme: digits first, then one or two letters without I and O
 
-What follows by rule is a fact about the register, not about who sends the address; a database with a date comes before it.
+What follows by rule is a fact about the register, not about who sends the address; a database with a date comes
+before it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Types of aircraft: what people call them and what they can do.
 
-Names and figures are public facts from manufacturers' data and type certificates, rounded; `range_nm` is the ferry range, which no flight exceeds, `runway_ft` what the type
-needs at a normal weight. They bound what is possible; nothing is tuned to them. Unlisted types get the figures of `DEFAULT`, which exclude little.
+Names and figures are public facts from manufacturers' data and type certificates, rounded; `range_nm` is the ferry
+range, which no flight exceeds, `runway_ft` what the type needs at a normal weight. They bound what is possible;
+nothing is tuned to them. Unlisted types get the figures of `DEFAULT`, which exclude little.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """`cruise_kt` true airspeed, `range_nm` the farthest it can go, `runway_ft` the shortest runway it normally uses."""
+    """`cruise_kt` true airspeed, `range_nm` the farthest it can go, `runway_ft` the shortest runway it normally
+    uses."""
 
     name: str
     cruise_kt: float

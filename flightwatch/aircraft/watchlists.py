@@ -1,7 +1,8 @@
 """Watchlists: aircraft that somebody wants to follow, in a CSV file each.
 
-Columns: `registration` and `icao24` (one of them is enough where the register's arithmetic gives the other), `typecode`, `operator`, `note`, `source`, `source_date`. The
-file's name without .csv is the list's name. A rule finds a list by name beside it first, then among those that ship.
+Columns: `registration` and `icao24` (one of them is enough where the register's arithmetic gives the other),
+`typecode`, `operator`, `note`, `source`, `source_date`. The file's name without .csv is the list's name. A rule finds
+a list by name beside it first, then among those that ship.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def read_watchlist(path: Path) -> Watchlist:
         reader = csv.DictReader(row for row in file if not row.startswith("#"))
         unknown = sorted(set(reader.fieldnames or ()) - set(COLUMNS))
         if unknown or not {"registration", "icao24"} & set(reader.fieldnames or ()):
-            message = f"the columns must be among {', '.join(COLUMNS)}, with registration or icao24" + (f"; not {', '.join(unknown)}" if unknown else "")
+            message = f"the columns must be among {', '.join(COLUMNS)}, with registration or icao24" + (
+                f"; not {', '.join(unknown)}" if unknown else ""
+            )
             raise ConfigError([Problem(str(path), 1, message)])
     for line, row in _numbered_rows(path):
         try:
@@ -60,12 +63,17 @@ def read_watchlist(path: Path) -> Watchlist:
 
 def _numbered_rows(path: Path) -> Iterable[tuple[int, dict[str, str]]]:
     """The rows with their line numbers; lines that begin with # are comments."""
-    lines = [(i, text) for i, text in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1) if not text.startswith("#")]
+    lines = [
+        (i, text) for i, text in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1) if not text.startswith("#")
+    ]
     header = next(csv.reader([lines[0][1]]))
     for number, text in lines[1:]:
         if text.strip():
             values = next(csv.reader([text]))
-            yield number, {k: v.strip() for k, v in zip(header, values, strict=False)} | {"": "x" if len(values) > len(header) else ""}
+            yield (
+                number,
+                {k: v.strip() for k, v in zip(header, values, strict=False)} | {"": "x" if len(values) > len(header) else ""},
+            )
 
 
 def _entry(row: dict[str, str]) -> Entry:
@@ -83,7 +91,14 @@ def _entry(row: dict[str, str]) -> Entry:
         icao24 = address_of(registration)
     if registration is None and icao24 is not None:
         registration = registration_of(icao24)
-    return Entry(icao24, registration, row.get("typecode", "").upper() or None, row.get("operator") or None, row.get("note", ""), row.get("source", ""))
+    return Entry(
+        icao24,
+        registration,
+        row.get("typecode", "").upper() or None,
+        row.get("operator") or None,
+        row.get("note", ""),
+        row.get("source", ""),
+    )
 
 
 def _check_date(text: str) -> None:

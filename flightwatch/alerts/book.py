@@ -1,8 +1,10 @@
 """The alert book: alerts, and the messages about them that wait to be delivered, in one SQLite file.
 
-An alert and its messages are committed together, with the number of the last snapshot whose findings are in (`applied`): findings of earlier snapshots, which a restart makes
-again, change nothing. Each message is a row for each channel (the outbox). A worker claims a row with a lease, sends, and notes the receipt; what fails is tried again
-with growing waits, what can never work is put aside as dead, and a row whose outcome nobody knows is looked up before it is repeated.
+An alert and its messages are committed together, with the number of the last snapshot whose findings are in
+(`applied`): findings of earlier snapshots, which a restart makes again, change nothing. Each message is a row for
+each channel (the outbox). A worker claims a row with a lease, sends, and notes the receipt; what fails is tried again
+with growing waits, what can never work is put aside as dead, and a row whose outcome nobody knows is looked up before
+it is repeated.
 """
 
 from __future__ import annotations
@@ -25,16 +27,19 @@ from flightwatch.records import Delivery, Finding, Message, message_from_bytes, 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS alerts (
-    alert_id TEXT PRIMARY KEY, aircraft TEXT NOT NULL, stage TEXT NOT NULL, opened_us INTEGER NOT NULL, updated_us INTEGER NOT NULL,
+    alert_id TEXT PRIMARY KEY, aircraft TEXT NOT NULL, stage TEXT NOT NULL, opened_us INTEGER NOT NULL,
+    updated_us INTEGER NOT NULL,
     alert BLOB NOT NULL, finding BLOB NOT NULL, message BLOB NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS alerts_by_time ON alerts (updated_us);
 CREATE TABLE IF NOT EXISTS decisions (
-    id INTEGER PRIMARY KEY, alert_id TEXT NOT NULL, time_us INTEGER NOT NULL, stage TEXT NOT NULL, told INTEGER NOT NULL, reason TEXT NOT NULL
+    id INTEGER PRIMARY KEY, alert_id TEXT NOT NULL, time_us INTEGER NOT NULL, stage TEXT NOT NULL, told INTEGER NOT NULL,
+    reason TEXT NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS outbox (
     id INTEGER PRIMARY KEY, subject TEXT NOT NULL, number INTEGER NOT NULL, channel TEXT NOT NULL, payload BLOB NOT NULL,
-    state TEXT NOT NULL DEFAULT 'waiting', attempts INTEGER NOT NULL DEFAULT 0, due_us INTEGER NOT NULL, lease_us INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL DEFAULT 'waiting', attempts INTEGER NOT NULL DEFAULT 0, due_us INTEGER NOT NULL,
+    lease_us INTEGER NOT NULL DEFAULT 0,
     unknown_since_us INTEGER, receipt TEXT, error TEXT, UNIQUE (subject, number, channel)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS outbox_due ON outbox (state, due_us);
@@ -72,7 +77,9 @@ class AlertBook:
             self._db.executescript(_SCHEMA)
         except sqlite3.DatabaseError as error:
             self._db.close()
-            raise Damaged(f"{path} cannot be read ({error}): put it back from a copy, or move it away, which forgets what was sent") from None
+            raise Damaged(
+                f"{path} cannot be read ({error}): put it back from a copy, or move it away, which forgets what was sent"
+            ) from None
 
     def close(self) -> None:
         self._db.close()
@@ -127,17 +134,25 @@ class AlertBook:
                 ),
             )
             if decision.tell:
-                self._post(key, decision.alert.number, [c for c in decision.alert.channels if c != "digest"], message_to_bytes(message), now)
+                self._post(
+                    key,
+                    decision.alert.number,
+                    [c for c in decision.alert.channels if c != "digest"],
+                    message_to_bytes(message),
+                    now,
+                )
         stage = decision.alert.stage if decision.alert else finding.stage
         self._db.execute(
-            "INSERT INTO decisions (alert_id, time_us, stage, told, reason) VALUES (?, ?, ?, ?, ?)", (key, now, stage, int(decision.tell), decision.reason)
+            "INSERT INTO decisions (alert_id, time_us, stage, told, reason) VALUES (?, ?, ?, ?, ?)",
+            (key, now, stage, int(decision.tell), decision.reason),
         )
         return decision
 
     def alerts(self, since: datetime | None = None, *, only_open: bool = False) -> list[OpenAlert]:
         """Alerts that changed since a time, the newest last."""
         rows = self._db.execute(
-            "SELECT opened_us, updated_us, alert, finding, message FROM alerts WHERE updated_us >= ? ORDER BY updated_us, alert_id",
+            "SELECT opened_us, updated_us, alert, finding, message FROM alerts"
+            " WHERE updated_us >= ? ORDER BY updated_us, alert_id",
             (micros(since) if since else -(2**62),),
         )
         found = [
@@ -160,13 +175,14 @@ class AlertBook:
         )
 
     def claim(self, now: datetime, channels: Sequence[str]) -> Delivery | None:
-        """The next message that is due on one of these channels, leased; messages of one subject go out in their order."""
+        """The next message that is due on one of these channels, leased; messages of one subject go out in their
+        order."""
         now_us = micros(now)
         marks = ", ".join("?" * len(channels))
         with self._transaction() as db:
             row = db.execute(
                 "SELECT id, subject, number, channel, payload, attempts, unknown_since_us, lease_us FROM outbox AS o"
-                f" WHERE state = 'waiting' AND due_us <= ? AND lease_us <= ? AND channel IN ({marks})"  # noqa: S608  # only question marks
+                f" WHERE state = 'waiting' AND due_us <= ? AND lease_us <= ? AND channel IN ({marks})"  # only question marks
                 " AND NOT EXISTS (SELECT 1 FROM outbox AS e WHERE e.subject = o.subject AND e.channel = o.channel"
                 " AND e.number < o.number AND e.state = 'waiting') ORDER BY due_us, id LIMIT 1",
                 (now_us, now_us, *channels),
@@ -175,7 +191,8 @@ class AlertBook:
                 return None
             db.execute("UPDATE outbox SET lease_us = ?, attempts = attempts + 1 WHERE id = ?", (micros(now + LEASE), row[0]))
             thread = db.execute(
-                "SELECT receipt FROM outbox WHERE subject = ? AND channel = ? AND number < ? AND state = 'sent' ORDER BY number LIMIT 1",
+                "SELECT receipt FROM outbox WHERE subject = ? AND channel = ? AND number < ? AND state = 'sent'"
+                " ORDER BY number LIMIT 1",
                 (row[1], row[3], row[2]),
             ).fetchone()
         unknown = None if row[6] is None else utc(row[6])
@@ -184,18 +201,24 @@ class AlertBook:
         return Delivery(row[0], row[1], row[2], row[3], row[4], row[5] + 1, thread[0] if thread else None, unknown)
 
     def sent(self, due: Delivery, receipt: str) -> None:
-        self._db.execute("UPDATE outbox SET state = 'sent', receipt = ?, lease_us = 0, error = NULL WHERE id = ?", (receipt, due.id))
+        self._db.execute(
+            "UPDATE outbox SET state = 'sent', receipt = ?, lease_us = 0, error = NULL WHERE id = ?", (receipt, due.id)
+        )
 
-    def failed(self, due: Delivery, now: datetime, error: str, *, permanent: bool, retry_after_s: float | None, outcome_unknown: bool) -> None:
-        """Notes a failure: dead, or due again after a wait that doubles with each attempt (full jitter), and no earlier than the channel asks."""
+    def failed(
+        self, due: Delivery, now: datetime, error: str, *, permanent: bool, retry_after_s: float | None, outcome_unknown: bool
+    ) -> None:
+        """Notes a failure: dead, or due again after a wait that doubles with each attempt (full jitter), and no
+        earlier than the channel asks."""
         if permanent:
             self._db.execute("UPDATE outbox SET state = 'dead', lease_us = 0, error = ? WHERE id = ?", (error, due.id))
             return
         ceiling = min(FIRST_WAIT_S * 2 ** min(due.attempts, 20), LONGEST_WAIT_S)
-        wait = max(random.uniform(FIRST_WAIT_S / 2, ceiling), retry_after_s or 0.0)  # noqa: S311  # no secret hangs on it
+        wait = max(random.uniform(FIRST_WAIT_S / 2, ceiling), retry_after_s or 0.0)  # no secret hangs on it
         since = micros(now) if outcome_unknown else None
         self._db.execute(
-            "UPDATE outbox SET due_us = ?, lease_us = 0, error = ?, unknown_since_us = coalesce(unknown_since_us, ?) WHERE id = ?",
+            "UPDATE outbox SET due_us = ?, lease_us = 0, error = ?,"
+            " unknown_since_us = coalesce(unknown_since_us, ?) WHERE id = ?",
             (micros(now + timedelta(seconds=wait)), error, since, due.id),
         )
 
@@ -205,7 +228,9 @@ class AlertBook:
 
     def dead(self) -> list[tuple[str, str, str]]:
         """Messages that could not be delivered: subject, channel, why."""
-        return [tuple(row) for row in self._db.execute("SELECT subject, channel, error FROM outbox WHERE state = 'dead' ORDER BY id")]
+        return [
+            tuple(row) for row in self._db.execute("SELECT subject, channel, error FROM outbox WHERE state = 'dead' ORDER BY id")
+        ]
 
     # --------------------------------------------------------------------------------------------------------------- digest
 

@@ -6,8 +6,8 @@
                     ├──────────> landed ─────────────┴─────────────┘
                     └──> withdrawn      (from any stage before left_again, when no rule holds any more)
 
-An alert may open at any stage: flightwatch need not have been there at the beginning. Certainty can fall again (an aircraft that was presumed down is seen flying), and that is
-told, too. `returned` and `withdrawn` are final.
+An alert may open at any stage: flightwatch need not have been there at the beginning. Certainty can fall again (an
+aircraft that was presumed down is seen flying), and that is told, too. `returned` and `withdrawn` are final.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""The words of an alert. Certainty shows in them: `has landed` is said of what was seen, everything else is `probably`, with its probability.
+"""The words of an alert. Certainty shows in them: `has landed` is said of what was seen, everything else is
+`probably`, with its probability.
 
-In: a finding, the alert it belongs to, and the track to draw. Out: a `Message` of plain text; channels escape and lay it out.
+In: a finding, the alert it belongs to, and the track to draw. Out: a `Message` of plain text; channels escape and lay
+it out.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from flightwatch.aircraft.types import type_name
 from flightwatch.alerts.lifecycle import Alert
-from flightwatch.places import Airports, country_name, shown_distance_nm
+from flightwatch.places import Airports, country_name
 from flightwatch.records import (
     UNKNOWN,
     Aircraft,
@@ -29,6 +31,7 @@ from flightwatch.records import (
 )
 
 NUMBERS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low")
 TOLD_CANDIDATES = 4
 TOLD_GAPS = 3
 
@@ -57,6 +60,7 @@ def message(finding: Finding, alert: Alert, context: Context) -> Message:
         headline=headline,
         qualifier=qualifier,
         facts=tuple(_facts(finding, context.airports)),
+        stage=alert.stage,
         update=_update(finding, alert, context.airports) if alert.number > 1 else "",
         links=tuple(_links(finding)),
         footer=tuple(_footer(finding, alert, context)),
@@ -67,8 +71,7 @@ def message(finding: Finding, alert: Alert, context: Context) -> Message:
 
 def _severity(alert: Alert) -> Severity:
     """The highest among the rules that hold."""
-    order: tuple[Severity, ...] = ("high", "medium", "low")
-    return next((s for s in order if s in {r.severity for r in alert.rules}), "medium")
+    return next((s for s in SEVERITIES if s in {r.severity for r in alert.rules}), "medium")
 
 
 # ------------------------------------------------------------------------------------------------------------------- headline
@@ -85,7 +88,7 @@ def _headline(finding: Finding, alert: Alert, airports: Airports) -> tuple[str, 
     place, origin = area_name(visit.place, airports), town_name(visit.start, airports)
     came = f" from {origin}" if origin else ""
     chances = _chances(visit.place, airports)
-    landed = f"down {visit.arrival.landed_probability:.2f}"
+    landed = f"down {chance(visit.arrival.landed_probability)}"
     match alert.stage:
         case "heading_there":
             return f"{name} is probably heading for {place}{came}", f"in the air; {chances}"
@@ -102,7 +105,10 @@ def _headline(finding: Finding, alert: Alert, airports: Airports) -> tuple[str, 
             back = _arrival_words(finding.visit.departure, airports) if finding.visit.departure else "back"
             return f"{name} has left {place} after {_stay_words(finding)} and {back}", _left_qualifier(finding, airports)
         case "withdrawn":
-            return f"Withdrawn: {name} is not, or no longer, thought to have gone to {place}", "what was said before was a prediction, and it was wrong"
+            return (
+                f"Withdrawn: {name} is not, or no longer, thought to have gone to {place}",
+                "what was said before was a prediction, and it was wrong",
+            )
 
 
 def area_name(stop: Stop, airports: Airports) -> str:
@@ -115,24 +121,37 @@ def area_name(stop: Stop, airports: Airports) -> str:
 
 
 def town_name(stop: Stop, airports: Airports) -> str:
-    """The town of the leading airport; nothing where none leads."""
-    airport = airports.get(stop.airport)
-    return "" if airport is None else airport.municipality or airport.name
+    """The leading airport as people call it; nothing where none leads."""
+    return "" if stop.airport is None else _town(stop.airport, airports)
 
 
 def _town(ident: str, airports: Airports) -> str:
     airport = airports.get(ident)
-    return ident if airport is None else airport.municipality or airport.name
+    return ident if airport is None else airport.short_name
+
+
+def chance(probability: float) -> str:
+    """A probability as people read it: what nobody saw is never certain."""
+    return "over 0.99" if probability > 0.99 else f"{probability:.2f}"
 
 
 def _chances(stop: Stop, airports: Airports) -> str:
     top = next((c for c in stop.candidates if c.airport != UNKNOWN), None)
-    return "no airport stands out" if top is None else f"{_town(top.airport, airports)} {top.probability:.2f}"
+    return "no airport stands out" if top is None else f"{_town(top.airport, airports)} {chance(top.probability)}"
 
 
 def _left_qualifier(finding: Finding, airports: Airports) -> str:
-    seen = [e.basis == "observed" for e in (finding.visit.arrival.destination, *([finding.visit.departure.origin] if finding.visit.departure else []))]
-    ends = "landing and take-off observed" if all(seen) else "landing and take-off not observed" if not any(seen) else "not both landing and take-off observed"
+    seen = [
+        e.basis == "observed"
+        for e in (finding.visit.arrival.destination, *([finding.visit.departure.origin] if finding.visit.departure else []))
+    ]
+    ends = (
+        "landing and take-off observed"
+        if all(seen)
+        else "landing and take-off not observed"
+        if not any(seen)
+        else "not both landing and take-off observed"
+    )
     return f"{ends}; {_chances(finding.visit.place, airports)}"
 
 
@@ -163,7 +182,9 @@ def _way_facts(finding: Finding, airports: Airports) -> list[str]:
     """The legs before the last one of a journey in stages."""
     told = []
     for leg in finding.visit.way[:-1]:
-        origin, destination = (_town(e.airport, airports) if e.airport else "a place not known" for e in (leg.origin, leg.destination))
+        origin, destination = (
+            _town(e.airport, airports) if e.airport else "a place not known" for e in (leg.origin, leg.destination)
+        )
         when = times(leg.destination, _end_zone(leg.destination, airports))
         told.append(f"Came in stages: {origin} to {destination} ({leg.callsign or 'no callsign'}), there {when}.")
     return told
@@ -174,7 +195,7 @@ def _takeoff_fact(leg: Leg, airports: Airports) -> str:
     airport = airports.get(end.airport)
     if airport is None:
         return f"Take-off: not known from where. {_sentence(end.reason)}"
-    how = "observed" if end.basis == "observed" else f"not observed; {end.probability:.2f}"
+    how = "observed" if end.basis == "observed" else f"not observed; {chance(end.probability)}"
     return f"Took off from {airport.name} ({airport.ident}) {times(end, airport.timezone)}: {how}."
 
 
@@ -187,7 +208,9 @@ def _last_seen_fact(leg: Leg, airports: Airports) -> str:
 def _where_fact(stop: Stop, airports: Airports) -> str:
     if stop.basis == "observed":
         return ""
-    listed = [f"{_candidate(c, airports)} {c.probability:.2f}" for c in stop.candidates if c.airport != UNKNOWN][:TOLD_CANDIDATES]
+    listed = [f"{_candidate(c, airports)} {chance(c.probability)}" for c in stop.candidates if c.airport != UNKNOWN][
+        :TOLD_CANDIDATES
+    ]
     unknown = next((c.probability for c in stop.candidates if c.airport == UNKNOWN), 0.0)
     return f"Where it went (inferred): {', '.join([*listed, f'unknown {unknown:.2f}'])}."
 
@@ -206,19 +229,23 @@ def _landing_fact(leg: Leg, airports: Airports) -> str:
         return f"Landed at {place} {times(end, zone)}: observed."
     if leg.status in ("airborne", "lost") and leg.landed_probability < 0.5:
         return f"Expected there {times(end, zone)}, if that is where it goes."
-    return f"Landing not observed: down with {leg.landed_probability:.2f}, {times(end, zone)}."
+    return f"Landing not observed: down {chance(leg.landed_probability)}, {times(end, zone)}."
 
 
 def _departure_fact(finding: Finding, airports: Airports) -> str:
     departure = finding.visit.departure
-    assert departure is not None  # noqa: S101  # asked for by the caller
+    assert departure is not None  # asked for by the caller
     zone = _zone(finding.visit.place, airports)
     how = "observed" if departure.origin.basis == "observed" else "not observed"
     seen = f"first seen again {departure.first_seen:%-d %b %H:%M} UTC" if departure.first_seen else ""
     to = departure.destination
-    going = f"; {_arrival_words(departure, airports)} {times(to, _end_zone(to, airports))}" if departure.status in ("landed", "presumed_landed") else ""
+    going = (
+        f"; {_arrival_words(departure, airports)} {times(to, _end_zone(to, airports))}"
+        if departure.status in ("landed", "presumed_landed")
+        else ""
+    )
     if not going and to.airport:
-        going = f"; probably going to {_town(to.airport, airports)} {to.probability:.2f}"
+        going = f"; probably going to {_town(to.airport, airports)} ({chance(to.probability)})"
     return f"Left again {times(departure.origin, zone)} ({how}; {seen}), after {_stay_words(finding)} on the ground{going}."
 
 
@@ -237,14 +264,18 @@ def _earlier_facts(finding: Finding, airports: Airports) -> list[str]:
     number = len(finding.earlier) + 1
     nth = NUMBERS[number - 1] if number <= len(NUMBERS) else f"{number}th"
     since = f", {(arrived - finding.earlier[-1].arrived).days} days after the one before" if arrived else ""
-    within = f"{nth} visit in {(arrived - finding.earlier[0].arrived).days} days" if arrived and number <= 4 else f"{nth} known visit{since}"
+    within = (
+        f"{nth} visit in {(arrived - finding.earlier[0].arrived).days} days"
+        if arrived and number <= 4
+        else f"{nth} known visit{since}"
+    )
     return [f"Same aircraft as {told}: this is its {within}."]
 
 
 def _visit_words(visit: EarlierVisit, airports: Airports) -> str:
     airport = airports.get(visit.airport)
     zone = ZoneInfo(airport.timezone) if airport else ZoneInfo("UTC")
-    place = airport.municipality or airport.name if airport else visit.airport
+    place = airport.short_name if airport else visit.airport
     arrived = visit.arrived.astimezone(zone)
     how = "as listed" if visit.source == "listed" else visit.basis
     if visit.left is None:
@@ -271,25 +302,36 @@ def _update(finding: Finding, alert: Alert, airports: Airports) -> str:
     """The one line in the thread."""
     visit = finding.visit
     place = area_name(visit.place, airports)
-    chance = sum(c.probability for c in visit.place.candidates if airports.country_of(c.airport) and country_name(airports.country_of(c.airport) or "") == place)
+    there = chance(_in_area(visit.place, place, airports))
     match alert.stage:
         case "heading_there":
-            return f"Seen again in the air, probably heading for {place} ({chance:.2f})."
+            return f"Seen again in the air, probably heading for {place} ({there})."
         case "lost":
-            return f"Signal lost. {_sentence(visit.arrival.destination.reason)} Probably heading for {place} ({chance:.2f})."
+            return f"Signal lost. {_sentence(visit.arrival.destination.reason)} Probably heading for {place} ({there})."
         case "presumed_landed":
-            return f"By now probably on the ground in {place}: not observed; down {visit.arrival.landed_probability:.2f}, {_chances(visit.place, airports)}."
+            down = chance(visit.arrival.landed_probability)
+            return f"By now probably on the ground in {place}: not observed; down {down}, {_chances(visit.place, airports)}."
         case "landed":
             return f"Landed: {_landing_fact(visit.arrival, airports)}"
         case "left_again":
             return _departure_fact(finding, airports)
         case "returned":
-            assert visit.departure is not None  # noqa: S101  # what makes the stage
+            assert visit.departure is not None  # what makes the stage
             end = visit.departure.destination
-            how = "observed" if end.basis == "observed" else f"not observed; down {visit.departure.landed_probability:.2f}, {end.probability:.2f}"
+            how = (
+                "observed"
+                if end.basis == "observed"
+                else f"not observed; down {chance(visit.departure.landed_probability)}, {chance(end.probability)}"
+            )
             return f"{_capital(_arrival_words(visit.departure, airports))} {times(end, _end_zone(end, airports))} ({how})."
         case "withdrawn":
-            return f"Withdrawn: it is not, or no longer, thought to have gone to {place}. {_sentence(visit.arrival.destination.reason)}"
+            seen = _sentence(visit.arrival.destination.reason)
+            return f"Withdrawn: it is not, or no longer, thought to have gone to {place}. {seen}"
+
+
+def _in_area(stop: Stop, area: str, airports: Airports) -> float:
+    """How probable it is that a stop lies in a country."""
+    return sum(c.probability for c in stop.candidates if (code := airports.country_of(c.airport)) and country_name(code) == area)
 
 
 # ---------------------------------------------------------------------------------------------------------- links, footer, map
@@ -311,7 +353,7 @@ def _footer(finding: Finding, alert: Alert, context: Context) -> list[str]:
     lines = []
     if context.reconstructed:
         lines.append("Reconstruction: the tracks behind this are made up through published facts. Nobody observed them.")
-    lines += [f"Rule {r.rule_id}: {r.title}." for r in alert.rules]
+    lines += [f"Rule {r.rule_id}: {r.title}." for r in sorted(alert.rules, key=lambda r: SEVERITIES.index(r.severity))]
     lines += ["Why: " + "; ".join(f"{h.condition} ({h.value})" for h in finding.held) + "."]
     sources = [t.attribution for t in context.terms if t.attribution]
     if sources:
@@ -325,7 +367,7 @@ def _map(finding: Finding, title: str, context: Context) -> MapSpec:
     for end in (visit.arrival.origin, visit.arrival.destination, *([visit.departure.destination] if visit.departure else [])):
         airport = airports.get(end.airport)
         if airport is not None:
-            places.append((airport.municipality or airport.name, airport.latitude, airport.longitude))
+            places.append((airport.short_name, airport.latitude, airport.longitude))
     note = "Solid: seen. Dashed: inferred." + (" Reconstruction, not observed." if context.reconstructed else "")
     return MapSpec(title, context.track, tuple(_inferred(finding, context)), tuple(dict.fromkeys(places)), note)
 
@@ -368,7 +410,8 @@ def times(end: End, zone: str) -> str:
         return f"{moment:%-d %b %Y %H:%M} UTC ({moment.astimezone(local):%-d %b %H:%M} local)"
     first, last = end.earliest, end.latest
     until = f"{last:%H:%M}" if first.date() == last.date() else f"{last:%-d %b %H:%M}"
-    return f"between {first:%-d %b %Y %H:%M} and {until} UTC ({first.astimezone(local):%-d %b %H:%M} – {last.astimezone(local):%H:%M} local)"
+    there = f"{first.astimezone(local):%-d %b %H:%M} – {last.astimezone(local):%H:%M} local"
+    return f"between {first:%-d %b %Y %H:%M} and {until} UTC ({there})"
 
 
 def duration(span: timedelta) -> str:
@@ -398,4 +441,3 @@ def _capital(text: str) -> str:
 
 def _sentence(text: str) -> str:
     return _capital(text.strip()).rstrip(".") + "." if text else ""
-

@@ -1,6 +1,8 @@
-"""The daily digest: what happened in a day, what is still open, what could not be observed. It goes out every day, also when there was nothing.
+"""The daily digest: what happened in a day, what is still open, what could not be observed. It goes out every day,
+also when there was nothing.
 
-In: a `Digest` record. Out: subject, plain text, HTML (jinja2, everything escaped) and the maps. The HTML holds no script, no remote picture and no style sheet from elsewhere.
+In: a `Digest` record. Out: subject, plain text, HTML (jinja2, everything escaped) and the maps. The HTML holds no
+script, no remote picture and no style sheet from elsewhere.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ class FeedDay:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """Everything that the digest of a day says. `flagged` are alerts of the day, `still_open` older ones that are not closed."""
+    """Everything that the digest of a day says. `flagged` are alerts of the day, `still_open` older ones that are not
+    closed."""
 
     day: date
     zone: str
@@ -86,7 +89,7 @@ def _title(digest: Digest) -> str:
 
 
 def _environment(*, escaped: bool) -> Environment:
-    environment = Environment(autoescape=escaped, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701  # plain text has no markup
+    environment = Environment(autoescape=escaped, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["clean"] = clean
     return environment
 

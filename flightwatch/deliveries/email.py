@@ -1,6 +1,7 @@
 """E-mail: the daily digest as a message with a plain and an HTML part and maps inline, and its way to a mail server.
 
-The message is made once a day and kept in the outbox, so a repeat is the same message with the same Message-ID. Python's `email` refuses line breaks in headers.
+The message is made once a day and kept in the outbox, so a repeat is the same message with the same Message-ID.
+Python's `email` refuses line breaks in headers.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class MailServer:
     password: Secret | None = None
 
 
-def digest_mail(sender: str, recipient: str, day: str, written: datetime, subject: str, plain: str, html: str, pictures: Mapping[str, bytes]) -> bytes:
+def digest_mail(
+    sender: str, recipient: str, day: str, written: datetime, subject: str, plain: str, html: str, pictures: Mapping[str, bytes]
+) -> bytes:
     """The digest of a day for one recipient. `pictures` are PNGs by the content id that the HTML names."""
     mail = EmailMessage(policy=policy.SMTP)
     domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
@@ -46,9 +49,10 @@ def digest_mail(sender: str, recipient: str, day: str, written: datetime, subjec
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(plain)
     mail.add_alternative(html, subtype="html")
-    page = mail.get_payload()[1]  # type: ignore[index, union-attr]  # the HTML part that was just added
+    page = mail.get_body(("html",))
+    assert isinstance(page, EmailMessage)  # the part that was just added
     for name, png in pictures.items():
-        page.add_related(png, "image", "png", cid=f"<{name}>", filename=f"{name}.png", disposition="inline")  # type: ignore[union-attr]  # an EmailMessage
+        page.add_related(png, "image", "png", cid=f"<{name}>", filename=f"{name}.png", disposition="inline")
     return mail.as_bytes()
 
 
@@ -82,7 +86,9 @@ class Mailer:
             if not accepted:
                 raise DeliveryError("the mail server broke off", outcome_unknown=True) from None
         except (OSError, smtplib.SMTPException) as error:
-            raise DeliveryError(f"the mail server {self._server.host}:{self._server.port} cannot be reached ({type(error).__name__})") from None
+            raise DeliveryError(
+                f"the mail server {self._server.host}:{self._server.port} cannot be reached ({type(error).__name__})"
+            ) from None
         return str(BytesParser(policy=policy.SMTP).parsebytes(mail, headersonly=True)["Message-ID"])
 
     def _connected(self) -> smtplib.SMTP:

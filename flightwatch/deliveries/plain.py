@@ -8,6 +8,7 @@ LONGEST = 2_000
 
 
 def clean(text: str) -> str:
-    """One line without control characters, direction marks or other invisible ones, cut at a length that no message needs."""
+    """One line without control characters, direction marks or other invisible ones, cut at a length that no message
+    needs."""
     kept = "".join(" " if c in "\n\r\t" else c for c in text if c in "\n\r\t" or unicodedata.category(c)[0] != "C")
     return " ".join(kept.split())[:LONGEST]

@@ -1,8 +1,10 @@
-"""Slack: a message for an alert, replies in its thread for what happens next, the first message edited so that it always says how things stand.
+"""Slack: a message for an alert, replies in its thread for what happens next, the first message edited so that it
+always says how things stand.
 
-Through slack-sdk without its retries, which would post twice after a lost answer; the outbox retries. The alert and the number of the message travel in the message's metadata, so a
-message whose answer was lost is looked for before it is posted again. Text goes first, the map follows in the thread, and a map that fails is
-no reason to send anything twice.
+Through slack-sdk without its retries, which would post twice after a lost answer; the outbox retries. The alert and
+the number of the message travel in the message's metadata, so a message whose answer was lost is looked for before it
+is posted again. Text goes first, the map follows in the thread, and a map that fails is no reason to send anything
+twice.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ log = logging.getLogger(__name__)
 TIMEOUT_S = 10
 METADATA = "flightwatch_alert"
 SECTION_LIMIT, FALLBACK_LIMIT, TOTAL_LIMIT = 2_900, 1_000, 9_000
-"""Slack takes 3,000 characters a section; messages of more than about 13,000 in all are refused although each part is within its limit."""
+"""Slack takes 3,000 characters a section; messages of more than about 13,000 in all are refused although each part is
+within its limit."""
 
 PERMANENT = {
     "invalid_auth",
@@ -45,6 +48,9 @@ PERMANENT = {
     "no_text",
     "restricted_action",
 }
+DRAWN_STAGES = ("presumed_landed", "landed", "returned")
+"""Updates that come with a map; so does the first message, whatever its stage."""
+
 COLOURS = {"high": ":red_circle:", "medium": ":large_orange_circle:", "low": ":large_blue_circle:"}
 
 
@@ -56,10 +62,13 @@ class Slack:
         self._client = WebClient(token=token.reveal(), base_url=base_url, timeout=TIMEOUT_S, retry_handlers=[])
 
     def send(self, message: Message, thread: str | None) -> str:
-        """Posts the message, or its update below the thread's first message, which is edited before. Returns the time stamp that names the post."""
+        """Posts the message, or its update below the thread's first message, which is edited before. Returns the time
+        stamp that names the post."""
         metadata = {"event_type": METADATA, "event_payload": {"alert": message.alert_id, "number": message.number}}
         if thread is None:
-            answer = self._call("chat.postMessage", channel=self._channel, text=fallback(message), blocks=blocks(message), metadata=metadata)
+            answer = self._call(
+                "chat.postMessage", channel=self._channel, text=fallback(message), blocks=blocks(message), metadata=metadata
+            )
         else:
             self._call("chat.update", channel=self._channel, ts=thread, text=fallback(message), blocks=blocks(message))
             text = escape(message.update or message.headline)
@@ -72,7 +81,9 @@ class Slack:
         method = "conversations.history" if thread is None else "conversations.replies"
         place = {"ts": thread} if thread else {}
         try:
-            answer = self._call(method, channel=self._channel, oldest=f"{since_s - 60:.6f}", include_all_metadata=True, limit=100, **place)
+            answer = self._call(
+                method, channel=self._channel, oldest=f"{since_s - 60:.6f}", include_all_metadata=True, limit=100, **place
+            )
         except DeliveryError as error:
             if error.permanent:  # the token may not read the channel: then a repeat is possible, and better than silence
                 return None
@@ -84,7 +95,7 @@ class Slack:
         return None
 
     def _attach_map(self, message: Message, thread: str) -> None:
-        if message.map is None or not message.map.track.latitude:
+        if message.map is None or not message.map.track.latitude or (message.number > 1 and message.stage not in DRAWN_STAGES):
             return
         try:
             self._client.files_upload_v2(
@@ -124,7 +135,9 @@ def _refused(method: str, error: SlackApiError) -> DeliveryError:
         return DeliveryError(f"Slack refuses {method}: {code}", permanent=True)
     wait = _seconds((getattr(response, "headers", None) or {}).get("Retry-After"))
     unknown = status >= 500 or (status == 200 and not code)  # an answer that is not Slack's says nothing about what Slack did
-    return DeliveryError(f"Slack answered {method} with {code or f'status {status}'}", retry_after_s=wait, outcome_unknown=unknown)
+    return DeliveryError(
+        f"Slack answered {method} with {code or f'status {status}'}", retry_after_s=wait, outcome_unknown=unknown
+    )
 
 
 def _seconds(text: str | None) -> float | None:
@@ -153,7 +166,10 @@ def blocks(message: Message) -> list[dict[str, Any]]:
         out.append(_section(text))
         left -= len(text)
     links = " · ".join(f"<{_address(url)}|{escape(label).replace('|', '/')}>" for label, url in message.links)
-    small = [text[:SECTION_LIMIT] for text in ([f"This aircraft that day: {links}"] if links else []) + [escape(line) for line in message.footer]]
+    small = [
+        text[:SECTION_LIMIT]
+        for text in ([f"This aircraft that day: {links}"] if links else []) + [escape(line) for line in message.footer]
+    ]
     out.append({"type": "context", "elements": [{"type": "mrkdwn", "text": text} for text in small[:10]]})
     return out
 

@@ -58,7 +58,12 @@ class Worker:
         except DeliveryError as error:
             log.warning("%s to %s: %s", due.subject, due.channel, error)
             self._outbox.failed(
-                due, now, str(error), permanent=error.permanent, retry_after_s=error.retry_after_s, outcome_unknown=error.outcome_unknown
+                due,
+                now,
+                str(error),
+                permanent=error.permanent,
+                retry_after_s=error.retry_after_s,
+                outcome_unknown=error.outcome_unknown,
             )
         else:
             self._outbox.sent(due, receipt)
@@ -72,5 +77,5 @@ class Worker:
         return channel.send(message, due.thread)
 
     def _mail(self, due: Delivery) -> str:
-        assert self._mailer is not None  # noqa: S101  # no mail channel is claimed without one
+        assert self._mailer is not None  # no mail channel is claimed without one
         return self._mailer.send(due.payload, due.channel.removeprefix(MAIL))

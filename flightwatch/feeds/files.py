@@ -1,7 +1,8 @@
 """Files that people have: what format one is in, and its content as positions or legs.
 
-Formats: `positions` (Parquet, CSV or JSON lines with the column names of `POSITIONS`), `readsb-snapshot` (aircraft.json and v2 replies), `legs` (flight lists, see
-`flightlists`). Gzip is seen through. The format is taken from the content unless it is given.
+Formats: `positions` (Parquet, CSV or JSON lines with the column names of `POSITIONS`), `readsb-snapshot`
+(aircraft.json and v2 replies), `legs` (flight lists, see `flightlists`). Gzip is seen through. The format is taken
+from the content unless it is given.
 """
 
 from __future__ import annotations
@@ -70,9 +71,13 @@ def open_file(
             return Source(kind, identity, None, legs, refused, scope or _aircraft_scope(legs))
         refused = {}
         reader = _snapshots if kind == "readsb-snapshot" else _positions
-        return Source(kind, identity, lambda: reader(data, feed, registration, refused), None, refused, scope or Scope("reported"))
+        return Source(
+            kind, identity, lambda: reader(data, feed, registration, refused), None, refused, scope or Scope("reported")
+        )
     except (ValueError, KeyError, pa.ArrowException) as error:
-        raise InputError(f"{path} cannot be read as {kind} ({str(error).splitlines()[0]}): give --format if it is something else") from None
+        raise InputError(
+            f"{path} cannot be read as {kind} ({str(error).splitlines()[0]}): give --format if it is something else"
+        ) from None
 
 
 def _aircraft_scope(legs: pa.Table) -> Scope:

@@ -1,7 +1,8 @@
 """Flight lists: legs that somebody wrote down, without positions.
 
-Columns: `registration` or `icao24`, `origin`, `destination`, and `takeoff_time` / `landing_time` or a `date`; `typecode`, `callsign` and `operator` where there are any. Codes
-may be ICAO, IATA or local; those that no table knows are kept as given, missing ends stay null. A row is told from others by all its columns and by which occurrence of
+Columns: `registration` or `icao24`, `origin`, `destination`, and `takeoff_time` / `landing_time` or a `date`;
+`typecode`, `callsign` and `operator` where there are any. Codes may be ICAO, IATA or local; those that no table knows
+are kept as given, missing ends stay null. A row is told from others by all its columns and by which occurrence of
 them it is in the file, so the same list read twice brings nothing, and two alike flights of one day stay two.
 
 What a list says was not observed by anybody here: its ends are `inferred`, because the list says so.
@@ -45,8 +46,10 @@ DAY = timedelta(days=1)
 def is_flight_list(columns: Iterable[str]) -> bool:
     """Whether these columns are those of a flight list."""
     found = _columns(columns)
-    return bool({"registration", "icao24"} & set(found)) and bool({"origin", "destination"} & set(found)) and bool(
-        {"date", "takeoff_time", "landing_time"} & set(found)
+    return (
+        bool({"registration", "icao24"} & set(found))
+        and bool({"origin", "destination"} & set(found))
+        and bool({"date", "takeoff_time", "landing_time"} & set(found))
     )
 
 
@@ -65,11 +68,14 @@ def read(
 ) -> tuple[pa.Table, dict[str, int]]:
     """A frame of texts as legs (a table of `LEGS`), and refused rows by reason.
 
-    `address_of` gives the address that a registration determines, where it does; `registration` stands in where the file has none.
+    `address_of` gives the address that a registration determines, where it does; `registration` stands in where the
+    file has none.
     """
     names = _columns(frame.columns)
     if not is_flight_list([*names, *(["registration"] if registration else [])]):
-        raise InputError("a flight list needs registration or icao24, origin or destination, and a date or times: name the columns so")
+        raise InputError(
+            "a flight list needs registration or icao24, origin or destination, and a date or times: name the columns so"
+        )
     rows = frame.rename(columns={theirs: ours for ours, theirs in names.items()})[list(names)]
     records = rows.astype(object).where(rows.notna(), None).to_dict("records")
     codes = airports.resolve(_text(r.get(end)) for r in records for end in ("origin", "destination"))
@@ -93,7 +99,12 @@ def _leg_id(identity: tuple[tuple[str, str], ...], occurrence: int) -> str:
 
 
 def _leg(
-    given: Mapping[str, Any], order: int, leg_id: str, feed: str, codes: Mapping[str, str], address_of: Callable[[str], str | None]
+    given: Mapping[str, Any],
+    order: int,
+    leg_id: str,
+    feed: str,
+    codes: Mapping[str, str],
+    address_of: Callable[[str], str | None],
 ) -> Leg | str:
     """One row as a leg, or the reason why it cannot be one."""
     registration, icao24 = _upper(given.get("registration")), _text(given.get("icao24"))

@@ -1,7 +1,8 @@
 """Bounded HTTP: no reply can hold the poller longer, or take more memory, than it allows.
 
-`requests` limits neither the time of a whole reply nor the size after decompression; reading the stream piece by piece against a clock does both. Redirects are
-followed on the same host alone. What goes wrong comes out as `FeedError` with a reason in one word; no error text carries a key.
+`requests` limits neither the time of a whole reply nor the size after decompression; reading the stream piece by
+piece against a clock does both. Redirects are followed on the same host alone. What goes wrong comes out as
+`FeedError` with a reason in one word; no error text carries a key.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class Http:
         headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip", **self.headers}
         left = max(until - time.monotonic(), 0.1)
         try:
-            return self.session.get(url, headers=headers, timeout=(min(self.limits.connect_s, left), left), stream=True, allow_redirects=False)
+            return self.session.get(
+                url, headers=headers, timeout=(min(self.limits.connect_s, left), left), stream=True, allow_redirects=False
+            )
         except requests.Timeout:
             raise FeedError("timeout", f"{shown(url)} did not answer within {left:.0f} s") from None
         except requests.exceptions.InvalidURL:
@@ -75,9 +78,13 @@ class Http:
                 if size > self.limits.size:
                     raise FeedError("too_large", f"{shown(url)} sent more than {self.limits.size >> 20} MB: refused")
                 if time.monotonic() > until:
-                    raise FeedError("too_slow", f"{shown(url)} took longer than {self.limits.deadline_s:.0f} s to send its reply: refused")
+                    raise FeedError(
+                        "too_slow", f"{shown(url)} took longer than {self.limits.deadline_s:.0f} s to send its reply: refused"
+                    )
         except urllib3.exceptions.IncompleteRead:
-            raise FeedError("cut_off", f"{shown(url)} broke off in the middle of its reply", body=b"".join(parts)[:KEPT_BODY]) from None
+            raise FeedError(
+                "cut_off", f"{shown(url)} broke off in the middle of its reply", body=b"".join(parts)[:KEPT_BODY]
+            ) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise FeedError("cut_off", f"{shown(url)} broke off ({_kind(error)})", body=b"".join(parts)[:KEPT_BODY]) from None
         return b"".join(parts)

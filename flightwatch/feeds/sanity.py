@@ -1,21 +1,22 @@
-"""The one table of what a position must be: rows that cannot be used are refused and counted by reason, fields that cannot be true become null.
+"""The one table of what a position must be: rows that cannot be used are refused and counted by reason, fields that
+cannot be true become null.
 
-    row                                             reason
-    no address, or not 6 hex digits (with or without ~)   bad_address
-    address 000000 or ffffff                        dummy_address
-    no time of the fix                              no_time
-    no latitude or longitude                        no_position
-    outside +-90 / +-180, or at a pole              bad_position
-    within 0.01 degrees of 0, 0                     null_island
-    a vehicle or obstacle (category C1 to C7)       surface_vehicle
+row                                             reason
+no address, or not 6 hex digits (with or without ~)   bad_address
+address 000000 or ffffff                        dummy_address
+no time of the fix                              no_time
+no latitude or longitude                        no_position
+outside +-90 / +-180, or at a pole              bad_position
+within 0.01 degrees of 0, 0                     null_island
+a vehicle or obstacle (category C1 to C7)       surface_vehicle
 
-    field                                           null where
-    altitude, geoaltitude                           outside -2,000 to 66,000 ft (a U-2 goes to 70,000, but so do bad decodings)
-    groundspeed                                     outside 0 to 2,000 kt (the cap of readsb)
-    track                                           outside 0 to 360 degrees
-    vertical_rate                                   beyond +-20,000 ft/min
-    squawk                                          not 4 octal digits
-    callsign, registration, typecode                empty, or nothing but filling; control characters and padding are cut off
+field                                           null where
+altitude, geoaltitude                           outside -2,000 to 66,000 ft (a U-2 goes to 70,000, but so do bad decodings)
+groundspeed                                     outside 0 to 2,000 kt (the cap of readsb)
+track                                           outside 0 to 360 degrees
+vertical_rate                                   beyond +-20,000 ft/min
+squawk                                          not 4 octal digits
+callsign, registration, typecode                empty, or nothing but filling; control characters and padding are cut off
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ Refused = dict[str, int]
 
 
 def checked(table: pa.Table) -> tuple[pa.Table, Refused]:
-    """A table with the columns of `POSITIONS` (missing ones are null), without the rows that cannot be used, and their number by reason."""
+    """A table with the columns of `POSITIONS` (missing ones are null), without the rows that cannot be used, and
+    their number by reason."""
     table = with_all_columns(table)
     table = _set(table, "icao24", pc.utf8_lower(pc.utf8_trim_whitespace(table["icao24"])))
     refused: Refused = {}
@@ -63,7 +65,8 @@ def checked(table: pa.Table) -> tuple[pa.Table, Refused]:
 def with_all_columns(table: pa.Table) -> pa.Table:
     """The columns of `POSITIONS` in their order and types; those that the table lacks are null."""
     columns = {
-        f.name: table[f.name].cast(f.type, safe=False) if f.name in table.column_names else pa.nulls(len(table), f.type) for f in POSITIONS
+        f.name: table[f.name].cast(f.type, safe=False) if f.name in table.column_names else pa.nulls(len(table), f.type)
+        for f in POSITIONS
     }
     return pa.table(columns, schema=POSITIONS)
 

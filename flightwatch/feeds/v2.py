@@ -1,7 +1,8 @@
 """The ADSBexchange-v2 family and readsb's own aircraft.json: bytes to a snapshot.
 
-Two envelopes (`ac` with a clock in milliseconds, `aircraft` with one in seconds), one set of aircraft keys; keys are left out where unknown, `alt_baro` is a number or the word
-"ground", `lat` and `lon` move into `lastPosition` a minute after the last fix. Documented in readsb's README-json.md.
+Two envelopes (`ac` with a clock in milliseconds, `aircraft` with one in seconds), one set of aircraft keys; keys are
+left out where unknown, `alt_baro` is a number or the word "ground", `lat` and `lon` move into `lastPosition` a minute
+after the last fix. Documented in readsb's README-json.md.
 """
 
 from __future__ import annotations
@@ -129,7 +130,9 @@ def _entries_one_by_one(body: bytes) -> tuple[float, Sequence[Entry], Refused]:
     listed = reply.get("ac", reply.get("aircraft")) if isinstance(reply, dict) else None
     now = reply.get("now") if isinstance(reply, dict) else None
     if not isinstance(listed, list) or isinstance(now, bool) or not isinstance(now, (int, float)) or not math.isfinite(now):
-        raise FeedError("no_aircraft", "the reply has no `now`, or neither `ac` nor `aircraft`: is this the right address?", body=body)
+        raise FeedError(
+            "no_aircraft", "the reply has no `now`, or neither `ac` nor `aircraft`: is this the right address?", body=body
+        )
     good, bad = [], 0
     for item in listed:
         try:
@@ -165,7 +168,9 @@ def _table(entries: Sequence[Entry], feed_time: datetime, received: datetime, fe
         "altitude": _numbers(heights),
         "geoaltitude": _numbers([e.alt_geom for e in entries]),
         "groundspeed": _numbers([e.gs for e in entries]),
-        "track": _numbers([e.track if e.track is not None else (e.true_heading if g else None) for e, g in zip(entries, on_ground, strict=True)]),
+        "track": _numbers(
+            [e.track if e.track is not None else (e.true_heading if g else None) for e, g in zip(entries, on_ground, strict=True)]
+        ),
         "vertical_rate": _numbers([e.baro_rate if e.baro_rate is not None else e.geom_rate for e in entries]),
         "onground": [g or (False if h is not None else None) for g, h in zip(on_ground, heights, strict=True)],
         "squawk": [e.squawk for e in entries],

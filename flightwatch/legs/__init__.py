@@ -1,8 +1,9 @@
 """Positions to legs: one flight stays one flight.
 
-In: batches of positions, any amount at a time, and the model they are judged with. Out: `Leg` records. `LegState` is all that lasts from
-batch to batch; it can be saved and restored between any two of them (`to_bytes`, `from_bytes`), and how the positions were cut into batches
-changes nothing. On a crash nothing is lost but the state, which the stored positions make again.
+In: batches of positions, any amount at a time, and the model they are judged with. Out: `Leg` records. `LegState` is
+all that lasts from batch to batch; it can be saved and restored between any two of them (`to_bytes`, `from_bytes`),
+and how the positions were cut into batches changes nothing. On a crash nothing is lost but the state, which the
+stored positions make again.
 
     rows          positions as sorted arrays
     cleaning      impossible positions refused
@@ -18,9 +19,10 @@ changes nothing. On a crash nothing is lost but the state, which the stored posi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -35,16 +37,35 @@ from flightwatch.legs.rows import concatenate as rows_together
 from flightwatch.legs.segmentation import Log, absorb, each_piece
 from flightwatch.legs.tracking import OpenPieces
 from flightwatch.legs.tracking import advance as _track
-from flightwatch.records import Leg, utc
+from flightwatch.places import Airports
+from flightwatch.places.great_circle import EARTH_RADIUS_NM, unit_vectors
+from flightwatch.records import Leg, micros, utc
 
-__all__ = ["LegState", "Model", "Outcome", "advance", "aircraft_of", "current", "emptied", "from_bytes", "rename", "renamed", "replaced", "to_bytes"]
+__all__ = [
+    "LegState",
+    "Model",
+    "Outcome",
+    "advance",
+    "aircraft_of",
+    "current",
+    "emptied",
+    "from_bytes",
+    "nearer_than",
+    "rename",
+    "renamed",
+    "replaced",
+    "seen_since",
+    "to_bytes",
+    "unsettled",
+]
 
 STATE_VERSION = 1
 
 
 @dataclass(frozen=True)
 class LegState:
-    """Where every aircraft stands: its open piece, and its log of legs, by the number of its address. `aliases`: see `Names`."""
+    """Where every aircraft stands: its open piece, and its log of legs, by the number of its address. `aliases`: see
+    `Names`."""
 
     open: OpenPieces = field(default_factory=OpenPieces.none)
     logs: Mapping[int, Log] = field(default_factory=dict)
@@ -59,8 +80,9 @@ class LegState:
 class Outcome:
     """What a batch brought.
 
-    `turned` are the aircraft that took off, landed, came back or were lost from one piece to the next; `settled` legs that only late data can change;
-    `refused` counts positions by reason; `late` are aircraft with the earliest of their positions that came too late to be taken in order.
+    `turned` are the aircraft that took off, landed, came back or were lost from one piece to the next; `settled` legs
+    that only late data can change; `refused` counts positions by reason; `late` are aircraft with the earliest of
+    their positions that came too late to be taken in order.
     """
 
     turned: tuple[int, ...]
@@ -80,7 +102,7 @@ def advance(state: LegState, positions: pa.Table, model: Model) -> tuple[LegStat
         log, done = settle(absorb(log, piece, model.airports), model, names)
         changed[piece.aircraft] = log
         settled += done
-    turned = tuple(sorted({*changed, *step.begun.tolist()}))
+    turned = tuple(step.turned.tolist())
     late = {aircraft_text(int(n)): utc(int(t)) for n, t in zip(*_earliest(step.late), strict=True)}
     logs = {**state.logs, **changed} if changed else state.logs
     return replace(state, open=opened, logs=logs), Outcome(turned, tuple(settled), step.refused, late)
@@ -92,18 +114,42 @@ def _earliest(rows: Rows) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], n
 
 
 def current(state: LegState, numbers: Iterable[int], model: Model, now: datetime) -> dict[int, tuple[Leg, ...]]:
-    """The legs of these aircraft as they stand at `now`: those settled and in memory, then those that may still change."""
+    """The legs of these aircraft as they stand at `now`: those settled and in memory, then those that may still
+    change."""
+    drawn_up = unsettled(state, numbers, model, now)
+    return {n: state.logs.get(n, Log()).settled + legs for n, legs in drawn_up.items()}
+
+
+def unsettled(state: LegState, numbers: Iterable[int], model: Model, now: datetime) -> dict[int, tuple[Leg, ...]]:
+    """The legs of these aircraft that may still change, as they stand at `now`."""
     wanted = np.array(sorted(numbers), dtype=np.int64)
     mine = state.open.pieces.take(np.isin(state.open.pieces.aircraft, wanted))
     logs = {int(n): state.logs.get(int(n), Log()) for n in wanted}
     for piece in each_piece(mine):
         logs[piece.aircraft] = absorb(logs[piece.aircraft], piece, model.airports)
-    return {n: log.settled + complete(log, model, now, state.names) for n, log in logs.items()}
+    return {n: complete(log, model, now, state.names) for n, log in logs.items()}
+
+
+def seen_since(state: LegState, time: datetime) -> set[int]:
+    """The aircraft with a position at or after a time."""
+    return set(state.open.pieces.aircraft[state.open.pieces.ended >= micros(time)].tolist())
 
 
 def aircraft_of(state: LegState) -> list[int]:
     """The numbers of all aircraft in the state."""
     return sorted({*state.logs, *state.open.pieces.aircraft.tolist()})
+
+
+def nearer_than(state: LegState, numbers: set[int], airports: Airports, rows: Sequence[int], radius_nm: float) -> set[int]:
+    """Of these aircraft, those seen last, or at the end of the leg before, within a radius of one of these
+    airports."""
+    mine = state.open.pieces.take(np.isin(state.open.pieces.aircraft, np.array(sorted(numbers), dtype=np.int64)))
+    ends = [(n, log.legs[-1].tail[-1]) for n in numbers if (log := state.logs.get(n)) is not None and log.legs]
+    found = np.concatenate([mine.aircraft, np.array([n for n, _ in ends], dtype=np.int64)])
+    latitude = np.concatenate([mine.last[:, 1], [f.latitude for _, f in ends]])
+    longitude = np.concatenate([mine.last[:, 2], [f.longitude for _, f in ends]])
+    cosine = (unit_vectors(latitude, longitude) @ airports.vectors[list(rows)].T).max(axis=1, initial=-1.0)
+    return set(found[cosine >= np.cos(radius_nm / EARTH_RADIUS_NM)].tolist())
 
 
 def emptied(state: LegState) -> LegState:
@@ -112,18 +158,25 @@ def emptied(state: LegState) -> LegState:
 
 
 def replaced(state: LegState, number: int, alone: LegState) -> LegState:
-    """The state with one aircraft's part taken from another state, in which it is alone and which began as `emptied`."""
+    """The state with one aircraft's part taken from another state, in which it is alone and which began as
+    `emptied`."""
     others = state.open.pieces.take(state.open.pieces.aircraft != number)
     waiting = state.open.waiting.take(state.open.waiting.aircraft != number)
-    opened = OpenPieces(_pieces.concatenate([others, alone.open.pieces]), rows_together(waiting, alone.open.waiting), alone.open.feeds)
+    opened = OpenPieces(
+        _pieces.concatenate([others, alone.open.pieces]), rows_together(waiting, alone.open.waiting), alone.open.feeds
+    )
     return replace(state, open=opened, logs={**state.logs, number: alone.logs.get(number, Log())})
 
 
 def renamed(state: LegState, aliases: Mapping[str, str]) -> LegState:
-    """The state with legs under the ids that they are known by: those settled get theirs at once, the others when they are drawn up."""
+    """The state with legs under the ids that they are known by: those settled get theirs at once, the others when
+    they are drawn up."""
     if not aliases:
         return state
-    logs = {n: replace(log, settled=tuple(rename(leg, aliases) for leg in log.settled)) if log.settled else log for n, log in state.logs.items()}
+    logs = {
+        n: replace(log, settled=tuple(rename(leg, aliases) for leg in log.settled)) if log.settled else log
+        for n, log in state.logs.items()
+    }
     return replace(state, logs=logs, aliases={**state.aliases, **aliases})
 
 
@@ -136,7 +189,8 @@ def rename(leg: Leg, aliases: Mapping[str, str]) -> Leg:
 
 
 class _Saved(msgspec.Struct):
-    """The saved form, MessagePack: arrays as (dtype, shape, little-endian bytes), texts as lists, logs as maps by field name."""
+    """The saved form, MessagePack: arrays as (dtype, shape, little-endian bytes), texts as lists, logs as maps by
+    field name."""
 
     version: int
     feeds: tuple[str, ...]
@@ -153,7 +207,16 @@ def to_bytes(state: LegState) -> bytes:
     arrays = {n: _packed(getattr(state.open.pieces, n)) for n in _pieces.NAMES if n not in _pieces.WORDS}
     words = {n: getattr(state.open.pieces, n).tolist() for n in _pieces.WORDS}
     waiting = {n: _packed(getattr(state.open.waiting, n)) for n in ARRAYS}
-    saved = _Saved(STATE_VERSION, state.open.feeds, arrays, words, waiting, state.open.waiting.vocabulary, dict(state.logs), dict(state.aliases))
+    saved = _Saved(
+        STATE_VERSION,
+        state.open.feeds,
+        arrays,
+        words,
+        waiting,
+        state.open.waiting.vocabulary,
+        dict(state.logs),
+        dict(state.aliases),
+    )
     return msgspec.msgpack.encode(saved)
 
 
@@ -165,10 +228,11 @@ def from_bytes(data: bytes) -> LegState:
         raise Damaged(f"the saved state of the legs cannot be read ({error}): run `flightwatch rebuild`") from None
     if saved.version != STATE_VERSION:
         raise Damaged(f"the saved state of the legs has version {saved.version}, not {STATE_VERSION}: run `flightwatch rebuild`")
-    arrays = {n: _unpacked(packed) for n, packed in saved.pieces.items()}
-    words = {n: _objects(texts) for n, texts in saved.words.items()}
-    waiting = Rows(**{n: _unpacked(packed) for n, packed in saved.waiting.items()}, vocabulary=saved.vocabulary)
-    return LegState(OpenPieces(Pieces(**arrays, **words), waiting, tuple(saved.feeds)), saved.logs, saved.aliases)
+    arrays: dict[str, Any] = {n: _unpacked(packed) for n, packed in saved.pieces.items()}
+    arrays |= {n: _objects(texts) for n, texts in saved.words.items()}
+    rows: dict[str, Any] = {n: _unpacked(packed) for n, packed in saved.waiting.items()}
+    waiting = Rows(**rows, vocabulary=saved.vocabulary)
+    return LegState(OpenPieces(Pieces(**arrays), waiting, tuple(saved.feeds)), saved.logs, saved.aliases)
 
 
 def _packed(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> tuple[str, tuple[int, ...], bytes]:

@@ -1,11 +1,12 @@
 """Impossible positions are refused, with a reason; all others pass unchanged.
 
-In: rows sorted by aircraft and time, each aircraft led by its last accepted row where there is one (the context). Out: which
-rows are accepted, which are refused and why, and which must wait for the rows that come after them.
+In: rows sorted by aircraft and time, each aircraft led by its last accepted row where there is one (the context).
+Out: which rows are accepted, which are refused and why, and which must wait for the rows that come after them.
 
-A position that no aircraft could have reached from the last accepted one is held back. If the next rows go on from there it was a
-correction and all of them are accepted, with a break in the track; if they go on from the old place it was a ghost and is refused. Which of
-the two is decided by the sequence of rows alone, so it does not matter how that was cut into batches.
+A position that no aircraft could have reached from the last accepted one is held back. If the next rows go on from
+there it was a correction and all of them are accepted, with a break in the track; if they go on from the old place it
+was a ghost and is refused. Which of the two is decided by the sequence of rows alone, so it does not matter how that
+was cut into batches.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-
 from numpy.typing import NDArray
 
 from flightwatch.legs.rows import MINUTE, Flags, Floats, Ints, Rows
@@ -28,7 +28,8 @@ SPEED_SLACK_NM = 1.5
 """Receivers' clocks and roundings: 1 s at 900 kt is 0.25 nm; MLAT positions stray by a mile."""
 
 CONFIRMATIONS = 4
-"""Rows that must agree on a new place before the old one is given up: the default of readsb's `position-persistence`."""
+"""Rows that must agree on a new place before the old one is given up: the default of readsb's
+`position-persistence`."""
 
 STANDING_KT = 50.0
 """Below this an aircraft may really be where it was: parked, or hovering."""
@@ -73,7 +74,8 @@ def judge(rows: Rows, context: Flags) -> Verdicts:
 
 
 def _repeats(rows: Rows, i: Ints | int, j: Ints | int) -> Flags:
-    """Whether row j of a moving aircraft only says again where it was at row i: servers keep serving the last fix of a lost one."""
+    """Whether row j of a moving aircraft only says again where it was at row i: servers keep serving the last fix of
+    a lost one."""
     still = (rows.latitude[i] == rows.latitude[j]) & (rows.longitude[i] == rows.longitude[j])
     level = (rows.altitude[i] == rows.altitude[j]) | (np.isnan(rows.altitude[i]) & np.isnan(rows.altitude[j]))
     moving = ~(rows.groundspeed[j] < STANDING_KT) & (rows.onground[j] != 1)

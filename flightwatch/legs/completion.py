@@ -1,7 +1,7 @@
 """Drafts to legs: fills in both ends, times, status and what is probable by now.
 
-In: the log of one aircraft, the model, and the time it is. Out: `Leg` records. A stop between two legs is judged with both of them in
-view; once the later one is over too, the earlier is settled and nothing but late data changes it.
+In: the log of one aircraft, the model, and the time it is. Out: `Leg` records. A stop between two legs is judged with
+both of them in view; once the later one is over too, the earlier is settled and nothing but late data changes it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ SURELY_DOWN = 0.99
 SEEN_ARRIVING = 0.95
 """An aircraft that was seen on the ground a plausible time after it was lost in the air flew there directly."""
 
+NEGLIGIBLE = 1e-4
+"""Candidates with less than this do not move the probability of being down."""
+
 APPROACH = 8 * MINUTE
 JOURNEY_BREAK = timedelta(hours=12)
 """A longer stay ends a journey."""
@@ -53,14 +56,16 @@ class Model:
 
 @dataclass(frozen=True)
 class Names:
-    """What the numbers of feeds stand for, and under which id a leg is known that would get another one now, because late data moved its beginning."""
+    """What the numbers of feeds stand for, and under which id a leg is known that would get another one now, because
+    late data moved its beginning."""
 
     feeds: Sequence[str] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
 
 
 def settle(log: Log, model: Model, names: Names) -> tuple[Log, tuple[Leg, ...]]:
-    """Moves drafts that nothing coming can change to the settled legs: those with two later ones. Returns the newly settled ones, too."""
+    """Moves drafts that nothing coming can change to the settled legs: those with two later ones. Returns the newly
+    settled ones, too."""
     done: list[Leg] = []
     while len(log.legs) > 2:
         first, second, *rest = log.legs
@@ -113,9 +118,7 @@ class Guess:
 def _identity(draft: Draft, model: Model) -> Aircraft:
     """Who it is: the databases, and what the aircraft or its feed says where they are silent."""
     known = model.who(aircraft_text(draft.aircraft), utc(draft.first_seen).date())
-    return replace(
-        known, registration=known.registration or draft.registration, typecode=known.typecode or draft.typecode
-    )
+    return replace(known, registration=known.registration or draft.registration, typecode=known.typecode or draft.typecode)
 
 
 # ------------------------------------------------------------------------------------------------------------------- the two ends
@@ -164,7 +167,9 @@ def _seen_down(draft: Draft, landing: Ground, model: Model) -> Guess:
 def _stop(draft: Draft, alone: Guess, following: Draft, who: Aircraft, model: Model) -> tuple[Guess, End]:
     """The end of one leg and the beginning of the next, each with what the other says of the stop between them."""
     if draft.landing is not None:
-        return alone, _end("origin", following, _origin_guess(following, following.takeoff, who, model), model, earliest=draft.landing.since)
+        return alone, _end(
+            "origin", following, _origin_guess(following, following.takeoff, who, model), model, earliest=draft.landing.since
+        )
     other = _landing_row(following, model)
     prior = _prior("origin", following, who, other, model)
     likelihood = _look(following, "origin", other, who, prior, model)
@@ -205,7 +210,9 @@ def _unseen_words(which: str, draft: Draft) -> str:
 # ------------------------------------------------------------------------------------------------------------------ times, status
 
 
-def _end(which: ends.Which, draft: Draft, guess: Guess, model: Model, *, earliest: int | None = None, latest: int | None = None) -> End:
+def _end(
+    which: ends.Which, draft: Draft, guess: Guess, model: Model, *, earliest: int | None = None, latest: int | None = None
+) -> End:
     """The record of one end, with its time: seen, or the middle of the interval that the flying leaves."""
     listed = ends.candidates(guess.posterior, model.airports)
     lead = next((c for c in listed if c.airport != UNKNOWN), None)
@@ -252,7 +259,8 @@ def _landing_span(draft: Draft, lead: Candidate | None, model: Model, latest: in
 
 
 def _flying_span(fix: Fix, lead: Candidate | None, draft: Draft, model: Model) -> tuple[int, int]:
-    """The shortest and longest time (µs) that it takes from a fix to the leading airport; unbounded but for the range where there is none."""
+    """The shortest and longest time (µs) that it takes from a fix to the leading airport; unbounded but for the range
+    where there is none."""
     row = model.airports.row(lead.airport) if lead is not None else None
     if row is None:
         return 0, round(performance(draft.typecode).range_nm / _speed(draft) * HOUR)
@@ -268,7 +276,8 @@ def _speed(draft: Draft) -> float:
 
 
 def _landed_probability(draft: Draft, destination: Guess, who: Aircraft, model: Model, now: datetime) -> float:
-    """That it is down by now: seen on the ground, seen on its next leg, or long enough out of sight for each candidate."""
+    """That it is down by now: seen on the ground, seen on its next leg, or long enough out of sight for each
+    candidate."""
     if draft.ending == "ground":
         return 1.0
     if draft.ending == "gap":
@@ -276,14 +285,16 @@ def _landed_probability(draft: Draft, destination: Guess, who: Aircraft, model: 
     last = draft.tail[-1]
     elapsed = (now - utc(last.time)).total_seconds() / 3600
     speed = _speed(draft)
-    rows, probability = destination.posterior.rows, destination.posterior.probability
+    likely = destination.posterior.probability > NEGLIGIBLE
+    rows, probability = destination.posterior.rows[likely], destination.posterior.probability[likely]
     way = distance_nm(last.latitude, last.longitude, model.airports.latitude[rows], model.airports.longitude[rows])
     arrival = way / speed + APPROACH / HOUR
     spread = 0.12 * arrival + 0.08
-    down = [0.5 * math.erfc((a - elapsed) / (s * math.sqrt(2))) for a, s in zip(arrival, spread, strict=True)]
+    down = [0.5 * math.erfc((a - elapsed) / (s * math.sqrt(2))) for a, s in zip(arrival.tolist(), spread.tolist(), strict=True)]
     left = max(performance(who.typecode).range_nm - draft.metres / METRES_PER_NM, 500.0) / speed
     somewhere = min(elapsed / left, 1.0)
-    total = sum(p * d for p, d in zip(probability, down, strict=True)) + destination.posterior.unknown * somewhere
+    known = sum(p * d for p, d in zip(probability.tolist(), down, strict=True))
+    total = known + (1.0 - float(probability.sum())) * somewhere
     return round(min(float(total), SURELY_DOWN), 4)
 
 
@@ -339,7 +350,8 @@ def _taxi_in(draft: Draft) -> int:
 
 
 def _direct(a: Fix, b: Fix, draft: Draft) -> bool:
-    """Whether the time between the ground and the air, or the air and the ground, is what flying there takes, with some delay."""
+    """Whether the time between the ground and the air, or the air and the ground, is what flying there takes, with
+    some delay."""
     way = float(distance_nm(a.latitude, a.longitude, b.latitude, b.longitude))
     return b.time - a.time <= max(CONTIGUOUS_S * SECOND, 1.5 * way / _speed(draft) * HOUR + 30 * MINUTE)
 
@@ -352,7 +364,7 @@ def _gap(hole: Hole) -> Gap:
 
 def _journey_id(leg: Leg, previous: Leg | None) -> str:
     """A journey is named after its first leg."""
-    if previous is not None and previous.destination.time is not None and leg.origin.time is not None:
-        if leg.origin.time - previous.destination.time < JOURNEY_BREAK:
-            return previous.journey_id
-    return leg.leg_id
+    if previous is None or previous.destination.time is None or leg.origin.time is None:
+        return leg.leg_id
+    stay = leg.origin.time - previous.destination.time
+    return previous.journey_id if stay < JOURNEY_BREAK else leg.leg_id

@@ -1,13 +1,14 @@
 """Where a leg came from and where it went: for ends that were not seen, a ranked and honest guess.
 
-For every airport that could take the aircraft: prior (where this aircraft, its operator, its type go, as of the day before; given from outside) times likelihood of the
-edge of the track: its direction, its height and trend against the distance still to go, and how little of a detour the whole leg
-would be. The same looks backwards for an unseen origin, with the climb for the descent. What one leg's end says and what
-the next leg's beginning says of the stop between them are put together. `unknown` is always one of the candidates: strips that the table lacks, and
-errors of the model.
+For every airport that could take the aircraft: prior (where this aircraft, its operator, its type go, as of the day
+before; given from outside) times likelihood of the edge of the track: its direction, its height and trend against the
+distance still to go, and how little of a detour the whole leg would be. The same looks backwards for an unseen
+origin, with the climb for the descent. What one leg's end says and what the next leg's beginning says of the stop
+between them are put together. `unknown` is always one of the candidates: strips that the table lacks, and errors of
+the model.
 
-Angles in degrees, heights in ft, distances in nm. The constants come from descent geometry and from European regional flights whose ends
-were cut off: the days before gave the prior, other days the test (see ARCHITECTURE.md).
+Angles in degrees, heights in ft, distances in nm. The constants come from descent geometry and from European regional
+flights whose ends were cut off: the days before gave the prior, other days the test (see ARCHITECTURE.md).
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ Floats = NDArray[np.float64]
 Which = Literal["origin", "destination"]
 
 UNKNOWN_SHARE = 0.02
-"""Flights that end nowhere in the table, whatever the evidence says."""
+"""What is left for `unknown` however well the evidence fits: the model errs, and tables are incomplete."""
+
+STRIP_SHARE = 0.002
+"""Flights that end at a place that the table lacks, before the evidence."""
 
 SHORT_RUNWAY = 0.05
 """Factor for an airport whose longest runway is known to be too short for the type, or not known at all for a jet."""
@@ -51,7 +55,8 @@ CLIMB_RATIO, CLIMB_SPREAD = 0.65, 0.45
 """The same for aircraft seen climbing, looking back: they climb more steeply than they descend."""
 
 DETOUR_NM, DETOUR_SHARE = 2.0, 0.012
-"""Scale of the way flown beyond the great circle, at its shortest and as a share of the leg; one flight in five strays eight times as far."""
+"""Scale of the way flown beyond the great circle, at its shortest and as a share of the leg; one flight in five
+strays eight times as far."""
 
 STRAYING, STRAYS_TIMES = 0.2, 8.0
 
@@ -61,8 +66,13 @@ CIRCUIT_FT, CIRCUIT_SPREAD = 2000.0, 0.5
 COURSE_DEG, TERMINAL_DEG, TERMINAL_NM = 14.0, 50.0, 25.0
 """Spread of the direction around that to the airport: en route, and in addition near it, where approaches turn."""
 
-OFF_COURSE = 0.15
-"""Aircraft that fly some other way for the moment."""
+OFF_COURSE, OFF_COURSE_DEG, WRONG_WAY = 0.15, 60.0, 0.02
+"""Aircraft that fly some other way for the moment, how far off (e-folding), and the least that is left for any
+direction."""
+
+RECEDING_NM, TERMINAL_RECEDING_NM, TURNS_BACK = 4.0, 12.0, 0.002
+"""Scale of the way flown away from the airport that the flight goes to, en route and in addition near it; and flights
+that turn back."""
 
 COURSE_WEIGHT = 0.75
 """Direction and detour say partly the same."""
@@ -86,7 +96,8 @@ MOST_LISTED = 20
 
 
 class Prior(Protocol):
-    """What history says of an end of a leg: a probability for every row of the airport table, with a sum of at most one."""
+    """What history says of an end of a leg: a probability for every row of the airport table, with a sum of at most
+    one."""
 
     def over(
         self, which: Which, day: date, *, aircraft: str, operator: str | None, typecode: str | None, other: int | None
@@ -97,7 +108,8 @@ class Prior(Protocol):
 class Likelihood:
     """For each airport within reach (`rows`) the log-likelihood of one edge.
 
-    `nowhere` is that of an end that the table lacks: such places lie about where the listed ones do, so it is their mean.
+    `nowhere` is that of an end that the table lacks: such places lie about where the listed ones do, so it is their
+    mean.
     """
 
     rows: Ints
@@ -135,9 +147,10 @@ def look(
 ) -> Likelihood:
     """What the edge of a track says of the airport beyond it.
 
-    `path` are the fixes at that edge in time order, `other` the row of the leg's other end if that is known, `fastest_kt` the highest
-    speed seen on the leg (NaN where none was), which tells a jet where the type is not known. Far strips that nobody is known to fly to are
-    left out: there are 35,000 of them, and each matters only to those who are near.
+    `path` are the fixes at that edge in time order, `other` the row of the leg's other end if that is known,
+    `fastest_kt` the highest speed seen on the leg (NaN where none was), which tells a jet where the type is not
+    known. Far airports without scheduled service that nobody is known to fly to are left out: there are 40,000 of
+    them, and each matters only to those who are near.
     """
     fix = edge.fix
     limits = performance(typecode)
@@ -147,6 +160,7 @@ def look(
     climb = edge.climb_ft_min if which == "destination" else -edge.climb_ft_min
     log = _height_log(which, fix.altitude, climb, distance, airports.elevation_ft[rows])
     log += COURSE_WEIGHT * _course_log(which, fix, path, distance, airports, rows)
+    log += _receding_log(path, distance, airports, rows)
     if other is not None:
         log += _detour_log(fix, distance, other, airports, rows)
     needed_ft = max(limits.runway_ft, JET_RUNWAY_FT if fastest_kt > JET_KT else 0.0)
@@ -183,14 +197,25 @@ def _height_log(which: Which, altitude: float, climb: float, distance: Floats, e
 
 
 def _course_log(which: Which, fix: Fix, path: Sequence[Fix], distance: Floats, airports: Airports, rows: Ints) -> Floats:
-    """How well the direction of the last minutes fits that to the airport; the best of a short and a longer look, because aircraft turn."""
+    """How well the direction of the last minutes fits that to the airport; the best of a short and a longer look,
+    because aircraft turn."""
     courses = _courses(which, fix, path)
     if not courses:
         return np.zeros(len(rows))
     towards = bearing_deg(fix.latitude, fix.longitude, airports.latitude[rows], airports.longitude[rows])
     off = np.min([turn_deg(towards, c) for c in courses], axis=0)
     spread = COURSE_DEG + TERMINAL_DEG * np.exp(-distance / TERMINAL_NM)
-    return np.asarray(np.log((1 - OFF_COURSE) * np.exp(-0.5 * (off / spread) ** 2) + OFF_COURSE * 0.3))
+    on_course = np.exp(-0.5 * (off / spread) ** 2)
+    return np.asarray(np.log((1 - OFF_COURSE) * on_course + OFF_COURSE * (0.3 * np.exp(-off / OFF_COURSE_DEG) + WRONG_WAY)))
+
+
+def _receding_log(path: Sequence[Fix], distance: Floats, airports: Airports, rows: Ints) -> Floats:
+    """How far the last minutes led away from the airport: who goes there does not pass it by and fly on."""
+    seen = unit_vectors([f.latitude for f in path], [f.longitude for f in path])
+    nearest = np.arccos(np.clip((airports.vectors[rows] @ seen.T).max(axis=1), -1, 1)) * EARTH_RADIUS_NM
+    away = np.maximum(distance - nearest, 0.0)
+    scale = RECEDING_NM + TERMINAL_RECEDING_NM * np.exp(-distance / TERMINAL_NM)
+    return np.asarray(np.logaddexp(-away / scale, math.log(TURNS_BACK)))
 
 
 def _courses(which: Which, fix: Fix, path: Sequence[Fix]) -> list[float]:
@@ -226,7 +251,7 @@ def _runway_log(needed_ft: float, airports: Airports, rows: Ints) -> Floats:
 def posterior(likelihood: Likelihood, prior: Floats) -> Posterior:
     """Prior times likelihood, with `unknown` among the outcomes and never below its share."""
     weight = np.log(np.maximum(prior[likelihood.rows], 1e-300)) + likelihood.log
-    nowhere = math.log(UNKNOWN_SHARE) + likelihood.nowhere
+    nowhere = math.log(STRIP_SHARE) + likelihood.nowhere
     top = max(float(weight.max(initial=-np.inf)), nowhere)
     value = np.exp(weight - top)
     total = float(value.sum()) + math.exp(nowhere - top)
@@ -236,7 +261,8 @@ def posterior(likelihood: Likelihood, prior: Floats) -> Posterior:
 def same_stop(first: Posterior, second: Likelihood, prior: Floats, apart_days: float) -> tuple[Posterior, Posterior]:
     """Where one leg ended and where the next one began, each with what the other says: mostly they are one place.
 
-    `first` is the end of the earlier leg by itself, `second` what the beginning of the later leg looks like, `prior` where such a leg begins.
+    `first` is the end of the earlier leg by itself, `second` what the beginning of the later leg looks like, `prior`
+    where such a leg begins.
     """
     same = SAME_PLACE * math.exp(-apart_days / MISSED_AFTER_DAYS)
     size = len(prior)
@@ -245,11 +271,11 @@ def same_stop(first: Posterior, second: Likelihood, prior: Floats, apart_days: f
     seen[second.rows] = np.exp(second.log - top)
     nowhere = math.exp(second.nowhere - top)
     ended = first.dense(size)
-    apart = float((prior * seen).sum()) + UNKNOWN_SHARE * nowhere
+    apart = float((prior * seen).sum()) + STRIP_SHARE * nowhere
     end = ended * (same * seen + (1 - same) * apart)
     end_unknown = first.unknown * (same * nowhere + (1 - same) * apart)
     begin = same * ended * seen + (1 - same) * prior * seen
-    begin_unknown = same * first.unknown * nowhere + (1 - same) * UNKNOWN_SHARE * nowhere
+    begin_unknown = same * first.unknown * nowhere + (1 - same) * STRIP_SHARE * nowhere
     return _normalised(end, end_unknown), _normalised(begin, begin_unknown)
 
 
@@ -279,7 +305,8 @@ FIELD_WEIGHTS = {"large": 1.0, "medium": 0.5, "small": 0.1, "seaplane": 0.02}
 
 
 def candidates(result: Posterior, airports: Airports) -> tuple[Candidate, ...]:
-    """The listed form: airports from `LISTED` up, best first, and `unknown`, which also takes what was too small to list."""
+    """The listed form: airports from `LISTED` up, best first, and `unknown`, which also takes what was too small to
+    list."""
     order = np.argsort(-result.probability, kind="stable")[:MOST_LISTED]
     top = [(airports.ident[result.rows[i]], float(result.probability[i])) for i in order if result.probability[i] >= LISTED]
     listed = [Candidate(ident, round(p, 4)) for ident, p in top]

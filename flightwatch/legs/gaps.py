@@ -1,11 +1,12 @@
 """A hole between two pieces in the air: one flight, or a landing and a take-off in between.
 
-Bayes' rule over two stories. *Flying on*: the time that passed is the distance at the speed of this aircraft, give or take. *Landed*: the time that the
-flying does not explain was spent on the ground, and the signal died going down and came back going up. Both stories give a density
-for the unexplained time; heights and trends at both ends multiply the odds.
+Bayes' rule over two stories. *Flying on*: the time that passed is the distance at the speed of this aircraft, give or
+take. *Landed*: the time that the flying does not explain was spent on the ground, and the signal died going down and
+came back going up. Both stories give a density for the unexplained time; heights and trends at both ends multiply the
+odds.
 
-The constants are judgements from turnaround times and descent profiles of scheduled traffic, checked on masked flights of known truth
-(`tests/test_real_tracks.py`); none was fitted to a single file.
+The constants are judgements from turnaround times and descent profiles of scheduled traffic, checked on masked
+flights of known truth (`tests/test_real_tracks.py`); none was fitted to a single file.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from flightwatch.places.great_circle import distance_nm
 HOUR = 60 * MINUTE
 
 PRIOR_LANDED = 0.3
-"""Of the holes that are long enough to be asked about, the share that hides a landing, before anything is known of them."""
+"""Of the holes that are long enough to be asked about, the share that hides a landing, before anything is known of
+them."""
 
 STAYS = ((0.65, 60.0, 0.9), (0.35, 720.0, 1.5))
-"""Times on the ground as share, median (min) and spread of log-normals: turnarounds (the middle half between 33 and 110 minutes), and all the longer ones."""
+"""Times on the ground as share, median (min) and spread of log-normals: turnarounds (the middle half between 33 and
+110 minutes), and all the longer ones."""
 
 APPROACH_MIN = 8.0
 """Flying time that approach and departure add to the straight line over an airport."""
@@ -67,7 +70,8 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """How an aircraft was moving where its track breaks off or begins: the fix, its speed and its trend up or down."""
+    """How an aircraft was moving where its track breaks off or begins: the fix, its speed and its trend up or
+    down."""
 
     fix: Fix
     speed_kt: float
@@ -81,7 +85,8 @@ class Judgement:
 
 
 def edge(fixes: Sequence[Fix], *, at_end: bool) -> Edge:
-    """The movement at one end of a run of fixes, reported where it was, else from the positions over at least a minute."""
+    """The movement at one end of a run of fixes, reported where it was, else from the positions over at least a
+    minute."""
     fix = fixes[-1] if at_end else fixes[0]
     others = list(reversed(fixes[:-1])) if at_end else list(fixes[1:])
     far = next((f for f in others if abs(f.time - fix.time) >= MINUTE), others[-1] if others else None)
@@ -99,7 +104,8 @@ def edge(fixes: Sequence[Fix], *, at_end: bool) -> Edge:
 def judge_gap(before: Edge, after: Edge, fastest_kt: float, usual_kt: float, airports: Airports) -> Judgement:
     """How probable it is that the aircraft was down in the hole between two edges.
 
-    `fastest_kt` is the highest speed seen on the leg so far (NaN where none was), `usual_kt` what the type cruises at.
+    `fastest_kt` is the highest speed seen on the leg so far (NaN where none was), `usual_kt` what the type cruises
+    at.
     """
     minutes = (after.fix.time - before.fix.time) / MINUTE
     distance = _distance(before.fix, after.fix)
@@ -165,7 +171,8 @@ def going_down_backwards(edge: Edge) -> float:
 
 
 def _way_over_an_airport(before: Edge, after: Edge, straight_nm: float, speed: float, airports: Airports) -> tuple[float, float]:
-    """Minutes that landing somewhere between adds to the flying, and a factor for whether there is a place to land."""
+    """Minutes that landing somewhere between adds to the flying, and a factor for whether there is a place to
+    land."""
     low = min(_height(before), _height(after)) < 10_000
     if not low:
         return APPROACH_MIN, 1.0
@@ -174,7 +181,9 @@ def _way_over_an_airport(before: Edge, after: Edge, straight_nm: float, speed: f
     if not len(rows):
         return APPROACH_MIN, 0.1
     lat, lon = airports.latitude[rows], airports.longitude[rows]
-    way = distance_nm(before.fix.latitude, before.fix.longitude, lat, lon) + distance_nm(lat, lon, after.fix.latitude, after.fix.longitude)
+    way = distance_nm(before.fix.latitude, before.fix.longitude, lat, lon) + distance_nm(
+        lat, lon, after.fix.latitude, after.fix.longitude
+    )
     return APPROACH_MIN / 2 + max(float(np.min(way)) - straight_nm, 0.0) / speed * 60, 1.0
 
 

@@ -1,7 +1,8 @@
 """Legs to journeys and visits.
 
-In: the legs of one aircraft, in order. Out: journeys (chains of legs with short stays between) and, for each place where a leg ended, the visit. A stop takes
-what both of its legs say: what was observed comes before what was inferred.
+In: the legs of one aircraft, in order. Out: journeys (chains of legs with short stays between) and, for each place
+where a leg ended, the visit. A stop takes what both of its legs say: what was observed comes before what was
+inferred.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def _stops(chain: Sequence[Leg]) -> tuple[Stop, ...]:
 
 
 def stop_between(ended: End, began: End) -> Stop:
-    """The place between two legs: seen at either of them, or what is probable of the earlier one's end with the later one in view."""
+    """The place between two legs: seen at either of them, or what is probable of the earlier one's end with the later
+    one in view."""
     return _stop(began if began.basis == "observed" and ended.basis != "observed" else ended)
 
 
@@ -33,7 +35,8 @@ def _stop(end: End) -> Stop:
 
 
 def visit(legs: Sequence[Leg], journey: Journey, start: int, place: int) -> Visit:
-    """The visit at stop `place` of a journey, told from its stop `start`. The leg that left again may belong to the next journey."""
+    """The visit at stop `place` of a journey, told from its stop `start`. The leg that left again may belong to the
+    next journey."""
     way = journey.legs[start:place]
     arrival = way[-1]
     following = legs[legs.index(arrival) + 1 :]

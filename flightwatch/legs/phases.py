@@ -1,7 +1,8 @@
 """On the ground or in the air, row by row.
 
-In: accepted rows with the distance and time since the row before. Out: 0 (ground) or 1 (air) for each row. The evidence is the ground flag, the
-speed (reported, else from two positions) and whether there is an altitude; where it says nothing, an aircraft goes on as it was.
+In: accepted rows with the distance and time since the row before. Out: 0 (ground) or 1 (air) for each row. The
+evidence is the ground flag, the speed (reported, else from two positions) and whether there is an altitude; where it
+says nothing, an aircraft goes on as it was.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def _may_hover(rows: Rows) -> Flags:
 
 
 def carried_on(said: Phases, first: Flags, before: Phases) -> Phases:
-    """Unclear rows go on as the row before; `first` marks each aircraft's first row, `before` its phase until then (air if there was none)."""
+    """Unclear rows go on as the row before; `first` marks each aircraft's first row, `before` its phase until then
+    (air if there was none)."""
     known = (said != UNCLEAR) | first
     source = np.maximum.accumulate(np.where(known, np.arange(len(said)), 0))
     start = np.where(before == UNCLEAR, AIR, before)

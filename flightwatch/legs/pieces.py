@@ -1,8 +1,10 @@
-"""Rows to pieces: a piece is a stretch of one aircraft's track that is all in the air or all on the ground, without a hole.
+"""Rows to pieces: a piece is a stretch of one aircraft's track that is all in the air or all on the ground, without a
+hole.
 
-In: batches of rows, and the piece that each aircraft is in the middle of. Out: the pieces that ended, and the new open ones. A piece holds sums, extremes,
-and a few positions at either end (the first in each of the first and last minutes), nothing else, so two parts of one piece join
-exactly: the pieces do not depend on how the rows were cut into batches.
+In: batches of rows, and the piece that each aircraft is in the middle of. Out: the pieces that ended, and the new
+open ones. A piece holds sums, extremes, and a few positions at either end (the first in each of the first and last
+minutes), nothing else, so two parts of one piece join exactly: the pieces do not depend on how the rows were cut into
+batches.
 
 What a hole is: see `is_hole`. Distances are whole metres, because integers add up to the same in any order.
 """
@@ -10,6 +12,7 @@ What a hole is: see `is_hole`. Distances are whole metres, because integers add 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +50,9 @@ POINT = ("time", "latitude", "longitude", "altitude", "groundspeed", "track", "v
 class Pieces:
     """Arrays of one length, sorted by aircraft and time.
 
-    `head` and `tail` have shape (n, ENDS, 7) and `last` (n, 7), columns as `POINT`, NaN where unused; times in them are microseconds, which
-    a float holds exactly until the year 2255. `still_from` and `still_until` bound the time in which the aircraft was seen to stand.
+    `head` and `tail` have shape (n, ENDS, 7) and `last` (n, 7), columns as `POINT`, NaN where unused; times in them
+    are microseconds, which a float holds exactly until the year 2255. `still_from` and `still_until` bound the time
+    in which the aircraft was seen to stand.
     """
 
     aircraft: Ints
@@ -86,7 +90,8 @@ WORDS = ("callsign", "registration", "typecode", "category")
 
 
 def is_hole(altitude: Floats, phase: Phases, elapsed: Ints) -> Flags:
-    """Whether a hole lies before each row: long, or long enough to have come down and gone up again from the heights at both ends."""
+    """Whether a hole lies before each row: long, or long enough to have come down and gone up again from the heights
+    at both ends."""
     height = np.maximum(np.nan_to_num(altitude, nan=0.0), 0.0)
     down_and_up = (height + np.r_[height[:1], height[:-1]]) / STEEPEST_FT_MIN * MINUTE
     bound = np.clip(down_and_up + MINUTE, SHORT_HOLE_S * SECOND, HOLE_S * SECOND)
@@ -97,18 +102,21 @@ def is_hole(altitude: Floats, phase: Phases, elapsed: Ints) -> Flags:
 class Steps:
     """What lies between each row and the one before it of the same aircraft, which may belong to an earlier batch.
 
-    `begins` marks the first row of a piece; `first` the first row of each aircraft in this batch.
+    `begins` marks the first row of a piece, `turns` those of them where something happened (not just a short hole),
+    `first` the first row of each aircraft in this batch.
     """
 
     metres: Ints
     elapsed: Ints
     begins: Flags
+    turns: Flags
     first: Flags
     jump: Flags
 
 
 def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints) -> Pieces:
-    """Rows (sorted, all accepted) as pieces. The first one of an aircraft may be the end of one that is open: see `join`."""
+    """Rows (sorted, all accepted) as pieces. The first one of an aircraft may be the end of one that is open: see
+    `join`."""
     if not len(rows):
         return empty_pieces()
     start = np.flatnonzero(steps.begins | steps.first)
@@ -166,13 +174,16 @@ def _ends(time: Ints, points: Floats, start: Ints, stop: Ints) -> tuple[Floats, 
 
 
 def join(a: Pieces, b: Pieces, metres: Ints, elapsed: Ints) -> Pieces:
-    """Two parts of the same pieces, element by element: `b` goes on where `a` was; `metres` and `elapsed` lie between them."""
+    """Two parts of the same pieces, element by element: `b` goes on where `a` was; `metres` and `elapsed` lie between
+    them."""
     again = (a.ended // MINUTE == b.started // MINUTE)[:, None]  # the minute in which b starts has its position in a
-    b_head, b_tail = (np.where((again & (ends[..., 0] == b.started[:, None]))[..., None], np.nan, ends) for ends in (b.head, b.tail))
-    words = {}
+    b_head, b_tail = (
+        np.where((again & (ends[..., 0] == b.started[:, None]))[..., None], np.nan, ends) for ends in (b.head, b.tail)
+    )
+    words: dict[str, Any] = {}
     for name in WORDS:
         new, old = getattr(b, name), getattr(a, name)
-        words[name] = np.where(np.equal(new, None), old, new)
+        words[name] = np.where(new == np.array(None), old, new)
     return replace(
         a,
         ended=b.ended,

@@ -1,12 +1,14 @@
 """Positions as arrays: what the leg computation runs on.
 
-In: a table of `POSITIONS`, in any order. Out: `Rows`, sorted by aircraft and time, without the rows that say nothing new.
-Times are int64 microseconds since 1970, units those of `POSITIONS`; what is missing is NaN, or -1 for codes and flags.
+In: a table of `POSITIONS`, in any order. Out: `Rows`, sorted by aircraft and time, without the rows that say nothing
+new. Times are int64 microseconds since 1970, units those of `POSITIONS`; what is missing is NaN, or -1 for codes and
+flags.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +25,7 @@ MINUTE = 60 * SECOND
 NON_ICAO = 1 << 24
 """Added to the number of an address that is not ICAO's (written with ~)."""
 
+NUMBERS = ("latitude", "longitude", "altitude", "groundspeed", "track", "vertical_rate")
 TEXTS = ("callsign", "registration", "typecode", "category", "feed")
 
 
@@ -98,19 +101,21 @@ def usable(table: pa.Table) -> pa.Table:
 
 
 def rows_from_table(table: pa.Table) -> Rows:
-    """A table with the columns of `POSITIONS` as sorted rows; of rows alike in aircraft and time, the one received first stays."""
+    """A table with the columns of `POSITIONS` as sorted rows; of rows alike in aircraft and time, the one received
+    first stays."""
     table = usable(table)
     address, addresses = _codes(table, "icao24")
     numbers = np.array([aircraft_number(a) for a in addresses], dtype=np.int64)
     ground = pc.fill_null(pc.cast(table["onground"], pa.int8()), -1).to_numpy(zero_copy_only=False)
     texts = {name: _codes(table, name) for name in TEXTS}
+    columns: dict[str, Any] = {name: _floats(table, name) for name in NUMBERS}
+    columns |= {name: codes for name, (codes, _) in texts.items()}
     rows = Rows(
         aircraft=numbers[address] if len(numbers) else np.empty(0, np.int64),
         time=_times(table, "timestamp"),
         received=_times(table, "received"),
-        **{name: _floats(table, name) for name in ("latitude", "longitude", "altitude", "groundspeed", "track", "vertical_rate")},
         onground=np.array(ground, dtype=np.int8),
-        **{name: codes for name, (codes, _) in texts.items()},
+        **columns,
         vocabulary={name: words for name, (_, words) in texts.items()},
     )
     return _sorted_once(rows)
@@ -121,13 +126,13 @@ def _sorted_once(rows: Rows) -> Rows:
     if not _repeats(rows).any():
         return rows
     rows = rows.take(np.lexsort((rows.longitude, rows.latitude, rows.received, rows.time, rows.aircraft)))
-    return rows.take(~_repeats(rows))
+    return rows.take(np.logical_not(_repeats(rows)))
 
 
 def _repeats(rows: Rows) -> Flags:
     """Whether a row has the aircraft and time of the one before it."""
     same = (rows.aircraft[1:] == rows.aircraft[:-1]) & (rows.time[1:] == rows.time[:-1])
-    return np.r_[np.zeros(min(len(rows), 1), bool), same]
+    return np.asarray(np.r_[np.zeros(min(len(rows), 1), bool), same], dtype=bool)
 
 
 def concatenate(first: Rows, second: Rows) -> Rows:
@@ -143,6 +148,8 @@ def concatenate(first: Rows, second: Rows) -> Rows:
 
 
 def empty_rows() -> Rows:
-    kinds = {"aircraft": np.int64, "time": np.int64, "received": np.int64, "onground": np.int8} | dict.fromkeys(TEXTS, np.int32)
-    arrays = {name: np.empty(0, kinds.get(name, np.float64)) for name in ARRAYS}
+    kinds: dict[str, Any] = {"aircraft": np.int64, "time": np.int64, "received": np.int64, "onground": np.int8} | dict.fromkeys(
+        TEXTS, np.int32
+    )
+    arrays: dict[str, Any] = {name: np.empty(0, kinds.get(name, np.float64)) for name in ARRAYS}
     return Rows(**arrays, vocabulary={name: [] for name in TEXTS})

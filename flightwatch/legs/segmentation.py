@@ -1,8 +1,8 @@
 """Pieces to legs: what belongs to one flight of one aircraft.
 
-In: the pieces of one aircraft in order. Out: drafts, one a leg, with what was seen of its beginning and end. The state of an aircraft (`Log`) is the
-drafts that may still change and where it was last seen on the ground. Decisions on holes come from `gaps`; where a leg came from
-and went to is worked out in `completion`.
+In: the pieces of one aircraft in order. Out: drafts, one a leg, with what was seen of its beginning and end. The
+state of an aircraft (`Log`) is the drafts that may still change and where it was last seen on the ground. Decisions
+on holes come from `gaps`; where a leg came from and went to is worked out in `completion`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal
 
 from flightwatch.aircraft.types import performance
 from flightwatch.legs.gaps import Edge, Fix, edge, judge_gap
@@ -34,14 +34,23 @@ ORPHAN_ROWS = 4
 """A piece with fewer rows before a break in the track was the wrong place, not the aircraft."""
 
 TAXIING_KT, HOP_NM, HOP_FT = 60.0, 5.0, 500.0
-"""Slower, shorter and lower above the field than this was no flight but taxiing with a wrong flag; pressure moves heights by some 300 ft."""
+"""Slower, shorter and lower above the field than this was no flight but taxiing with a wrong flag; pressure moves
+heights by some 300 ft."""
 
 
 INITIAL_CLIMB_FT_MIN = 1000.0
 """What transport aircraft do at least after take-off."""
 
 
-class Piece(NamedTuple):
+PLAIN = (
+    "aircraft", "started", "ended", "count", "metres", "longest_gap", "highest", "lowest", "fastest", "slowest",
+    "still_from", "still_until", "after_jump", "feeds", "callsign", "registration", "typecode", "category",
+)  # fmt: skip
+"""The arrays of `Pieces` that a `Piece` has as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
     """One element of `Pieces`, for reading one at a time."""
 
     aircraft: int
@@ -69,18 +78,14 @@ class Piece(NamedTuple):
 
 def each_piece(pieces: Pieces) -> Iterator[Piece]:
     """The elements of `Pieces`, in order."""
-    columns = [
-        getattr(pieces, n).tolist()
-        for n in "aircraft phase started ended count metres longest_gap highest lowest fastest slowest still_from still_until".split()
-    ]
-    more = [getattr(pieces, n).tolist() for n in "after_jump feeds callsign registration typecode category".split()]
-    heads, tails, lasts = pieces.head.tolist(), pieces.tail.tolist(), pieces.last.tolist()
-    for i, (numbers, rest) in enumerate(zip(zip(*columns, strict=True), zip(*more, strict=True), strict=True)):
-        head, tail = _fixes(heads[i]), _fixes(tails[i])
-        last = Fix(int(lasts[i][0]), *lasts[i][1:])
-        tail = tail if tail and tail[-1].time == last.time else (*tail, last)
-        jump, feeds, *words = rest
-        yield Piece(numbers[0], numbers[1] != GROUND, *numbers[2:], jump, feeds, head, tail, *words)
+    columns = [getattr(pieces, name).tolist() for name in PLAIN]
+    ends = zip(pieces.phase.tolist(), pieces.head.tolist(), pieces.tail.tolist(), pieces.last.tolist(), strict=True)
+    for values, (phase, head, tail, last) in zip(zip(*columns, strict=True), ends, strict=True):
+        fields: dict[str, Any] = dict(zip(PLAIN, values, strict=True))
+        tail_fixes, last_fix = _fixes(tail), Fix(int(last[0]), *last[1:])
+        if not tail_fixes or tail_fixes[-1].time != last_fix.time:
+            tail_fixes = (*tail_fixes, last_fix)
+        yield Piece(airborne=phase != GROUND, head=_fixes(head), tail=tail_fixes, **fields)
 
 
 def _fixes(points: list[list[float]]) -> tuple[Fix, ...]:
@@ -117,7 +122,8 @@ class Hole:
 class Draft:
     """A leg as seen. `takeoff` and `landing` are the times on the ground before and after it, where those were seen.
 
-    `origin` is set once the leg before is settled. `ending`: open (nothing seen since), ground (seen on the ground after), gap (seen flying again, after a hole that hides a landing).
+    `origin` is set once the leg before is settled. `ending`: open (nothing seen since), ground (seen on the ground
+    after), gap (seen flying again, after a hole that hides a landing).
     """
 
     aircraft: int
@@ -154,7 +160,8 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """One aircraft: its last legs as drafts, the last of them perhaps open, and where it stands if it was last seen on the ground.
+    """One aircraft: its last legs as drafts, the last of them perhaps open, and where it stands if it was last seen
+    on the ground.
 
     `settled` are the legs before the drafts, which nothing but late data can change.
     """
@@ -218,7 +225,8 @@ def _after_gap(log: Log, flying: Draft, piece: Piece, airports: Airports) -> Log
 
 
 def _last_edge(flying: Draft) -> Edge:
-    """How the track ends; of an aircraft that has just taken off and was seen once since, it is known that it was going up."""
+    """How the track ends; of an aircraft that has just taken off and was seen once since, it is known that it was
+    going up."""
     end = flying.end
     if math.isnan(end.climb_ft_min) and flying.takeoff is not None and _contiguous(flying.takeoff.until, flying.last_seen):
         return replace(end, climb_ft_min=INITIAL_CLIMB_FT_MIN)
@@ -244,7 +252,8 @@ def _absorb_ground(log: Log, piece: Piece) -> Log:
 
 
 def _impossibly_down(end: Edge, ground: Ground) -> bool:
-    """Whether the aircraft was too high too shortly before; an airport may lie up to 10,000 ft high, and then so does the height."""
+    """Whether the aircraft was too high too shortly before; an airport may lie up to 10,000 ft high, and then so does
+    the height."""
     height = end.fix.altitude - 10_000
     return (ground.since - end.fix.time) * FASTEST_DESCENT_FT_MIN < height * MINUTE
 
@@ -316,7 +325,9 @@ def _begin(piece: Piece, takeoff: Ground | None) -> Draft:
 
 def _extend(draft: Draft, piece: Piece, hole: Hole | None) -> Draft:
     """The leg goes on with a piece, after a hole that was judged or none."""
-    between = float(distance_nm(draft.tail[-1].latitude, draft.tail[-1].longitude, piece.head[0].latitude, piece.head[0].longitude))
+    between = float(
+        distance_nm(draft.tail[-1].latitude, draft.tail[-1].longitude, piece.head[0].latitude, piece.head[0].longitude)
+    )
     told = hole is not None and hole.end - hole.start >= HOLE_S * SECOND
     return replace(
         draft,
@@ -340,7 +351,9 @@ def _extend(draft: Draft, piece: Piece, hole: Hole | None) -> Draft:
 def _dark_leg(piece: Piece, left: Ground, arrived: Ground) -> Draft:
     """A flight of which nothing was seen but that the aircraft stands elsewhere now."""
     hole = Hole(left.until, arrived.since, 0.0, "seen on the ground at both ends and never between")
-    dark = replace(_begin(piece, left), head=(left.last,), tail=(left.last,), count=0, metres=0, fastest=math.nan, highest=math.nan)
+    dark = replace(
+        _begin(piece, left), head=(left.last,), tail=(left.last,), count=0, metres=0, fastest=math.nan, highest=math.nan
+    )
     return replace(
         dark,
         first_seen=left.until,

@@ -1,18 +1,19 @@
 """Batches of rows in, pieces out: the part of the leg computation that sees every row.
 
-`OpenPieces` is all that is carried from batch to batch: for each aircraft the piece that it is in the middle of, and the rows
-that wait for a verdict. Cut the same rows into batches any way you like: the pieces are the same.
+`OpenPieces` is all that is carried from batch to batch: for each aircraft the piece that it is in the middle of, and
+the rows that wait for a verdict. Cut the same rows into batches any way you like: the pieces are the same.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from flightwatch.legs import cleaning, phases, pieces
 from flightwatch.legs.pieces import METRES_PER_NM, Pieces
-from flightwatch.legs.rows import Flags, Ints, Rows, empty_rows
+from flightwatch.legs.rows import SECOND, TEXTS, Flags, Ints, Rows, empty_rows
 from flightwatch.legs.rows import concatenate as rows_together
 
 MOST_FEEDS = 62
@@ -34,16 +35,18 @@ class OpenPieces:
 
 @dataclass(frozen=True)
 class Advance:
-    """What a batch brought: the pieces that ended, the aircraft that began new ones, refusals by reason, and rows that came too late."""
+    """What a batch brought: the pieces that ended, the aircraft that turned to something else (took off, landed, came
+    back), refusals by reason, and rows that came too late."""
 
     ended: Pieces
-    begun: Ints
+    turned: Ints
     refused: dict[str, int]
     late: Rows
 
 
 def advance(state: OpenPieces, batch: Rows) -> tuple[OpenPieces, Advance]:
-    """Takes a batch (sorted by aircraft and time) into the open pieces. Rows older than what was seen of their aircraft are handed back."""
+    """Takes a batch (sorted by aircraft and time) into the open pieces. Rows older than what was seen of their
+    aircraft are handed back."""
     batch, late = _in_time(state, batch)
     context = _context(state.pieces, np.unique(np.concatenate([batch.aircraft, state.waiting.aircraft])))
     rows, is_context = _merged(context, state.waiting, batch)
@@ -55,11 +58,12 @@ def advance(state: OpenPieces, batch: Rows) -> tuple[OpenPieces, Advance]:
     parts = pieces.cut(new, phase, steps, bits[kept][~is_context[kept]])
     opened, ended = _continue(state.pieces, parts, steps, new)
     refused = {reason: int(np.sum(verdicts.code == code)) for code, reason in cleaning.REASONS.items()}
-    return OpenPieces(opened, waiting, feeds), Advance(ended, np.unique(new.aircraft[steps.begins]), refused, late)
+    return OpenPieces(opened, waiting, feeds), Advance(ended, np.unique(new.aircraft[steps.turns]), refused, late)
 
 
 def _in_time(state: OpenPieces, batch: Rows) -> tuple[Rows, Rows]:
-    """The rows that are newer than everything seen of their aircraft, and those that are late and say something new."""
+    """The rows that are newer than everything seen of their aircraft, and those that are late and say something
+    new."""
     seen_until = _look_up(state.pieces.aircraft, state.pieces.ended, batch.aircraft, -pieces.NEVER)
     if len(state.waiting):
         last = np.flatnonzero(np.r_[state.waiting.aircraft[1:] != state.waiting.aircraft[:-1], True])
@@ -71,12 +75,15 @@ def _in_time(state: OpenPieces, batch: Rows) -> tuple[Rows, Rows]:
 
 
 def _says_the_last_again(open_pieces: Pieces, batch: Rows) -> Flags:
-    """Fix times wander by tenths of a second from poll to poll (`seen_pos` is rounded), so the last fix can come again a little older."""
+    """Fix times wander by tenths of a second from poll to poll (`seen_pos` is rounded), so the last fix can come
+    again a little older."""
     if not len(open_pieces):
         return np.zeros(len(batch), bool)
     at = np.clip(np.searchsorted(open_pieces.aircraft, batch.aircraft), 0, len(open_pieces) - 1)
     last = open_pieces.last[at]
-    return np.asarray((open_pieces.aircraft[at] == batch.aircraft) & (last[:, 1] == batch.latitude) & (last[:, 2] == batch.longitude))
+    return np.asarray(
+        (open_pieces.aircraft[at] == batch.aircraft) & (last[:, 1] == batch.latitude) & (last[:, 2] == batch.longitude)
+    )
 
 
 def _look_up(keys: Ints, values: Ints, wanted: Ints, default: int) -> Ints:
@@ -91,22 +98,22 @@ def _context(open_pieces: Pieces, aircraft: Ints) -> Rows:
     """The last accepted position of each of these aircraft as rows."""
     found = open_pieces.take(np.isin(open_pieces.aircraft, aircraft, assume_unique=True))
     empty = empty_rows()
-    values = {name: found.last[:, i] for i, name in enumerate(pieces.POINT) if name != "time"}
+    columns: dict[str, Any] = {name: found.last[:, i] for i, name in enumerate(pieces.POINT) if name != "time"}
     n = len(found)
-    texts = {name: np.full(n, -1, np.int32) for name in ("callsign", "registration", "typecode", "category", "feed")}
+    columns |= {name: np.full(n, -1, np.int32) for name in TEXTS}
     return Rows(
         aircraft=found.aircraft,
         time=found.ended,
         received=np.zeros(n, np.int64),
         onground=np.where(found.phase == phases.GROUND, 1, 0).astype(np.int8),
-        **values,
-        **texts,
+        **columns,
         vocabulary=empty.vocabulary,
     )
 
 
 def _merged(context: Rows, waiting: Rows, batch: Rows) -> tuple[Rows, Flags]:
-    """Context, waiting rows and batch in order; context rows come first of each aircraft because they are the oldest."""
+    """Context, waiting rows and batch in order; context rows come first of each aircraft because they are the
+    oldest."""
     rows = rows_together(rows_together(context, waiting), batch)
     order = np.lexsort((rows.time, rows.aircraft))
     return rows.take(order), order < len(context)
@@ -123,17 +130,18 @@ def _feed_bits(known: tuple[str, ...], rows: Rows) -> tuple[tuple[str, ...], Int
 def _steps(rows: Rows, is_context: Flags, jump: Flags, open_pieces: Pieces) -> tuple[Rows, pieces.Steps, phases.Phases]:
     """The accepted rows without the context, with what lies before each of them."""
     distance, elapsed, same = cleaning.pair_distances(rows)
-    before = _look_up(open_pieces.aircraft, open_pieces.phase, rows.aircraft, phases.UNCLEAR).astype(np.int8)
+    before = _look_up(open_pieces.aircraft, open_pieces.phase.astype(np.int64), rows.aircraft, phases.UNCLEAR).astype(np.int8)
     said = phases.evidence(rows, distance, elapsed)
     said = np.where(is_context, before, said).astype(np.int8)
     phase = phases.carried_on(said, ~same, before)
     changed = np.r_[False, phase[1:] != phase[:-1]] if len(rows) else np.zeros(0, bool)
-    begins = ~same | changed | jump | pieces.is_hole(rows.altitude, phase, elapsed)
+    turns = ~same | changed | jump | (elapsed > pieces.HOLE_S * SECOND)
+    begins = turns | pieces.is_hole(rows.altitude, phase, elapsed)
     new = ~is_context
     first = np.zeros(len(rows), bool)
     first[np.flatnonzero(new & np.r_[True, ~new[:-1] | ~same[1:]])] = True
     metres = np.round(distance * METRES_PER_NM).astype(np.int64)
-    steps = pieces.Steps(metres[new], elapsed[new], begins[new], first[new], jump[new])
+    steps = pieces.Steps(metres[new], elapsed[new], begins[new], turns[new], first[new], jump[new])
     return rows.take(new), steps, phase[new]
 
 

@@ -1,13 +1,14 @@
 """Places: airports, countries, great circles, coastlines. Everything here is offline and read-only.
 
-`airports()` is the table of the world's airports, read once; `great_circle` computes over arrays; `outlines()` gives the lines that
-maps draw. The tables are made by `flightwatch.places.tables`.
+`airports()` is the table of the world's airports, read once; `great_circle` computes over arrays; `outlines()` gives
+the lines that maps draw. The tables are made by `flightwatch.places.tables`.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from flightwatch.places.airports import Airport, Airports, read_airports
 
-__all__ = ["Airport", "Airports", "airports", "country_name", "country_names", "outlines", "shown_distance_nm"]
+__all__ = ["Airport", "Airports", "Outlines", "airports", "country_name", "country_names", "outlines", "shown_distance_nm"]
 
 DATA = Path(__file__).parent / "data"
 
@@ -39,11 +40,22 @@ def country_name(code: str) -> str:
     return country_names().get(code, code)
 
 
+@dataclass(frozen=True)
+class Outlines:
+    """Coasts and borders (`lines`), and land as closed rings; arrays of shape (n, 2): longitude, latitude. Natural
+    Earth 1:50m, public domain."""
+
+    lines: tuple[NDArray[np.float64], ...]
+    land: tuple[NDArray[np.float64], ...]
+
+
 @cache
-def outlines() -> list[NDArray[np.float64]]:
-    """Coasts and borders as arrays of shape (n, 2): longitude, latitude. Natural Earth 1:50m, public domain."""
-    lines = json.loads(gzip.decompress((DATA / "outlines.json.gz").read_bytes()))
-    return [np.array(line, dtype=np.float64) for line in lines]
+def outlines() -> Outlines:
+    """The outlines of the world."""
+    data = json.loads(gzip.decompress((DATA / "outlines.json.gz").read_bytes()))
+    lines = tuple(np.array(line, dtype=np.float64) for line in data["lines"])
+    rings = tuple(np.concatenate([lines[i] if i >= 0 else lines[~i][::-1] for i in ring]) for ring in data["land"])
+    return Outlines(lines, rings)
 
 
 def shown_distance_nm(lat1: float, lon1: float, lat2: float, lon2: float) -> float:

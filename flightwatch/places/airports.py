@@ -1,11 +1,12 @@
 """The airport table: look up by any code, find what is near, all over arrays.
 
-Airports are named by their OurAirports `ident` everywhere in flightwatch (Hwangju is KP-0020); inside computations they are rows of this
-table, counted from 0.
+Airports are named by their OurAirports `ident` everywhere in flightwatch (Hwangju is KP-0020); inside computations
+they are rows of this table, counted from 0.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,12 +22,16 @@ from flightwatch.places.great_circle import EARTH_RADIUS_NM, unit_vectors
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+PLAIN_WORDS = re.compile(r"\b(International|Regional|Municipal|Airport|Airfield|Airstrip|Air Base|Airbase|Air Force Base)\b")
+"""What names of airports have in common."""
+
 NM_PER_DEGREE = EARTH_RADIUS_NM * np.pi / 180
 
 
 @dataclass(frozen=True, slots=True)
 class Airport:
-    """One row of the table, for messages. `size` is large, medium, small, seaplane or city (a code for several airports)."""
+    """One row of the table, for messages. `size` is large, medium, small, seaplane or city (a code for several
+    airports)."""
 
     ident: str
     name: str
@@ -37,6 +42,15 @@ class Airport:
     municipality: str
     size: str
     timezone: str
+
+    @property
+    def short_name(self) -> str:
+        """What people call it: the town where the airport is named after it, else its own name with the town
+        (`Chkalovskiy (Moscow)`)."""
+        own = PLAIN_WORDS.sub("", self.name).strip(" -/")
+        if not self.municipality or not own or self.municipality.casefold() in self.name.casefold():
+            return self.municipality or self.name
+        return f"{own} ({self.municipality})"
 
 
 class Airports:
@@ -56,7 +70,7 @@ class Airports:
         self.scheduled = frame["scheduled"].to_numpy(bool)
         self.vectors: Floats = unit_vectors(self.latitude, self.longitude)
         self.landable = self.size != "city"
-        self.notable = np.isin(self.size, ("large", "medium"))
+        self.notable = (self.size == "large") | ((self.size == "medium") & self.scheduled)
         self._codes = {kind: _first_rows(frame[kind]) for kind in ("ident", "icao", "iata", "local")}
 
     def __len__(self) -> int:
@@ -88,7 +102,8 @@ class Airports:
         return None if row is None else str(self.country[row])
 
     def readings(self, code: str) -> list[int]:
-        """The rows that a code can mean, likeliest first: ICAO or ident, then IATA, then a local code (US ones lack the K)."""
+        """The rows that a code can mean, likeliest first: ICAO or ident, then IATA, then a local code (US ones lack
+        the K)."""
         code = code.strip().upper()
         kinds = ("ident", "icao", "iata", "local")
         if len(code) == 3:
@@ -99,8 +114,8 @@ class Airports:
     def resolve(self, codes: Iterable[str | None]) -> dict[str, str]:
         """Codes of one flight list to idents; a code with no reading is kept as given.
 
-        A three-letter code can be the IATA code of one airport and the local code of another (CRQ: Caravelas, Carlsbad). The list decides: among
-        the readings, the one in the country that most of its other codes lie in.
+        A three-letter code can be the IATA code of one airport and the local code of another (CRQ: Caravelas,
+        Carlsbad). The list decides: among the readings, the one in the country that most of its other codes lie in.
         """
         wanted = {c for c in codes if c}
         readings = {c: self.readings(c) for c in wanted}
@@ -147,8 +162,9 @@ def _first_rows(codes: pd.Series) -> dict[str, int]:
 
 
 def read_airports(path: Path) -> Airports:
-    """Reads the table that `flightwatch.places.tables` makes; heavy sizes stand before light ones wherever a code is shared."""
-    text = {name: str for name in ("ident", "name", "country", "municipality", "size", "icao", "iata", "local", "timezone")}
+    """Reads the table that `flightwatch.places.tables` makes; heavy sizes stand before light ones wherever a code is
+    shared."""
+    text = dict.fromkeys(("ident", "name", "country", "municipality", "size", "icao", "iata", "local", "timezone"), str)
     frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"elevation_ft": [""], "runway_ft": [""]})
     rank = frame["size"].map({"large": 0, "medium": 1, "city": 2, "small": 3, "seaplane": 4})
     return Airports(frame.iloc[np.lexsort((frame["ident"], rank))].reset_index(drop=True))

@@ -1,8 +1,8 @@
 """Distances and directions on a sphere, over arrays.
 
-The sphere's radius is the mean earth radius of IUGG (6371.0088 km); against the ellipsoid that errs by at most 0.5 %, far less than
-a position's age makes uncertain. Distances that people read come from `geopy` (`flightwatch.places.shown_distance_nm`).
-Angles are degrees, bearings degrees true, distances nautical miles.
+The sphere's radius is the mean earth radius of IUGG (6371.0088 km); against the ellipsoid that errs by at most 0.5 %,
+far less than a position's age makes uncertain. Distances that people read come from `geopy`
+(`flightwatch.places.shown_distance_nm`). Angles are degrees, bearings degrees true, distances nautical miles.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def destination(lat: ArrayLike, lon: ArrayLike, bearing: ArrayLike, distance: Ar
 
 
 def unit_vectors(lat: ArrayLike, lon: ArrayLike) -> Floats:
-    """Points as unit vectors, shape (..., 3): near points have near vectors, also across the antimeridian and at the poles."""
+    """Points as unit vectors, shape (..., 3): near points have near vectors, also across the antimeridian and at the
+    poles."""
     a, o = np.radians(lat), np.radians(lon)
     return np.stack([np.cos(a) * np.cos(o), np.cos(a) * np.sin(o), np.sin(a)], axis=-1)
 

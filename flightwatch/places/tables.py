@@ -3,9 +3,10 @@
     python -m flightwatch.places.tables --airports airports.csv --runways runways.csv --countries countries.csv \\
         --topology countries-50m.json
 
-`airports.csv`, `runways.csv` and `countries.csv` are the files of ourairports.com/data (public domain), plain or gzipped; the
-topology is that of the npm package world-atlas (Natural Earth, public domain). Time zones, cities with several airports
-and the airports that OurAirports lacks come from the Python package `airportsdata` (MIT), which must be installed for this.
+`airports.csv`, `runways.csv` and `countries.csv` are the files of ourairports.com/data (public domain), plain or
+gzipped; the topology is that of the npm package world-atlas (Natural Earth, public domain). Time zones, cities with
+several airports and the airports that OurAirports lacks come from the Python package `airportsdata` (MIT), which must
+be installed for this.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ from flightwatch.places.great_circle import unit_vectors
 
 DATA = Path(__file__).parent / "data"
 SIZES = {"large_airport": "large", "medium_airport": "medium", "small_airport": "small", "seaplane_base": "seaplane"}
-COLUMNS = (
-    "ident name latitude longitude elevation_ft country municipality size scheduled icao iata local runway_ft timezone".split()
-)
+COLUMNS = [
+    "ident", "name", "latitude", "longitude", "elevation_ft", "country", "municipality",
+    "size", "scheduled", "icao", "iata", "local", "runway_ft", "timezone",
+]  # fmt: skip
 
 
 def airports(airports_csv: Path, runways_csv: Path) -> pd.DataFrame:
-    """Airports in use with their longest runway; no heliports, whose pads stand beside everything and take no aeroplane."""
+    """Airports in use with their longest runway; no heliports, whose pads stand beside everything and take no
+    aeroplane."""
     raw = pd.read_csv(airports_csv, keep_default_na=False, dtype=str)
     raw = raw[raw["type"].isin(SIZES)]
     runways = pd.read_csv(runways_csv)
@@ -56,7 +59,8 @@ def airports(airports_csv: Path, runways_csv: Path) -> pd.DataFrame:
 
 
 def with_current_idents(table: pd.DataFrame, listed: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    """Where an airport has got an ICAO code since the table was made, its ident is that code (US-0571 became KXWA)."""
+    """Where an airport has got an ICAO code since the table was made, its ident is that code (US-0571 became
+    KXWA)."""
     renamed = table.icao.isin(listed) & ~table.ident.isin(listed) & (table.icao != table.ident)
     renamed &= ~table.icao.duplicated(keep=False) & ~table.icao.isin(table.ident)
     return table.assign(ident=table.icao.where(renamed, table.ident))
@@ -86,7 +90,8 @@ def newcomers(known: pd.DataFrame, listed: dict[str, dict[str, Any]]) -> pd.Data
 
 
 def cities(macs_csv: Path, table: pd.DataFrame) -> pd.DataFrame:
-    """Codes of cities with several airports (MOW): they tell a country and roughly a place, and are never a leg's end by themselves."""
+    """Codes of cities with several airports (MOW): they tell a country and roughly a place, and are never a leg's end
+    by themselves."""
     with macs_csv.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     by_iata = table[table.iata != ""].drop_duplicates("iata").set_index("iata")
@@ -97,7 +102,7 @@ def cities(macs_csv: Path, table: pd.DataFrame) -> pd.DataFrame:
     for code, group in members.items():
         own = by_iata.reindex([g["Airport Code"] for g in group]).dropna(subset=["latitude"])
         if code not in by_iata.index and len(own):
-            place = {"latitude": own.latitude.mean().round(3), "longitude": own.longitude.mean().round(3)}
+            place = {"latitude": round(own.latitude.mean(), 3), "longitude": round(own.longitude.mean(), 3)}
             city = {"ident": code, "name": f"{group[0]['City Name']} (any airport)", "municipality": group[0]["City Name"]}
             out.append({**city, **place, "country": group[0]["Country"], "size": "city", "iata": code, "scheduled": 0})
     return pd.DataFrame(out)
@@ -117,17 +122,17 @@ def with_timezones(table: pd.DataFrame, listed: dict[str, dict[str, Any]]) -> pd
     return table.assign(timezone=values)
 
 
-def outlines(topology_json: Path, decimals: int = 2) -> list[list[list[float]]]:
-    """Country borders and coasts as lists of [longitude, latitude], each line once (TopoJSON arcs are shared by neighbours)."""
+def outlines(topology_json: Path, decimals: int = 2) -> dict[str, Any]:
+    """Coasts and borders as `lines` of [longitude, latitude], each once (TopoJSON arcs are shared by neighbours), and
+    `land` as rings of line numbers.
+
+    A negative number n stands for line ~n backwards, as in TopoJSON.
+    """
     topology = json.loads(topology_json.read_text())
     scale, shift = np.array(topology["transform"]["scale"]), np.array(topology["transform"]["translate"])
-    lines = []
-    for arc in topology["arcs"]:
-        points = np.round(np.cumsum(arc, axis=0) * scale + shift, decimals)
-        keep = np.r_[True, np.any(np.diff(points, axis=0) != 0, axis=1)]
-        if keep.sum() > 1:
-            lines.append(points[keep].tolist())
-    return lines
+    lines = [np.round(np.cumsum(arc, axis=0) * scale + shift, decimals).tolist() for arc in topology["arcs"]]
+    polygons = [ring for part in topology["objects"]["land"]["geometries"] for polygon in part["arcs"] for ring in polygon]
+    return {"lines": lines, "land": polygons}
 
 
 def write_gzip(path: Path, data: bytes) -> None:

@@ -1,13 +1,15 @@
 """Rarity: how often this happened before, as far as anybody was looking.
 
-In: legs and the days that were covered (`Baseline`), an aircraft and the places in question. Out: counts for the aircraft, its operator, its type and anybody, and the
-sentences that a reader gets. Everything is asked as of the day of the flight and answered from the days before.
+In: legs and the days that were covered (`Baseline`), an aircraft and the places in question. Out: counts for the
+aircraft, its operator, its type and anybody, and the sentences that a reader gets. Everything is asked as of the day
+of the flight and answered from the days before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from flightwatch.places import Airports, country_name
 from flightwatch.rarity.baseline import Baseline, Exposure
 from flightwatch.records import Aircraft, Counted, EarlierVisit, Rarity, Target
 
-__all__ = ["Baseline", "Exposure", "count", "place_name", "rarities", "visits_of_tail"]
+__all__ = ["Baseline", "Exposure", "count", "place_flags", "place_name", "rarities", "visits_of_tail"]
 
 ANYBODY = ""
 """An address that only a scope of the whole world covers."""
@@ -24,8 +26,8 @@ ANYBODY = ""
 
 def count(baseline: Baseline, of: str, target: Target, aircraft: Aircraft, day: date) -> Counted:
     """Visits of `tail`, `fleet` (the operator's aircraft), `type` or `anybody` to the target before a day."""
-    visits = _visits(baseline, of, target, aircraft, day)
-    return Counted(len(visits), baseline.observed_days(day, _who(baseline, of, aircraft, day)))
+    visits = baseline.count_visits(day, place_flags(target, baseline.airports), **_subject(of, aircraft))
+    return Counted(visits, baseline.observed_days(day, _who(baseline, of, aircraft, day)))
 
 
 def visits_of_tail(baseline: Baseline, target: Target, aircraft: Aircraft, day: date) -> list[EarlierVisit]:
@@ -39,24 +41,37 @@ def rarities(baseline: Baseline, target: Target, aircraft: Aircraft, day: date) 
     name = aircraft.registration or aircraft.icao24 or "this aircraft"
     own = _visits(baseline, "tail", target, aircraft, day)
     days = baseline.observed_days(day, _who(baseline, "tail", aircraft, day))
-    told = [Rarity(name, place, len(own), own[-1].arrived if own else None, days, _own_sentence(name, place, own, days))]
+    told = [
+        Rarity(
+            name,
+            place,
+            len(own),
+            own[-1].arrived if own else None,
+            days,
+            _own_sentence(name, place, own, days, baseline.airports),
+        )
+    ]
     if aircraft.operator:
         fleet = _visits(baseline, "fleet", target, aircraft, day)
         others = [v for v in fleet if v.registration != aircraft.registration]
         members = _who(baseline, "fleet", aircraft, day)
         days = baseline.observed_days(day, members)
-        sentence = _fleet_sentence(aircraft.operator, place, others, len(members), days)
+        sentence = _fleet_sentence(aircraft.operator, place, others, len(members), days, baseline.airports)
         told.append(Rarity(aircraft.operator, place, len(fleet), fleet[-1].arrived if fleet else None, days, sentence))
     return tuple(told)
 
 
 def _visits(baseline: Baseline, of: str, target: Target, aircraft: Aircraft, day: date) -> list[EarlierVisit]:
-    places = _flags(target, baseline.airports)
+    return baseline.earlier_visits(day, place_flags(target, baseline.airports), **_subject(of, aircraft))
+
+
+def _subject(of: str, aircraft: Aircraft) -> dict[str, str]:
+    """Whose visits are counted, as the baseline asks for it."""
     if of == "tail":
-        return baseline.earlier_visits(day, places, aircraft=aircraft.icao24 or aircraft.registration or "")
+        return {"aircraft": aircraft.icao24 or aircraft.registration or ANYBODY}
     if of == "fleet":
-        return baseline.earlier_visits(day, places, operator=aircraft.operator or "")
-    return baseline.earlier_visits(day, places, typecode=(aircraft.typecode or "") if of == "type" else None)
+        return {"operator": aircraft.operator or ANYBODY}
+    return {"typecode": aircraft.typecode or ANYBODY} if of == "type" else {}
 
 
 def _who(baseline: Baseline, of: str, aircraft: Aircraft, day: date) -> list[str]:
@@ -69,7 +84,7 @@ def _who(baseline: Baseline, of: str, aircraft: Aircraft, day: date) -> list[str
     return [ANYBODY]
 
 
-def _flags(target: Target, airports: Airports) -> NDArray[np.bool_]:
+def place_flags(target: Target, airports: Airports) -> NDArray[np.bool_]:
     """Which rows of the airport table the target means."""
     rows = [r for r in (airports.row(a) for a in target.airports) if r is not None]
     return np.asarray(np.isin(airports.country, list(target.countries)) | np.isin(np.arange(len(airports)), rows))
@@ -81,22 +96,33 @@ def place_name(target: Target, airports: Airports) -> str:
     return " or ".join([*map(country_name, target.countries), *(a.municipality or a.name for a in found)])
 
 
-def _own_sentence(name: str, place: str, visits: Sequence[EarlierVisit], days: int) -> str:
+def _own_sentence(name: str, place: str, visits: Sequence[EarlierVisit], days: int, airports: Airports) -> str:
     span = f"in the {days:,} observed days before" if days else "on record; on no day before would it surely have been seen"
     if not visits:
         return f"No earlier visit of {name} to {place} {span}."
-    last = f"{visits[-1].arrived:%-d %b %Y}"
+    last = _local_day(visits[-1], airports)
     if len(visits) == 1:
         return f"One earlier visit of {name} to {place} {span}: on {last}."
     return f"{len(visits)} earlier visits of {name} to {place} {span}, the last on {last}."
 
 
-def _fleet_sentence(operator: str, place: str, others: Sequence[EarlierVisit], members: int, days: int) -> str:
+def _fleet_sentence(
+    operator: str, place: str, others: Sequence[EarlierVisit], members: int, days: int, airports: Airports
+) -> str:
     if not days:
         known = f"{len(others)} on record" if others else "none on record"
-        return f"Visits of other aircraft of the {operator} to {place}: {known}; on no day before would they surely have been seen."
+        return (
+            f"Visits of other aircraft of the {operator} to {place}: {known}; on no day before would they surely have been seen."
+        )
     span = f"in the {days:,} days before on which its {members} known aircraft were observed"
     if not others:
         return f"No other aircraft of the {operator} went to {place} {span}."
     times = "one visit" if len(others) == 1 else f"{len(others)} visits"
-    return f"Other aircraft of the {operator}: {times} to {place} {span}, the last on {others[-1].arrived:%-d %b %Y} by {others[-1].registration or 'a tail not known'}."
+    last = f"{_local_day(others[-1], airports)} by {others[-1].registration or 'a tail not known'}"
+    return f"Other aircraft of the {operator}: {times} to {place} {span}, the last on {last}."
+
+
+def _local_day(visit: EarlierVisit, airports: Airports) -> str:
+    """The day on which it arrived, as it was there."""
+    airport = airports.get(visit.airport)
+    return f"{visit.arrived.astimezone(ZoneInfo(airport.timezone if airport else 'UTC')):%-d %b %Y}"

@@ -1,12 +1,16 @@
 """The counted history: which aircraft flew which routes when, and on which days anybody would have seen it.
 
-In: the legs of the store (tracked and listed), and the days that imports and snapshots cover. Out: for any day, what was known before it: the prior over the ends of a
-leg, earlier visits, and the days of exposure. Everything is asked *as of a UTC day* and answered from the days before it alone, so that
-live, backfill and any restart give the same answer, and nothing counts as new because a process is.
+In: the legs of the store (tracked and listed), and the days that imports and snapshots cover. Out: for any day, what
+was known before it: the prior over the ends of a leg, earlier visits, and the days of exposure. Everything is asked
+*as of a UTC day* and answered from the days before it alone, so that live, backfill and any restart give the same
+answer, and nothing counts as new because a process is.
 
-The prior is an interpolation of count tables from broad to narrow: all legs, type, operator, the leg's other end, that with type, that with operator, the
-aircraft, the aircraft with the other end. Each table is mixed with the one before it as Witten and Bell do (IEEE Transactions on Information Theory
-37, 1991, method C): a context seen n times with t different outcomes leaves t / (n + t) to the broader table.
+The prior backs off through tables of counts from narrow to broad: the aircraft with the leg's other end, the
+aircraft, its operator with the other end, its type with it, the other end, the operator, the type, all legs; at the
+bottom stand the sizes of airports. A table that was asked n times and gave t different answers keeps t / (n + t) for
+answers that it never gave (method C of prediction by partial matching: Moffat, IEEE Transactions on Communications
+38, 1990), and what a narrower table has given is left out of the broader ones, because there it is no news. The
+probabilities sum to one.
 """
 
 from __future__ import annotations
@@ -33,15 +37,20 @@ Which = Literal["origin", "destination"]
 DAY_US = 86_400_000_000
 
 SIZE_WEIGHTS = {"large": 40.0, "medium": 6.0, "small": 0.3, "seaplane": 0.05, "city": 0.0}
-"""Relative traffic of airports by size before any history: large ones have some hundred times the movements of small ones."""
+"""Relative traffic of airports by size before any history: large ones have some hundred times the movements of small
+ones."""
 
 SCHEDULED_FACTOR = 3.0
 """Airports with scheduled service see more of everything."""
 
 NULL = -1
 
+PRIORS_KEPT = 256
+"""Priors that are remembered (0.4 MB each): those of the flights that are looked at again and again."""
+
 SAME_FLIGHT_US = DAY_US
-"""A listed leg within a day of a tracked one of the same aircraft, with ends that agree, is the same flight: lists give local days."""
+"""A listed leg within a day of a tracked one of the same aircraft, with ends that agree, is the same flight: lists
+give local days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,8 @@ class Exposure:
 
 @dataclass(frozen=True)
 class Columns:
-    """Legs as arrays of one length, sorted by departure. Words are numbers into `words`; places are rows of the airport table, then other codes."""
+    """Legs as arrays of one length, sorted by departure. Words are numbers into `words`; places are rows of the
+    airport table, then other codes."""
 
     leg_id: NDArray[np.object_]
     aircraft: Ints
@@ -74,12 +84,15 @@ class Columns:
 
 
 class Baseline:
-    """The history, built from a table of `LEGS`. `extended` gives a new one with more legs; nothing changes in place."""
+    """The history, built from a table of `LEGS`. `extended` gives a new one with more legs; nothing changes in
+    place."""
 
     def __init__(self, airports: Airports, legs: pa.Table | None = None, exposures: Sequence[Exposure] = ()) -> None:
         self.airports = airports
         self.exposures = tuple(exposures)
         self._table = LEGS.empty_table() if legs is None else legs
+        self._visitors: dict[tuple[int, ...], frozenset[str]] = {}
+        self._priors: dict[tuple[object, ...], Floats] = {}
 
     def extended(self, legs: pa.Table, exposures: Sequence[Exposure] | None = None) -> Baseline:
         """With these legs added; one whose `leg_id` is there already takes its place."""
@@ -91,7 +104,9 @@ class Baseline:
 
     @cached_property
     def _words(self) -> dict[str, int]:
-        texts = {w for name in ("icao24", "registration", "operator", "typecode") for w in self._table[name].unique().to_pylist() if w}
+        texts = {
+            w for name in ("icao24", "registration", "operator", "typecode") for w in self._table[name].unique().to_pylist() if w
+        }
         return {word: i for i, word in enumerate(sorted(texts))}
 
     @cached_property
@@ -145,13 +160,18 @@ class Baseline:
         tracked = ~rows.listed
         drop = np.zeros(len(rows.aircraft), bool)
         for i in np.flatnonzero(rows.listed & np.isin(rows.aircraft, rows.aircraft[tracked])):
-            same = np.flatnonzero(tracked & (rows.aircraft == rows.aircraft[i]) & (np.abs(rows.departed - rows.departed[i]) <= 1.5 * SAME_FLIGHT_US))
-            drop[i] = any(self._agree(rows.origin[i], rows.origin[j]) and self._agree(rows.destination[i], rows.destination[j]) for j in same)
+            same = np.flatnonzero(
+                tracked & (rows.aircraft == rows.aircraft[i]) & (np.abs(rows.departed - rows.departed[i]) <= 1.5 * SAME_FLIGHT_US)
+            )
+            drop[i] = any(
+                self._agree(rows.origin[i], rows.origin[j]) and self._agree(rows.destination[i], rows.destination[j])
+                for j in same
+            )
         return rows.take(~drop)
 
     def _agree(self, a: int, b: int) -> bool:
         """Whether two ends can be one place: a null agrees with all, others if they lie in one country."""
-        return a == NULL or b == NULL or a == b or (self._countries[a] != "" and self._countries[a] == self._countries[b])
+        return NULL in (a, b) or a == b or (self._countries[a] != "" and self._countries[a] == self._countries[b])
 
     def _before(self, day: date) -> slice:
         """The legs that were over before a day."""
@@ -167,42 +187,68 @@ class Baseline:
     def over(
         self, which: Which, day: date, *, aircraft: str, operator: str | None, typecode: str | None, other: int | None
     ) -> Floats:
-        """The prior over one end of a leg that begins on a day, as a probability for every row of the airport table."""
+        """The prior over one end of a leg that begins on a day, as a probability for every row of the airport
+        table."""
+        key = (which, day, aircraft, operator, typecode, other)
+        if key not in self._priors:
+            if len(self._priors) >= PRIORS_KEPT:
+                self._priors.clear()
+            self._priors[key] = self._over(which, day, aircraft, operator, typecode, other)
+        return self._priors[key]
+
+    def _over(
+        self, which: Which, day: date, aircraft: str, operator: str | None, typecode: str | None, other: int | None
+    ) -> Floats:
         rows = self.columns.take(self._before(day))
         ours, theirs = (rows.destination, rows.origin) if which == "destination" else (rows.origin, rows.destination)
         usable = (ours >= 0) & (ours < len(self.airports)) & (rows.arrived < _midnight(day))
-        probability = self._by_size
-        for context in self._contexts(rows, theirs, aircraft, operator, typecode, other):
-            probability = _mixed(ours[usable & context], probability)
-        return probability
+        contexts = self._contexts(rows, theirs, aircraft, operator, typecode, other)
+        return _backed_off([ours[usable & context] for context in contexts], self._by_size)
 
     def _contexts(
         self, rows: Columns, theirs: Ints, aircraft: str, operator: str | None, typecode: str | None, other: int | None
     ) -> list[Flags]:
-        """Which legs count in each table, from broad to narrow."""
-        everything = np.ones(len(rows.aircraft), bool)
-        fields = {"typecode": typecode, "operator": operator}
-        shared = [getattr(rows, name) == self._words[word] for name, word in fields.items() if word in self._words]
+        """Which legs count in each table, from narrow to broad."""
         own = rows.aircraft == self._words.get(aircraft, len(self._words))
-        contexts = [everything, *shared]
+        fields = {"operator": operator, "typecode": typecode}
+        shared = [getattr(rows, name) == self._words[word] for name, word in fields.items() if word in self._words]
+        everything = np.ones(len(rows.aircraft), bool)
         if other is None:
-            return [*contexts, own]
+            return [own, *shared, everything]
         from_there = theirs == other
-        return [*contexts, from_there, *[s & from_there for s in shared], own, own & from_there]
+        return [own & from_there, own, *[s & from_there for s in shared], from_there, *shared, everything]
 
     # ------------------------------------------------------------------------------------------------------------- visits
 
     def earlier_visits(
         self, day: date, places: Flags, *, aircraft: str | None = None, operator: str | None = None, typecode: str | None = None
     ) -> list[EarlierVisit]:
-        """Visits to places (a flag for each row of the airport table) before a day, oldest first: of all, or of one aircraft, operator or type."""
+        """Visits to places (a flag for each row of the airport table) before a day, oldest first: of all, or of one
+        aircraft, operator or type."""
+        found = self._visiting(day, places, aircraft, operator, typecode)
+        return [self._visit(int(i), _midnight(day)) for i in np.flatnonzero(found)]
+
+    def count_visits(
+        self, day: date, places: Flags, *, aircraft: str | None = None, operator: str | None = None, typecode: str | None = None
+    ) -> int:
+        """How many `earlier_visits` there are."""
+        return int(np.count_nonzero(self._visiting(day, places, aircraft, operator, typecode)))
+
+    def visitors(self, rows: tuple[int, ...]) -> frozenset[str]:
+        """The aircraft (address or registration) that ever ended a leg at one of these rows of the airport table."""
+        if rows not in self._visitors:
+            there = np.unique(self.columns.aircraft[np.isin(self.columns.destination, rows)])
+            self._visitors[rows] = frozenset(self._spelled[n] for n in there if n != NULL)
+        return self._visitors[rows]
+
+    def _visiting(self, day: date, places: Flags, aircraft: str | None, operator: str | None, typecode: str | None) -> Flags:
         rows = self.columns
         extra = np.zeros(len(self._codes) - len(places), bool)
         wanted = np.r_[places, extra, False][rows.destination] & (rows.arrived < _midnight(day))
         for column, word in ((rows.aircraft, aircraft), (rows.operator, operator), (rows.typecode, typecode)):
             if word is not None:
                 wanted &= column == self._words.get(word, len(self._words))
-        return [self._visit(i, _midnight(day)) for i in np.flatnonzero(wanted)]
+        return np.asarray(wanted)
 
     def _visit(self, i: int, until: int) -> EarlierVisit:
         rows = self.columns
@@ -224,14 +270,16 @@ class Baseline:
     # ----------------------------------------------------------------------------------------------------------- exposure
 
     def covered_members(self, operator: str, day: date) -> list[str]:
-        """The aircraft of an operator (address or registration) that the history before a day knows and some exposure covers."""
+        """The aircraft of an operator (address or registration) that the history before a day knows and some exposure
+        covers."""
         rows = self.columns.take(self._before(day))
         mine = np.unique(rows.aircraft[rows.operator == self._words.get(operator, len(self._words))])
         names = [self._spelled[n] for n in mine if n != NULL]
         return [name for name in names if any(_covers(e, name) and e.first < day for e in self.exposures)]
 
     def observed_days(self, day: date, aircraft: Sequence[str]) -> int:
-        """Days before a day on which a flight of each of these aircraft (address or registration) would have been recorded."""
+        """Days before a day on which a flight of each of these aircraft (address or registration) would have been
+        recorded."""
         days: set[int] = set()
         for exposure in self.exposures:
             if all(_covers(exposure, name) for name in aircraft):
@@ -244,13 +292,22 @@ def _covers(exposure: Exposure, name: str) -> bool:
     return exposure.scope.covers(name, name)
 
 
-def _mixed(outcomes: Ints, broader: Floats) -> Floats:
-    """One table mixed with the broader one."""
-    if not len(outcomes):
-        return broader
-    counts = np.bincount(outcomes, minlength=len(broader))
-    different = np.count_nonzero(counts)
-    return np.asarray((counts + different * broader) / (len(outcomes) + different))
+def _backed_off(tables: Sequence[Ints], bottom: Floats) -> Floats:
+    """The outcomes of each table, from narrow to broad, as one distribution over all outcomes."""
+    probability = np.zeros(len(bottom))
+    given = np.zeros(len(bottom), bool)
+    left = 1.0
+    for outcomes in tables:
+        fresh = outcomes[~given[outcomes]]
+        if not len(fresh):
+            continue
+        counts = np.bincount(fresh, minlength=len(bottom))
+        different = np.count_nonzero(counts)
+        probability += left * counts / (len(fresh) + different)
+        left *= different / (len(fresh) + different)
+        given |= counts > 0
+    rest = np.where(given, 0.0, bottom)
+    return np.asarray(probability + left * rest / rest.sum())
 
 
 def _midnight(day: date) -> int:
@@ -264,4 +321,6 @@ def _numbers(column: pa.ChunkedArray, numbers: dict[str, int]) -> Ints:
 
 
 def _first_known(table: pa.Table, *names: str) -> Ints:
-    return np.array(pc.fill_null(pc.coalesce(*[table[n].cast(pa.int64()) for n in names]), 0).to_numpy(zero_copy_only=False), dtype=np.int64)
+    return np.array(
+        pc.fill_null(pc.coalesce(*[table[n].cast(pa.int64()) for n in names]), 0).to_numpy(zero_copy_only=False), dtype=np.int64
+    )

@@ -1,7 +1,8 @@
 """Rules: what somebody wants to be told about, in a file that can be read aloud.
 
-In: rule files, journeys, and a way to count history. Out: matches, with the conditions that held and the values they met. `language` says what a rule may contain,
-`loading` reads files and runs the tests in them, `evaluation` decides. Nothing here keeps state.
+In: rule files, journeys, and a way to count history. Out: matches, with the conditions that held and the values they
+met. `language` says what a rule may contain, `loading` reads files and runs the tests in them, `evaluation` decides.
+Nothing here keeps state.
 """
 
 from __future__ import annotations

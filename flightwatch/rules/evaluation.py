@@ -1,7 +1,8 @@
 """Whether a rule holds for a journey or a leg, and why.
 
-In: a rule, the stops of a journey with their probabilities, who the aircraft is, and a way to count history. Out: the match, with the conditions that held and the
-values that they met. Logic is three-valued: a condition on something that is not known is neither true nor false.
+In: a rule, the stops of a journey with their probabilities, who the aircraft is, and a way to count history. Out: the
+match, with the conditions that held and the values that they met. Logic is three-valued: a condition on something
+that is not known is neither true nor false.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ Count = Callable[[str, Target], Counted]
 class Case:
     """What a condition is tested on. A stop is None while it is left open.
 
-    `factor` scales the probabilities that conditions demand; without `sure`, what is not known of the aircraft may still turn out to fit.
+    `factor` scales the probabilities that conditions demand; without `sure`, what is not known of the aircraft may
+    still turn out to fit.
     """
 
     aircraft: Aircraft
@@ -70,7 +72,8 @@ def matches(
 ) -> Iterator[Match]:
     """For each place that the journey came to, the shortest way there for which the rule holds.
 
-    `count(leg)` counts as of the day of a leg; `factors` scale the demanded probabilities for the place at the end of each leg.
+    `count(leg)` counts as of the day of a leg; `factors` scale the demanded probabilities for the place at the end of
+    each leg.
     """
     target = target_of(rule)
     for place in range(1, len(journey.stops)):
@@ -79,7 +82,9 @@ def matches(
             start = place - length
             callsigns = tuple(leg.callsign for leg in journey.legs[start:place] if leg.callsign)
             factor = factors[place - 1] if factors else 1.0
-            case = Case(aircraft, callsigns, journey.stops[start], journey.stops[place], airports, target, count(place - 1), factor)
+            case = Case(
+                aircraft, callsigns, journey.stops[start], journey.stops[place], airports, target, count(place - 1), factor
+            )
             result = decide(rule, case)
             if result.truth:
                 yield Match(start, place, result.held, place_probability(journey.stops[place], target, airports))
@@ -87,7 +92,8 @@ def matches(
 
 
 def decide(rule: Rule, case: Case) -> Result:
-    """The verdict on a case. A rarity that is not known holds in a rule that also names aircraft or places, and fails where it is the only condition."""
+    """The verdict on a case. A rarity that is not known holds in a rule that also names aircraft or places, and fails
+    where it is the only condition."""
     result = evaluate(rule.when, case)
     if result.truth is None and any(c.aircraft or c.origin or c.destination for c in conditions(rule.when)):
         return Result(True, result.held)
@@ -95,7 +101,8 @@ def decide(rule: Rule, case: Case) -> Result:
 
 
 def could_match(rule: Rule, aircraft: Aircraft, journey: Journey | None, airports: Airports) -> bool:
-    """Whether the rule can still hold for this aircraft, wherever it goes: on the journey that it is on, or, without one, on any."""
+    """Whether the rule can still hold for this aircraft, wherever it goes: on the journey that it is on, or, without
+    one, on any."""
     if journey is None:
         case = Case(aircraft, (), None, None, airports, Target((), ()), None, sure=False)
         return evaluate(rule.when, case).truth is not False
@@ -113,7 +120,7 @@ def target_of(rule: Rule) -> Target:
 
 def evaluate(condition: Condition, case: Case) -> Result:
     if condition.all_ is not None:
-        return _together([evaluate(c, case) for c in condition.all_])
+        return _together(condition.all_, case)
     if condition.any_ is not None:
         return _either([evaluate(c, case) for c in condition.any_])
     if condition.not_ is not None:
@@ -125,11 +132,21 @@ def evaluate(condition: Condition, case: Case) -> Result:
         return _rarity(condition.rarity, case)
     if condition.origin is not None:
         return _place("origin", condition.origin, case.start, case)
-    assert condition.destination is not None  # noqa: S101  # a condition is one of these
+    assert condition.destination is not None  # a condition is one of these
     return _place("destination", condition.destination, case.place, case)
 
 
-def _together(results: Sequence[Result]) -> Result:
+def _together(parts: Sequence[Condition], case: Case) -> Result:
+    """All of them; the counting of history comes last, and not at all where something else fails."""
+    results: dict[int, Result] = {}
+    for i in sorted(range(len(parts)), key=lambda i: parts[i].rarity is not None):
+        results[i] = evaluate(parts[i], case)
+        if results[i].truth is False:
+            return Result(False)
+    return _all_of([results[i] for i in range(len(parts))])
+
+
+def _all_of(results: Sequence[Result]) -> Result:
     truths = [r.truth for r in results]
     held = tuple(h for r in results for h in r.held)
     return Result(False if False in truths else None if None in truths else True, held)
@@ -156,8 +173,10 @@ def _aircraft(condition: AircraftCondition, case: Case) -> Result:
         if wanted:
             met = [v for v in values if any(_glob(v, w) for w in wanted)]
             open_ = not met and not case.sure and name != "watchlist"
-            results.append(Result(None if open_ else bool(met), (Held(f"{name} {', '.join(wanted)}", ", ".join(met)),) if met else ()))
-    return _together(results)
+            results.append(
+                Result(None if open_ else bool(met), (Held(f"{name} {', '.join(wanted)}", ", ".join(met)),) if met else ())
+            )
+    return _all_of(results)
 
 
 def _one(value: str | None) -> tuple[str, ...]:
@@ -184,7 +203,9 @@ def place_probability(stop: Stop, target: Target, airports: Airports) -> float:
     if not target.airports and not target.countries:
         return max((c.probability for c in stop.candidates if airports.row(c.airport) is not None), default=0.0)
     total = sum(
-        c.probability for c in stop.candidates if c.airport in target.airports or airports.country_of(c.airport) in target.countries
+        c.probability
+        for c in stop.candidates
+        if c.airport in target.airports or airports.country_of(c.airport) in target.countries
     )
     return round(min(total, 1.0), 4)
 
@@ -200,4 +221,3 @@ def _rarity(condition: RarityCondition, case: Case) -> Result:
         return Result(truth, (Held(name, value),) if truth is not False else ())
     rare = counted.count / counted.observed_days <= condition.per_day
     return Result(rare, (Held(name, f"{counted.count} in {counted.observed_days} observed days"),) if rare else ())
-

@@ -1,10 +1,11 @@
 """What a rule may say: typed conditions, no expressions, no patterns but globs.
 
-    when:      one of  all: [...]  any: [...]  not: {...}  or one of these:
-    aircraft:      {watchlist, registration, icao24, typecode, operator, callsign}   all that are given must hold; a list means any of it
-    origin:        {airport, country, probability}                                   `probability` is the least that counts, 0.5 by default
-    destination:   the same
-    rarity:        {of: tail | fleet | type | anybody, at_most: 12 per year, unknown: match | skip}
+when:         one of  all: [...]  any: [...]  not: {...}  or one of these:
+aircraft:     {watchlist, registration, icao24, typecode, operator, callsign}
+              all that are given must hold; a list means any of it
+origin:       {airport, country, probability}   `probability` is the least that counts, 0.5 by default
+destination:  the same
+rarity:       {of: tail | fleet | type | anybody, at_most: 12 per year, unknown: match | skip}
 """
 
 from __future__ import annotations
@@ -27,13 +28,21 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+def _address(value: Any) -> Any:
+    """An address of digits alone is a number to YAML; it means the six digits."""
+    if isinstance(value, list):
+        return [_address(v) for v in value]
+    return f"{value:06d}" if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 Words = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+Addresses = Annotated[list[str], BeforeValidator(lambda v: _address(_listed(v))), Field(min_length=1)]
 
 
 class AircraftCondition(Strict):
     watchlist: Words | None = None
     registration: Words | None = None
-    icao24: Words | None = None
+    icao24: Addresses | None = None
     typecode: Words | None = None
     operator: Words | None = None
     callsign: Words | None = None
@@ -72,7 +81,7 @@ class RarityCondition(Strict):
     @property
     def per_day(self) -> float:
         match = RATE.fullmatch(self.at_most)
-        assert match is not None  # noqa: S101  # checked when it was read
+        assert match is not None  # checked when it was read
         return int(match[1]) / PERIOD_DAYS[match[2]]
 
 
@@ -90,14 +99,17 @@ class Condition(Strict):
         given = [f.alias or n for n, f in type(self).model_fields.items() if getattr(self, n) is not None]
         if len(given) != 1:
             what = f"has {', '.join(given)}" if given else "is empty"
-            raise ValueError(f"{what}: a condition is exactly one thing; put several under `all:` or `any:`, each with a dash of its own")
+            raise ValueError(
+                f"{what}: a condition is exactly one thing; put several under `all:` or `any:`, each with a dash of its own"
+            )
         return self
 
 
 class Given(Strict):
-    """A flight made up for a test: `legs` as AAAA-BBBB, `history` as `AAAA-BBBB 2023-08-01`, flown by the same aircraft."""
+    """A flight made up for a test: `legs` as AAAA-BBBB, `history` as `AAAA-BBBB 2023-08-01`, flown by the same
+    aircraft."""
 
-    aircraft: str
+    aircraft: Annotated[str, BeforeValidator(_address)]
     legs: list[str] = Field(min_length=1)
     callsign: str | None = None
     typecode: str | None = None

@@ -1,7 +1,7 @@
 """Rule files: read, checked, and tested by the tests that stand in them.
 
-A file holds a list of rules. Everything that can be wrong is told at once, with its line: what the language does not know, double ids, lists, channels, airports and
-countries that do not exist.
+A file holds a list of rules. Everything that can be wrong is told at once, with its line: what the language does not
+know, double ids, lists, channels, airports and countries that do not exist.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Rules:
 
 
 def read_rules(paths: Iterable[Path], registry: Registry, airports: Airports, channels: Collection[str] | None) -> Rules:
-    """Reads rule files. Raises ConfigError with the problems of all of them. Channels are not checked where they are None."""
+    """Reads rule files. Raises ConfigError with the problems of all of them. Channels are not checked where they are
+    None."""
     problems: list[Problem] = []
     rules: list[Rule] = []
     documents = []
@@ -42,7 +43,9 @@ def read_rules(paths: Iterable[Path], registry: Registry, airports: Airports, ch
         documents.append(document)
         for index, rule in enumerate(found):
             if rule.id in {r.id for r in rules}:
-                problems.append(document.problem((index, "id"), f"two rules have the id `{rule.id}`: ids are unique over all files"))
+                problems.append(
+                    document.problem((index, "id"), f"two rules have the id `{rule.id}`: ids are unique over all files")
+                )
             problems += _unknown_names(rule, (index,), document, registry, airports, channels)
             rules.append(rule)
     if problems:
@@ -55,7 +58,11 @@ def _read_file(path: Path) -> tuple[Document, list[Rule]]:
     if not isinstance(document.content, list):
         raise ConfigError([document.problem((), "a rule file is a list: begin each rule with `- id:`")])
     try:
-        file = validate(Document(document.file, None, {("rules", *p): place for p, place in document.places.items()}), RuleFile, {"rules": document.content})
+        file = validate(
+            Document(document.file, None, {("rules", *p): place for p, place in document.places.items()}),
+            RuleFile,
+            {"rules": document.content},
+        )
     except ConfigError as error:
         raise ConfigError([Problem(p.file, p.line, p.message, p.column) for p in error.problems]) from None
     return document, file.rules
@@ -79,8 +86,12 @@ def _unknown_names(
             if airports.row(code) is None:
                 problems.append((code, "airport ident", [airports.ident[r] for r in airports.readings(code)] or airports.ident))
     if channels is not None:
-        problems += [(name, "channel", [*channels, "digest"]) for name in rule.notify if name not in {*channels, "digest"}]
-    return [document.problem(_find(document, at, name), f"`{name}` is no {what} that is known{_hint(name, valid)}") for name, what, valid in problems]
+        valid = [*channels, "digest", "all"]
+        problems += [(name, "channel", valid) for name in rule.notify if name not in valid]
+    return [
+        document.problem(_find(document, at, name), f"`{name}` is no {what} that is known{_hint(name, valid)}")
+        for name, what, valid in problems
+    ]
 
 
 def _hint(name: str, valid: Sequence[str]) -> str:
@@ -133,13 +144,19 @@ def _run(rule: Rule, test: InlineTest, registry: Registry, airports: Airports) -
     found = next(matches(rule, journey, aircraft, airports, lambda _: _counter(test.given, airports)), None)
     got = "match" if found else "no match"
     detail = "; ".join(f"{h.condition}: {h.value}" for h in found.held) if found else ""
-    return TestOutcome(rule.id, test.name, got == test.expect, detail if got == test.expect else f"expected {test.expect}, got {got}")
+    return TestOutcome(
+        rule.id, test.name, got == test.expect, detail if got == test.expect else f"expected {test.expect}, got {got}"
+    )
 
 
 def _aircraft(given: Given, registry: Registry) -> Aircraft:
     address = registry.address(given.aircraft)
     known = registry.who(address, TEST_DAY.date()) if address else Aircraft(None, registration=given.aircraft)
-    return known if given.typecode is None else Aircraft(known.icao24, known.registration, given.typecode, known.operator, watchlists=known.watchlists)
+    return (
+        known
+        if given.typecode is None
+        else Aircraft(known.icao24, known.registration, given.typecode, known.operator, watchlists=known.watchlists)
+    )
 
 
 def _journey(given: Given, airports: Airports) -> Journey:
@@ -152,7 +169,10 @@ def _journey(given: Given, airports: Airports) -> Journey:
 
 def _leg(given: Given, origin: str, destination: str, start: datetime) -> Leg:
     landing = start + timedelta(hours=9)
-    ends = [End(code, "observed", 1.0, (Candidate(code, 1.0), Candidate(UNKNOWN, 0.0)), "given", t, t, t) for code, t in ((origin, start), (destination, landing))]
+    ends = [
+        End(code, "observed", 1.0, (Candidate(code, 1.0), Candidate(UNKNOWN, 0.0)), "given", t, t, t)
+        for code, t in ((origin, start), (destination, landing))
+    ]
     return Leg(
         leg_id=f"test-{start:%H}",
         revision=1,

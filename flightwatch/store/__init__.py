@@ -7,13 +7,15 @@
     <store>/state/                                   the checkpoint of the pipeline
     <store>/catalog.sqlite                           what of all that is committed (see `catalog`)
 
-In: snapshots, tables to import, legs. Out: the same, by time and aircraft. What was acknowledged survives kill -9 and power loss; a file that was being
-written when a process died is swept away at the next start. External readers use history/, where every row stands once.
+In: snapshots, tables to import, legs. Out: the same, by time and aircraft. What was acknowledged survives kill -9 and
+power loss; a file that was being written when a process died is swept away at the next start. External readers use
+history/, where every row stands once.
 """
 
 from __future__ import annotations
 
 from flightwatch.store.catalog import Catalog
-from flightwatch.store.store import Import, Store
+from flightwatch.store.rebuilding import rebuild_catalog
+from flightwatch.store.store import EVERYTHING, Import, Store
 
-__all__ = ["Catalog", "Import", "Store"]
+__all__ = ["EVERYTHING", "Catalog", "Import", "Store", "rebuild_catalog"]

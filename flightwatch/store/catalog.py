@@ -1,19 +1,20 @@
-"""The catalog: what the store holds, committed. A file that is not in it does not exist; a snapshot that is in it survives.
+"""The catalog: what the store holds, committed. A file that is not in it does not exist; a snapshot that is in it
+survives.
 
 SQLite in WAL mode with full syncs. Paths are relative to the store, so a store can be copied. Tables:
 
-    meta       schema version
-    files      Parquet files: kind (live, history, legs), feed, span of time, rows, size, SHA-256, whether found damaged, and since
-               when nothing reads it any more
-    snapshots  one row a poll, its scope, what was refused, and the file that holds it; null while it is in `pending`
-    pending    snapshots too small for a file of their own, as Arrow streams, until enough have come together
-    scopes     scopes by number
-    imports    what was imported, by the SHA-256 of its content and options
-    feeds      what each source demands (attribution, retention, republishing) and whether it is real
-    legs       legs that may still change, and corrections of older ones, as MessagePack
+    meta         schema version
+    files        Parquet files: kind (live, history, legs), feed, span of time, rows, size, SHA-256, whether found
+                 damaged, and since when nothing reads it any more
+    snapshots    one row a poll, its scope, what was refused, and the file that holds it; null while it is in `pending`
+    pending      snapshots too small for a file of their own, as Arrow streams, until enough have come together
+    scopes       scopes by number
+    imports      what was imported, by the SHA-256 of its content and options
+    feeds        what each source demands (attribution, retention, republishing) and whether it is real
+    legs         legs that may still change, and corrections of older ones, as MessagePack
     frozen_legs  the same as they stood when the model of the day was frozen
-    refusals   replies and files that could not be used
-    derive     what has to be derived anew: an aircraft since a time, or everything (*)
+    refusals     replies and files that could not be used
+    derive       what has to be derived anew: an aircraft since a time, or everything (*)
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE files (
-    path TEXT PRIMARY KEY, kind TEXT NOT NULL, feed TEXT, first_us INTEGER NOT NULL, last_us INTEGER NOT NULL, rows INTEGER NOT NULL,
-    size INTEGER NOT NULL, sha256 TEXT NOT NULL, damaged INTEGER NOT NULL DEFAULT 0, retired_us INTEGER
+    path TEXT PRIMARY KEY, kind TEXT NOT NULL, feed TEXT, first_us INTEGER NOT NULL, last_us INTEGER NOT NULL,
+    rows INTEGER NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL, damaged INTEGER NOT NULL DEFAULT 0, retired_us INTEGER
 ) STRICT;
 CREATE INDEX files_by_time ON files (kind, first_us);
 CREATE TABLE scopes (id INTEGER PRIMARY KEY, scope TEXT NOT NULL UNIQUE) STRICT;
@@ -44,13 +45,17 @@ CREATE INDEX snapshots_by_path ON snapshots (path);
 CREATE INDEX snapshots_by_time ON snapshots (feed_time_us);
 CREATE TABLE pending (seq INTEGER PRIMARY KEY, positions BLOB NOT NULL) STRICT;
 CREATE TABLE imports (
-    id INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE, name TEXT NOT NULL, format TEXT NOT NULL, feed TEXT NOT NULL, scope TEXT NOT NULL,
-    rows INTEGER NOT NULL, refused TEXT NOT NULL, first_us INTEGER, last_us INTEGER
+    id INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE, name TEXT NOT NULL, format TEXT NOT NULL, feed TEXT NOT NULL,
+    scope TEXT NOT NULL, rows INTEGER NOT NULL, refused TEXT NOT NULL, first_us INTEGER, last_us INTEGER
 ) STRICT;
 CREATE TABLE feeds (
-    name TEXT PRIMARY KEY, attribution TEXT NOT NULL, retention_days INTEGER, republish INTEGER NOT NULL, reconstructed INTEGER NOT NULL
+    name TEXT PRIMARY KEY, attribution TEXT NOT NULL, retention_days INTEGER, republish INTEGER NOT NULL,
+    reconstructed INTEGER NOT NULL
 ) STRICT;
-CREATE TABLE legs (leg_id TEXT PRIMARY KEY, revision INTEGER NOT NULL, aircraft TEXT NOT NULL, first_us INTEGER NOT NULL, leg BLOB) STRICT;
+CREATE TABLE legs (
+    leg_id TEXT PRIMARY KEY, revision INTEGER NOT NULL, aircraft TEXT NOT NULL, first_us INTEGER NOT NULL, leg BLOB,
+    filed INTEGER NOT NULL DEFAULT 0
+) STRICT;
 CREATE INDEX legs_by_aircraft ON legs (aircraft, first_us);
 CREATE TABLE frozen_legs (leg_id TEXT PRIMARY KEY, leg BLOB) STRICT;
 CREATE TABLE refusals (
@@ -80,7 +85,10 @@ class Catalog:
             self._create()
         found = self.db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
         if int(found[0]) != SCHEMA_VERSION:
-            raise StoreError(f"the store has schema {found[0]}, this version of flightwatch reads {SCHEMA_VERSION}: use the version that made it")
+            raise StoreError(
+                f"the store has schema {found[0]}, this version of flightwatch reads {SCHEMA_VERSION}:"
+                " use the version that made it"
+            )
 
     def _create(self) -> None:
         with self.transaction():

@@ -1,7 +1,8 @@
 """Files that are there whole or not at all: temporary name, fsync, rename, fsync of the folder.
 
-A process that dies in between leaves a temporary file, which `sweep` removes at the next start. Parquet carries a checksum for every page (without it, most
-flipped bits read as silently wrong values); the catalog keeps size and SHA-256 of the whole file besides.
+A process that dies in between leaves a temporary file, which `sweep` removes at the next start. Parquet carries a
+checksum for every page (without it, most flipped bits read as silently wrong values); the catalog keeps size and
+SHA-256 of the whole file besides.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from flightwatch.errors import Damaged
 TEMPORARY = ".tmp"
 ZSTD_LEVEL = 3
 ROW_GROUP = 1 << 17
-"""Rows in a Parquet row group: small enough to read one aircraft without the rest of an hour, large enough to compress."""
+"""Rows in a Parquet row group: small enough to read one aircraft without the rest of an hour, large enough to
+compress."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
-"""Legs on disk: those that may still change as rows of the catalog, settled ones and flight lists as Parquet in legs/.
+"""Legs on disk: those that may still change as rows of the catalog, settled ones and flight lists as Parquet in
+legs/.
 
-A leg is the same leg as long as its `leg_id` is; each change of what is said of it raises its revision. The catalog's row of a leg comes before the one in a file. A row
-without a leg says that there is no such leg any more, because better data made it part of another.
+A leg is the same leg as long as its `leg_id` is; each change of what is said of it raises its revision. The catalog's
+row of a leg comes before the one in a file. A row without a leg says that there is no such leg any more, because
+better data made it part of another.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ class Legs:
             return False
         leg = replace(leg, revision=revision)
         self._catalog.db.execute(
-            "INSERT OR REPLACE INTO legs VALUES (?, ?, ?, ?, ?)", (leg.leg_id, revision, leg.aircraft, _time(leg), _encode(leg))
+            "INSERT OR REPLACE INTO legs (leg_id, revision, aircraft, first_us, leg) VALUES (?, ?, ?, ?, ?)",
+            (leg.leg_id, revision, leg.aircraft, _time(leg), _encode(leg)),
         )
         return True
 
@@ -53,10 +56,17 @@ class Legs:
         """Says that these legs do not exist."""
         with self._catalog.transaction() as db:
             for leg_id in leg_ids:
-                db.execute("INSERT INTO legs VALUES (?, 1, '', 0, NULL) ON CONFLICT (leg_id) DO UPDATE SET leg = NULL", (leg_id,))
+                db.execute(
+                    "INSERT INTO legs (leg_id, revision, aircraft, first_us) VALUES (?, 1, '', 0)"
+                    " ON CONFLICT (leg_id) DO UPDATE SET leg = NULL",
+                    (leg_id,),
+                )
 
-    def table(self, since: datetime | None = None, until: datetime | None = None, aircraft: Sequence[str] | None = None) -> pa.Table:
-        """Legs (columns of `LEGS`) in order of time; `aircraft` are addresses or registrations, `since` and `until` bound when they were under way."""
+    def table(
+        self, since: datetime | None = None, until: datetime | None = None, aircraft: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Legs (columns of `LEGS`) in order of time; `aircraft` are addresses or registrations, `since` and `until`
+        bound when they were under way."""
         return _ordered(_chosen(self._everything("legs"), since, until, aircraft))
 
     def frozen_table(self) -> pa.Table:
@@ -82,11 +92,13 @@ class Legs:
         return legs_from_table(table.filter(pc.equal(table["source"], "tracked")))
 
     def _from_catalog(self, table: str) -> tuple[list[Leg], list[str]]:
-        rows = self._catalog.db.execute(f"SELECT leg_id, leg FROM {table}").fetchall()  # noqa: S608  # one of two names
+        rows = self._catalog.db.execute(f"SELECT leg_id, leg FROM {table}").fetchall()  # one of two names
         return [_decode(data) for _, data in rows if data is not None], [leg_id for leg_id, _ in rows]
 
     def _from_files(self) -> pa.Table:
-        paths = self._catalog.db.execute("SELECT path FROM files WHERE kind = 'legs' AND retired_us IS NULL AND damaged = 0 ORDER BY path").fetchall()
+        paths = self._catalog.db.execute(
+            "SELECT path FROM files WHERE kind = 'legs' AND retired_us IS NULL AND damaged = 0 ORDER BY path"
+        ).fetchall()
         return pa.concat_tables([LEGS.empty_table(), *[self._read(path) for (path,) in paths]])
 
     def _read(self, path: str) -> pa.Table:
@@ -111,23 +123,26 @@ class Legs:
         )
 
     def file_settled(self, before: datetime) -> int:
-        """Moves legs that began before a time from the catalog to a file; returns how many."""
+        """Moves legs that began before a time from the catalog to a file; returns how many. Corrections of legs that
+        are filed already stay."""
         rows = self._catalog.db.execute(
-            "SELECT leg_id, leg FROM legs WHERE first_us < ? AND leg IS NOT NULL ORDER BY first_us", (micros(before),)
+            "SELECT leg_id, leg FROM legs WHERE first_us < ? AND leg IS NOT NULL AND filed = 0 ORDER BY first_us",
+            (micros(before),),
         ).fetchall()
         if not rows:
             return 0
-        legs = [_decode(data) for _, data in rows]
-        filed = {leg_id for (leg_id,) in self._catalog.db.execute("SELECT leg_id FROM legs")} & set(self._from_files()["leg_id"].to_pylist())
-        new = legs_table([leg for leg in legs if leg.leg_id not in filed])
-        if not len(new):
-            return 0
-        path, written = self.write_list(f"tracked-{before:%Y%m%d}-{written_name(legs)}", new)
+        known = set(self._from_files()["leg_id"].to_pylist())
+        legs = [_decode(data) for leg_id, data in rows if leg_id not in known]
+        new = legs_table(legs)
+        if legs:
+            path, written = self.write_list(f"tracked-{before:%Y%m%d}-{written_name(legs)}", new)
         with self._catalog.transaction() as db:
-            self.register_list(path, new, written)
+            db.executemany("UPDATE legs SET filed = 1 WHERE leg_id = ?", [(leg_id,) for leg_id, _ in rows])
+            if legs:
+                self.register_list(path, new, written)
             for table in ("legs", "frozen_legs"):
-                db.executemany(f"DELETE FROM {table} WHERE leg_id = ?", [(leg_id,) for leg_id in new["leg_id"].to_pylist()])  # noqa: S608  # two names
-        return len(new)
+                db.executemany(f"DELETE FROM {table} WHERE leg_id = ?", [(leg.leg_id,) for leg in legs])  # two names
+        return len(legs)
 
 
 def written_name(legs: Sequence[Leg]) -> str:
@@ -136,7 +151,7 @@ def written_name(legs: Sequence[Leg]) -> str:
 
 
 def _time(leg: Leg) -> int:
-    return micros(next((t for t in (leg.first_seen, leg.origin.time, leg.destination.time) if t is not None)))
+    return micros(next(t for t in (leg.first_seen, leg.origin.time, leg.destination.time) if t is not None))
 
 
 def _chosen(table: pa.Table, since: datetime | None, until: datetime | None, aircraft: Sequence[str] | None) -> pa.Table:
@@ -161,5 +176,3 @@ def _ordered(table: pa.Table) -> pa.Table:
         sort_keys=[("begins", "ascending"), ("order", "ascending"), ("id", "ascending")],
     )
     return table.take(order)
-
-

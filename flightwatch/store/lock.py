@@ -1,4 +1,5 @@
-"""One writer at a time: a lock of the operating system, which goes with the process that holds it, and a line that says who that is."""
+"""One writer at a time: a lock of the operating system, which goes with the process that holds it, and a line that
+says who that is."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from flightwatch.errors import StoreBusy
 
 
 class WriterLock:
-    """Holds the store for writing until `release` or the end of the process. Raises StoreBusy with the holder's name."""
+    """Holds the store for writing until `release` or the end of the process. Raises StoreBusy with the holder's
+    name."""
 
     def __init__(self, folder: Path) -> None:
         path = folder / "writer.lock"
@@ -25,9 +27,13 @@ class WriterLock:
             self._file.seek(0)
             holder = self._file.read().strip() or "another process"
             self._file.close()
-            raise StoreBusy(f"the store {folder} is being written by {holder}: stop that first, or read without writing") from None
+            raise StoreBusy(
+                f"the store {folder} is being written by {holder}: stop that first, or read without writing"
+            ) from None
         self._file.truncate(0)
-        self._file.write(f"pid {os.getpid()} on {socket.gethostname()} ({_command()}) since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n")
+        self._file.write(
+            f"pid {os.getpid()} on {socket.gethostname()} ({_command()}) since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n"
+        )
         self._file.flush()
 
     def release(self) -> None:

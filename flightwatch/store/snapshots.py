@@ -1,7 +1,8 @@
 """Snapshots and imported positions: written once, read by time and aircraft.
 
-A poll is committed before anything is made of it: a large one as a Parquet file, small ones as rows of the catalog's `pending` table, which become one file
-together when there are enough of them, or when their hour is over. Hours that are over move from live/ to history/, sorted by aircraft and time.
+A poll is committed before anything is made of it: a large one as a Parquet file, small ones as rows of the catalog's
+`pending` table, which become one file together when there are enough of them, or when their hour is over. Hours that
+are over move from live/ to history/, sorted by aircraft and time.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +22,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flightwatch.errors import Damaged
-from flightwatch.records import POSITIONS, Scope, Snapshot, Terms, micros, utc
+from flightwatch.records import POSITIONS, Scope, Snapshot, Terms, ipc_bytes, ipc_table, micros, utc
 from flightwatch.store import files
 from flightwatch.store.catalog import Catalog
 
 log = logging.getLogger(__name__)
 
 STORED = pa.schema([f for f in POSITIONS if f.name != "feed"] + [pa.field("snapshot", pa.int64())], metadata=POSITIONS.metadata)
-"""The columns of a file: the feed stands in its folder's name, `snapshot` is the number of the poll (null for imports)."""
+"""The columns of a file: the feed stands in its folder's name, `snapshot` is the number of the poll (null for
+imports)."""
+
+SNAPSHOTS_KEY = b"flightwatch.snapshots"
+"""In the metadata of a file: the snapshots in it as JSON, so that the catalog can be made again."""
 
 BATCH_ROWS = 20_000
 """Rows of small polls that are worth a file of their own."""
@@ -57,9 +63,11 @@ class Snapshots:
         self._load_pending()
 
     def _load_pending(self) -> None:
-        rows = self._catalog.db.execute("SELECT seq, feed, feed_time_us, positions FROM pending JOIN snapshots USING (seq) ORDER BY seq")
+        rows = self._catalog.db.execute(
+            "SELECT seq, feed, feed_time_us, positions FROM pending JOIN snapshots USING (seq) ORDER BY seq"
+        )
         for seq, feed, time_us, data in rows:
-            self._pending.setdefault(feed, []).append(Pending(seq, utc(time_us), _table(data)))
+            self._pending.setdefault(feed, []).append(Pending(seq, utc(time_us), ipc_table(data)))
 
     # ------------------------------------------------------------------------------------------------------------- writing
 
@@ -76,7 +84,7 @@ class Snapshots:
             if seq is None:
                 return None
             if len(positions):
-                db.execute("INSERT INTO pending VALUES (?, ?)", (seq, _bytes(positions)))
+                db.execute("INSERT INTO pending VALUES (?, ?)", (seq, ipc_bytes(positions, "zstd")))
         if len(positions):
             self._pending.setdefault(snapshot.feed, []).append(Pending(seq, snapshot.feed_time, positions))
             self._flush_if_due(snapshot.feed)
@@ -112,7 +120,7 @@ class Snapshots:
         waiting = self._pending.pop(feed, [])
         if not waiting:
             return
-        table = pa.concat_tables([_numbered(p.positions, p.seq) for p in waiting])
+        table = self._described(pa.concat_tables([_numbered(p.positions, p.seq) for p in waiting]), [p.seq for p in waiting])
         first, last = waiting[0].seq, waiting[-1].seq
         path = self._folder("live", feed, waiting[0].feed_time) / f"{first:09d}-{last:09d}.parquet"
         written = files.write_parquet(self._root / path, table)
@@ -122,6 +130,20 @@ class Snapshots:
             db.executemany("UPDATE snapshots SET path = ? WHERE seq = ?", numbers)
             db.executemany("DELETE FROM pending WHERE seq = ?", [(p.seq,) for p in waiting])
 
+    def _described(self, table: pa.Table, seqs: Sequence[int]) -> pa.Table:
+        """The table with its snapshots in the metadata."""
+        entries = []
+        for seq in seqs:
+            row = self._catalog.db.execute(
+                "SELECT feed_time_us, received_us, rows, refused, content, scopes.scope FROM snapshots"
+                " JOIN scopes ON scopes.id = snapshots.scope WHERE seq = ?",
+                (seq,),
+            ).fetchone()
+            names = ("feed_time_us", "received_us", "rows", "refused", "content", "scope")
+            entry = dict(zip(names, row, strict=True)) | {"seq": seq}
+            entries.append(entry | {"refused": json.loads(row[3]), "scope": json.loads(row[5])})
+        return table.replace_schema_metadata({**(table.schema.metadata or {}), SNAPSHOTS_KEY: json.dumps(entries).encode()})
+
     def flush_all(self) -> None:
         for feed in list(self._pending):
             self.flush(feed)
@@ -129,7 +151,13 @@ class Snapshots:
     def write_history(self, name: str, feed: str, positions: pa.Table) -> list[tuple[Path, pa.Table, files.Written]]:
         """Writes positions to import, by the hour and sorted; `register_history` commits them."""
         written = []
-        table = pa.table({**{f.name: positions[f.name] for f in STORED if f.name != "snapshot"}, "snapshot": pa.nulls(len(positions), pa.int64())}, schema=STORED)
+        table = pa.table(
+            {
+                **{f.name: positions[f.name] for f in STORED if f.name != "snapshot"},
+                "snapshot": pa.nulls(len(positions), pa.int64()),
+            },
+            schema=STORED,
+        )
         for hour, part in by_hour(table):
             path = self._folder("history", feed, hour) / f"{name}.parquet"
             part = _by_aircraft(part)
@@ -144,7 +172,8 @@ class Snapshots:
     def _register(self, path: Path, kind: str, feed: str, table: pa.Table, written: files.Written) -> None:
         first, last = span(table)
         self._catalog.db.execute(
-            "INSERT OR REPLACE INTO files (path, kind, feed, first_us, last_us, rows, size, sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO files (path, kind, feed, first_us, last_us, rows, size, sha256)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (str(path), kind, feed, first, last, len(table), written.size, written.sha256),
         )
 
@@ -157,9 +186,28 @@ class Snapshots:
         """The number of the newest snapshot; 0 where there is none."""
         return int(self._catalog.db.execute("SELECT coalesce(max(seq), 0) FROM snapshots").fetchone()[0])
 
+    def days(self, since: datetime, until: datetime) -> list[tuple[str, int, int, dict[str, int], timedelta]]:
+        """How the feeds did in a span of time: name, polls, positions, refused positions by reason, and the longest
+        time without a poll."""
+        rows = self._catalog.db.execute(
+            "SELECT feed, feed_time_us, rows, refused FROM snapshots"
+            " WHERE feed_time_us > ? AND feed_time_us <= ? ORDER BY feed, feed_time_us",
+            (micros(since), micros(until)),
+        )
+        out = []
+        for feed, group in groupby(rows, key=lambda row: row[0]):
+            polls = list(group)
+            refused = sum((Counter(json.loads(row[3])) for row in polls), Counter[str]())
+            moments = [polls[0][1], *(row[1] for row in polls), micros(until)]
+            longest = max(b - a for a, b in pairwise(moments))
+            out.append((feed, len(polls), sum(row[2] for row in polls), dict(refused), timedelta(microseconds=longest)))
+        return out
+
     def rows(self) -> int:
         """How many positions are stored."""
-        filed = self._catalog.db.execute("SELECT coalesce(sum(rows), 0) FROM files WHERE kind != 'legs' AND retired_us IS NULL").fetchone()[0]
+        filed = self._catalog.db.execute(
+            "SELECT coalesce(sum(rows), 0) FROM files WHERE kind != 'legs' AND retired_us IS NULL"
+        ).fetchone()[0]
         return int(filed) + sum(len(p.positions) for group in self._pending.values() for p in group)
 
     def newest_us(self) -> int:
@@ -170,7 +218,11 @@ class Snapshots:
 
     def oldest_us(self) -> int:
         """The time of the oldest stored position, microseconds since 1970; 0 where there is none."""
-        return int(self._catalog.db.execute("SELECT coalesce(min(first_us), 0) FROM files WHERE kind != 'legs' AND retired_us IS NULL").fetchone()[0])
+        return int(
+            self._catalog.db.execute(
+                "SELECT coalesce(min(first_us), 0) FROM files WHERE kind != 'legs' AND retired_us IS NULL"
+            ).fetchone()[0]
+        )
 
     def after(self, seq: int) -> Iterator[tuple[int, Snapshot]]:
         """The snapshots with a higher number, in their order."""
@@ -185,9 +237,14 @@ class Snapshots:
             for number, feed, time_us, received_us, scope, refused, _, _ in group:
                 own = waiting.get(number) if table is None else table.filter(pc.equal(table["snapshot"], number))
                 positions = with_feed(own if own is not None else STORED.empty_table(), feed)
-                yield number, Snapshot(feed, utc(time_us), utc(received_us), Scope.from_json(scope), positions, json.loads(refused))
+                yield (
+                    number,
+                    Snapshot(feed, utc(time_us), utc(received_us), Scope.from_json(scope), positions, json.loads(refused)),
+                )
 
-    def positions(self, since: datetime | None = None, until: datetime | None = None, aircraft: Sequence[str] | None = None) -> pa.Table:
+    def positions(
+        self, since: datetime | None = None, until: datetime | None = None, aircraft: Sequence[str] | None = None
+    ) -> pa.Table:
         """Stored positions (columns of `POSITIONS`) by the time of their fix, both ends included."""
         first, last = (-(2**62) if since is None else micros(since)), (2**62 if until is None else micros(until))
         wanted = (pc.field("timestamp") >= pa.scalar(first, pa.timestamp("us", "UTC"))) & (
@@ -196,7 +253,8 @@ class Snapshots:
         if aircraft is not None:
             wanted &= pc.field("icao24").isin(list(aircraft))
         found = self._catalog.db.execute(
-            "SELECT path, feed FROM files WHERE kind != 'legs' AND retired_us IS NULL AND last_us >= ? AND first_us <= ? ORDER BY first_us, path",
+            "SELECT path, feed FROM files WHERE kind != 'legs' AND retired_us IS NULL AND last_us >= ? AND first_us <= ?"
+            " ORDER BY first_us, path",
             (first, last),
         ).fetchall()
         parts = [with_feed(self._read(Path(path), wanted), feed) for path, feed in found]
@@ -232,8 +290,11 @@ class Snapshots:
     # -------------------------------------------------------------------------------------------------------- housekeeping
 
     def compact(self, now: datetime) -> int:
-        """Moves the hours that have been over for an hour from live/ to history/; returns how many. Files stay on disk for a while."""
-        rows = self._catalog.db.execute("SELECT path, feed FROM files WHERE kind = 'live' AND retired_us IS NULL ORDER BY path").fetchall()
+        """Moves the hours that have been over for an hour from live/ to history/; returns how many. Files stay on
+        disk for a while."""
+        rows = self._catalog.db.execute(
+            "SELECT path, feed FROM files WHERE kind = 'live' AND retired_us IS NULL ORDER BY path"
+        ).fetchall()
         over = [(path, feed) for path, feed in rows if _folder_hour(path) + HOUR + GRACE <= now]
         folders = [(folder, list(group)) for folder, group in groupby(over, key=lambda row: Path(row[0]).parent)]
         for folder, group in folders:
@@ -241,7 +302,12 @@ class Snapshots:
         return len(folders)
 
     def _compact_hour(self, folder: Path, feed: str, paths: list[str], now: datetime) -> None:
-        table = _by_aircraft(pa.concat_tables([self._read(Path(path)) for path in paths]))
+        table = _by_aircraft(pa.concat_tables([self._read(Path(path)).replace_schema_metadata(None) for path in paths]))
+        marks = ", ".join("?" * len(paths))
+        seqs = [
+            seq for (seq,) in self._catalog.db.execute(f"SELECT seq FROM snapshots WHERE path IN ({marks}) ORDER BY seq", paths)
+        ]
+        table = self._described(table, seqs)
         target = Path("history", *folder.parts[1:]) / f"{Path(paths[0]).stem[:9]}-{Path(paths[-1]).stem[10:]}.parquet"
         written = files.write_parquet(self._root / target, table)
         with self._catalog.transaction() as db:
@@ -252,7 +318,9 @@ class Snapshots:
     def retain(self, now: datetime, days: int, terms: dict[str, Terms]) -> int:
         """Retires files that are older than a feed's terms or the store's setting allow; returns how many."""
         retired = 0
-        rows = self._catalog.db.execute("SELECT path, feed, last_us FROM files WHERE kind IN ('live', 'history') AND retired_us IS NULL").fetchall()
+        rows = self._catalog.db.execute(
+            "SELECT path, feed, last_us FROM files WHERE kind IN ('live', 'history') AND retired_us IS NULL"
+        ).fetchall()
         for path, feed, last_us in rows:
             limit = min(days, terms[feed].retention_days or days) if feed in terms else days
             if utc(last_us) < now - timedelta(days=limit):
@@ -311,15 +379,4 @@ def _folder_hour(path: str) -> datetime:
 
 def _content(positions: pa.Table) -> str:
     """What tells two polls apart: everything but when we got it."""
-    return hashlib.sha256(_bytes(positions.drop_columns(["received"]))).hexdigest()
-
-
-def _bytes(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-        writer.write_table(table.combine_chunks())
-    return bytes(sink.getvalue())
-
-
-def _table(data: bytes) -> pa.Table:
-    return pa.ipc.open_stream(data).read_all()
+    return hashlib.sha256(ipc_bytes(positions.drop_columns(["received"]))).hexdigest()

@@ -30,7 +30,8 @@ EVERYTHING = "*"
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """What one import brought: rows stored, and what was refused by reason. `new` is false where the very same one was there."""
+    """What one import brought: rows stored, and what was refused by reason. `new` is false where the very same one
+    was there."""
 
     name: str
     format: str
@@ -78,13 +79,23 @@ class Store:
 
     def imported(self, identity: str) -> Import | None:
         """The import with this identity (the digest of its content and options), if it was made."""
-        row = self.catalog.db.execute("SELECT name, format, rows, refused FROM imports WHERE identity = ?", (identity,)).fetchone()
+        row = self.catalog.db.execute(
+            "SELECT name, format, rows, refused FROM imports WHERE identity = ?", (identity,)
+        ).fetchone()
         return Import(row[0], row[1], row[2], json.loads(row[3]), new=False) if row else None
 
     def import_positions(
-        self, identity: str, name: str, format: str, feed: str, scope: Scope, parts: Iterable[pa.Table], refused: Mapping[str, int]
+        self,
+        identity: str,
+        name: str,
+        format: str,
+        feed: str,
+        scope: Scope,
+        parts: Iterable[pa.Table],
+        refused: Mapping[str, int],
     ) -> Import:
-        """Stores positions, all of them or none. `refused` is read after the last part, so that it may be filled meanwhile."""
+        """Stores positions, all of them or none. `refused` is read after the last part, so that it may be filled
+        meanwhile."""
         written = []
         for number, part in enumerate(parts):
             written += self.snapshots.write_history(f"import-{identity[:12]}-{number:04d}", feed, part)
@@ -96,7 +107,9 @@ class Store:
             self._register_import(identity, name, format, feed, scope, rows, refused, first, last)
         return Import(name, format, rows, dict(refused), new=True)
 
-    def import_legs(self, identity: str, name: str, feed: str, scope: Scope, legs: pa.Table, refused: Mapping[str, int]) -> Import:
+    def import_legs(
+        self, identity: str, name: str, feed: str, scope: Scope, legs: pa.Table, refused: Mapping[str, int]
+    ) -> Import:
         """Stores a flight list; rows that another list brought already are left out."""
         known = self.legs.known_listed()
         new = legs.filter(pa.array([leg_id not in known for leg_id in legs["leg_id"].to_pylist()], pa.bool_()))
@@ -104,7 +117,9 @@ class Store:
         days = [t for t in new["takeoff_time"].to_pylist() + new["landing_time"].to_pylist() if t is not None]
         with self.catalog.transaction():
             self.legs.register_list(path, new, written)
-            self._register_import(identity, name, "legs", feed, scope, len(new), refused, min(days, default=None), max(days, default=None))
+            self._register_import(
+                identity, name, "legs", feed, scope, len(new), refused, min(days, default=None), max(days, default=None)
+            )
         return Import(name, "legs", len(new), dict(refused), new=True)
 
     def _register_import(
@@ -121,7 +136,8 @@ class Store:
     ) -> None:
         times = [None if t is None else micros(t) for t in (first, last)]
         self.catalog.db.execute(
-            "INSERT INTO imports (identity, name, format, feed, scope, rows, refused, first_us, last_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO imports (identity, name, format, feed, scope, rows, refused, first_us, last_us)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (identity, name, format, feed, scope.to_json(), rows, json.dumps(dict(refused)), *times),
         )
         self.mark(EVERYTHING, first or datetime(1970, 1, 1, tzinfo=UTC))
@@ -129,7 +145,9 @@ class Store:
     def covered(self) -> list[Covered]:
         """The days of imports and snapshots, by scope."""
         out = []
-        for scope, first, last in self.catalog.db.execute("SELECT scope, first_us, last_us FROM imports WHERE first_us IS NOT NULL"):
+        for scope, first, last in self.catalog.db.execute(
+            "SELECT scope, first_us, last_us FROM imports WHERE first_us IS NOT NULL"
+        ):
             out.append(Covered(Scope.from_json(scope), utc(first).date(), utc(last).date()))
         days = self.catalog.db.execute(
             "SELECT DISTINCT scopes.scope, feed_time_us / 86400000000 FROM snapshots JOIN scopes ON scopes.id = snapshots.scope"
@@ -142,7 +160,8 @@ class Store:
     # -------------------------------------------------------------------------------------------------- what is to be derived
 
     def mark(self, aircraft: str, since: datetime) -> None:
-        """Notes that the legs of an aircraft (or of all, `EVERYTHING`) have to be derived anew because data came for a time that is past."""
+        """Notes that the legs of an aircraft (or of all, `EVERYTHING`) have to be derived anew because data came for
+        a time that is past."""
         self.catalog.db.execute(
             "INSERT INTO derive VALUES (?, ?) ON CONFLICT (aircraft) DO UPDATE SET since_us = min(since_us, excluded.since_us)",
             (aircraft, micros(since)),
@@ -165,7 +184,9 @@ class Store:
 
     def terms(self) -> dict[str, Terms]:
         rows = self.catalog.db.execute("SELECT name, attribution, retention_days, republish, reconstructed FROM feeds")
-        return {name: Terms(text, days, bool(republish), bool(reconstructed)) for name, text, days, republish, reconstructed in rows}
+        return {
+            name: Terms(text, days, bool(republish), bool(reconstructed)) for name, text, days, republish, reconstructed in rows
+        }
 
     def refuse(self, time: datetime, feed: str, reason: str, message: str, body: bytes) -> None:
         """Keeps a reply that could not be used: why, and how it began."""
@@ -175,20 +196,26 @@ class Store:
             files.write_bytes(self.root / path, body[:KEPT_BODY])
             kept = str(path)
         self.catalog.db.execute(
-            "INSERT INTO refusals (time_us, feed, reason, message, kept) VALUES (?, ?, ?, ?, ?)", (micros(time), feed, reason, message[:500], kept)
+            "INSERT INTO refusals (time_us, feed, reason, message, kept) VALUES (?, ?, ?, ?, ?)",
+            (micros(time), feed, reason, message[:500], kept),
         )
         self._forget_old_refusals()
 
     def _forget_old_refusals(self) -> None:
-        oldest = self.catalog.db.execute("SELECT id, kept FROM refusals ORDER BY id DESC LIMIT -1 OFFSET ?", (KEPT_REFUSALS,)).fetchall()
+        oldest = self.catalog.db.execute(
+            "SELECT id, kept FROM refusals ORDER BY id DESC LIMIT -1 OFFSET ?", (KEPT_REFUSALS,)
+        ).fetchall()
         for number, kept in oldest:
             if kept:
                 (self.root / kept).unlink(missing_ok=True)
             self.catalog.db.execute("DELETE FROM refusals WHERE id = ?", (number,))
 
-    def refused(self) -> dict[tuple[str, str], int]:
-        """Replies that could not be used, by feed and reason."""
-        rows = self.catalog.db.execute("SELECT feed, reason, count(*) FROM refusals GROUP BY feed, reason")
+    def refused(self, since: datetime, until: datetime) -> dict[tuple[str, str], int]:
+        """Replies that could not be used in a span of time, by feed and reason."""
+        rows = self.catalog.db.execute(
+            "SELECT feed, reason, count(*) FROM refusals WHERE time_us > ? AND time_us <= ? GROUP BY feed, reason",
+            (micros(since), micros(until)),
+        )
         return {(feed, reason): count for feed, reason, count in rows}
 
     # ----------------------------------------------------------------------------------------------------------- checkpoint
@@ -205,5 +232,3 @@ class Store:
     @property
     def _checkpoint(self) -> Path:
         return self.root / "state" / "checkpoint.bin"
-
-

@@ -1,0 +1,434 @@
+"""The command line. Each command is a few lines around what the stages do; everything that can be wrong comes out as
+one line and a status that is not zero.
+
+Status: 0 done, 1 an error, 2 wrong arguments, 3 the store is held by another process.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from flightwatch.errors import ConfigError, FlightwatchError, Problem, StoreBusy
+
+if TYPE_CHECKING:  # at run time each command imports what it needs: all of it takes a second
+    from flightwatch.aircraft import Registry
+    from flightwatch.config import Settings
+    from flightwatch.feeds.poller import Query
+    from flightwatch.live import Clock, Runner
+    from flightwatch.pipeline import Pipeline
+    from flightwatch.rules import Rule, Rules
+    from flightwatch.store import Store
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Rebuilds flights from ADS-B feeds and tells people of the rare ones.",
+)
+rules_app = typer.Typer(no_args_is_help=True, help="Rules: test them.")
+app.add_typer(rules_app, name="rules")
+
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+ConfigPath = Annotated[Path, typer.Option("--config", help="The configuration.", show_default=True)]
+StorePath = Annotated[
+    Path | None, typer.Option("--store", help="The store; without it the one of the configuration, else data/.")
+]
+
+DEFAULT_CONFIG = Path("flightwatch.yaml")
+BUSY = 3
+
+
+def main() -> None:
+    """Runs a command; errors that are ours come out as their text alone."""
+    try:
+        app()
+    except StoreBusy as error:
+        _fail(error, BUSY)
+    except FlightwatchError as error:
+        _fail(error, 1)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        with suppress(OSError):
+            sys.stdout.close()
+        sys.exit(1)
+
+
+def _fail(error: Exception, status: int) -> None:
+    for line in str(error).splitlines():
+        errors.print(f"flightwatch: {line}", markup=False)
+    sys.exit(status)
+
+
+# --------------------------------------------------------------------------------------------------------------- configuration
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Path()) -> None:
+    """Write a commented configuration, and folders for rules and lists of your own."""
+    from flightwatch.config import shipped
+
+    target = folder / DEFAULT_CONFIG
+    if target.exists():
+        raise ConfigError([Problem(str(target), 1, "is there already: it is not overwritten")])
+    for name in ("rules", "watchlists"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    target.write_text((shipped() / "flightwatch.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    print(f"Wrote {target}. Next: `flightwatch check`, then `flightwatch run`.")
+
+
+@app.command()
+def check(config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Check the configuration, the rules and the watchlists; tell every problem with its line."""
+    settings, registry, found = _everything(config)
+    print(f"{config}: {len(settings.feeds)} feeds, {len(settings.channels)} channels, {'a' if settings.digest else 'no'} digest")
+    print(f"rules: {len(found.rules)}; watchlists: {len(registry.watchlists)} with {len(registry.addresses())} addresses")
+    print("No problem found.")
+
+
+@app.command()
+def watch(
+    aircraft: Annotated[str, typer.Argument(help="A registration (RA-86559) or an address (15521f).")],
+    to: Annotated[
+        str | None, typer.Option("--to", help="Only where it goes there: a country (KP) or an airport (ZKPY, FNJ).")
+    ] = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Follow an aircraft: writes the list entry and the rule."""
+    from flightwatch.places import airports
+    from flightwatch.watching import add
+
+    settings = _settings(config)
+    for line in add(aircraft, to, settings, config.parent, airports()):
+        print(line)
+    _everything(config)
+    print("Checked. A running flightwatch takes it in when it is started again.")
+
+
+@rules_app.command("test")
+def rules_test(
+    paths: Annotated[list[Path], typer.Argument(help="Rule files or folders of them.")], config: ConfigPath = DEFAULT_CONFIG
+) -> None:
+    """Run the tests that stand in rule files."""
+    from flightwatch.config import files_in
+    from flightwatch.places import airports
+    from flightwatch.rules import read_rules, run_tests
+
+    settings = _settings(config)
+    files = [f for path in paths for f in files_in([str(path.resolve())], "rules", config.parent)]
+    registry = _registry(settings, config, beside=files)
+    outcomes = run_tests(read_rules(files, registry, airports(), None).rules, registry, airports())
+    for outcome in outcomes:
+        print(
+            f"{'ok  ' if outcome.passed else 'FAIL'} {outcome.rule_id}: {outcome.name}"
+            + (f" ({outcome.detail})" if not outcome.passed else "")
+        )
+    failed = sum(not o.passed for o in outcomes)
+    print(f"{len(outcomes)} tests, {failed} failed")
+    raise typer.Exit(1 if failed else 0)
+
+
+# ------------------------------------------------------------------------------------------------------------------------ live
+
+
+@app.command()
+def run(
+    once: Annotated[bool, typer.Option("--once", help="Ask every feed once, deliver, and stop.")] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+    store: StorePath = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> None:
+    """Poll the feeds, rebuild legs, match rules, alert; until it is told to stop."""
+    from flightwatch import live
+
+    _log(verbose)
+    settings, registry, found = _everything(config)
+    outlets = live.outlets(settings)
+    clock = live.SystemClock()
+    with _open(store, settings, config) as opened:
+        _import_shipped_history(opened, settings, config)
+        for feed in settings.feeds:
+            opened.set_terms(feed.name, feed.terms)
+        pipeline = _pipeline(opened, registry, found, list(outlets.channels))
+        asked = _queries(settings, registry, clock.now)
+        for line in live.describe(asked):
+            logging.getLogger("flightwatch").info("%s", line)
+        runner = live.Runner(opened, pipeline, asked, outlets, clock, retention_days=settings.retention_days)
+        try:
+            failed = _once(runner, len(asked)) if once else _until_stopped(runner, clock, opened)
+        finally:
+            runner.close()
+    raise typer.Exit(1 if failed else 0)
+
+
+def _once(runner: Runner, count: int) -> bool:
+    good = [runner.poll(i) for i in range(count)]
+    worker = runner.deliver()
+    while worker.run_once(datetime.now(UTC)):
+        threading.Event().wait(1.05)
+    print(runner.heartbeat())
+    for query, health in zip(runner.schedule.queries, runner.schedule.health.values(), strict=True):
+        refused = ", ".join(f"{n} {reason}" for reason, n in health.refused.most_common()) or "none"
+        print(f"{query.name} ({query.label}): {health.positions} positions stored; refused: {refused}")
+    return not any(good)
+
+
+def _until_stopped(runner: Runner, clock: Clock, store: Store) -> bool:
+    from flightwatch import live
+
+    stop = threading.Event()
+
+    def ask_to_stop(_: int, __: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask_to_stop)
+    live.run(runner, clock, stop, store.root / "alerts.sqlite")
+    return False
+
+
+# ------------------------------------------------------------------------------------------------------------- history and legs
+
+
+@app.command("import")
+def import_(
+    paths: Annotated[list[Path], typer.Argument(help="Files.")],
+    store: StorePath = None,
+    format: Annotated[
+        str | None, typer.Option("--format", help="positions, readsb-snapshot or legs; seen from the content without it.")
+    ] = None,
+    registration: Annotated[
+        str | None, typer.Option("--registration", help="Whose flights they are, where the file does not say.")
+    ] = None,
+    scope: Annotated[
+        str | None,
+        typer.Option(
+            "--scope", help="What the file covers: world, aircraft (all flights of those in it), or reported (single reports)."
+        ),
+    ] = None,
+    reconstructed: Annotated[
+        bool, typer.Option("--reconstructed", help="Nobody observed this: it says so wherever it is shown.")
+    ] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Bring history in: positions, snapshots of receivers, flight lists."""
+    from flightwatch.imports import import_file
+
+    settings = _settings(config)
+    with _open(store, settings, config) as opened:
+        for path in paths:
+            done = import_file(opened, path, format=format, registration=registration, scope=scope, reconstructed=reconstructed)
+            refused = ", ".join(f"{n} {reason}" for reason, n in done.refused.items())
+            what = "legs" if done.format == "legs" else "positions"
+            print(
+                f"{path}: {done.rows:,} {what} ({done.format}){f'; refused: {refused}' if refused else ''}"
+                if done.new
+                else f"{path}: imported before, nothing changed"
+            )
+
+
+@app.command()
+def legs(
+    store: StorePath = None,
+    aircraft: Annotated[
+        list[str] | None, typer.Option("--aircraft", help="An address or a registration; may be given several times.")
+    ] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--since", help="UTC.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option("--until", help="UTC.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="legs.parquet, legs.csv or legs.json.")] = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Show or write the legs of a store, imported flight lists included."""
+    from flightwatch.legtables import show, write
+    from flightwatch.store import Store
+
+    settings = _settings(config)
+    try:
+        with _open(store, settings, config, make=False) as opened:
+            _derive(opened, _registry(settings, config))
+            table = opened.legs.table(_utc(since), _utc(until), aircraft)
+    except StoreBusy as busy:
+        errors.print(f"flightwatch: {busy}; showing what it has stored so far", markup=False)
+        with Store(_root(store, settings, config), read_only=True) as opened:
+            table = opened.legs.table(_utc(since), _utc(until), aircraft)
+    if output is None:
+        print(show(table))
+    else:
+        write(table, output)
+        print(f"{output}: {len(table):,} legs")
+
+
+@app.command()
+def rebuild(store: StorePath = None, config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Make the catalog and all legs anew from the stored files, after damage."""
+    from flightwatch import backfill
+    from flightwatch.pipeline import Pipeline
+    from flightwatch.places import airports
+    from flightwatch.store import rebuild_catalog
+
+    settings = _settings(config)
+    root = _root(store, settings, config)
+    for line in rebuild_catalog(root):
+        print(line)
+    with _open(root, settings, config) as opened:
+        opened.drop_checkpoint()
+        pipeline = Pipeline(airports(), _registry(settings, config), exposures=backfill.exposures(opened))
+        _with_progress("Legs", lambda advance: backfill.derive(opened, pipeline, advance))
+        print(f"{len(opened.legs.table()):,} legs")
+
+
+@app.command()
+def demo(folder: Annotated[Path, typer.Argument(help="Where it leaves what it made.")] = Path("data/demo")) -> None:
+    """Run the reference case from end to end: an Il-62 goes to North Korea and nobody sees it land."""
+    from flightwatch import demo as reference_case
+
+    reference_case.run(folder, Console())
+
+
+# ------------------------------------------------------------------------------------------------------------------- put together
+
+
+def _log(verbose: bool) -> None:
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
+        force=True,
+    )
+    for name in ("apscheduler", "urllib3", "slack_sdk"):
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+def _settings(config: Path) -> Settings:
+    """The configuration; what it would be if it were empty where there is none and none was asked for."""
+    from flightwatch.config import Settings, read_settings
+
+    return Settings() if config == DEFAULT_CONFIG and not config.exists() else read_settings(config)
+
+
+def _everything(config: Path) -> tuple[Settings, Registry, Rules]:
+    """Settings, lists and rules, checked together."""
+    from flightwatch.config import files_in
+    from flightwatch.places import airports
+    from flightwatch.rules import read_rules
+
+    settings = _settings(config)
+    registry = _registry(settings, config)
+    files = files_in(settings.rules, "rules", config.parent)
+    return settings, registry, read_rules(files, registry, airports(), [c.name for c in settings.channels])
+
+
+def _registry(settings: Settings, config: Path, beside: list[Path] | None = None) -> Registry:
+    """The watchlists; a list beside a rule or in the configuration comes before one of the same name that ships."""
+    from flightwatch.aircraft import Registry, read_watchlist
+    from flightwatch.config import files_in
+
+    files = files_in([*settings.watchlists, "shipped"], "watchlists", config.parent)
+    own = [f for f in files if f.parent.parent.name != "shipped"]
+    folders = {f.parent for f in beside or ()}
+    near = [
+        p
+        for folder in sorted(folders)
+        for where in (folder, folder.parent / "watchlists")
+        if where.is_dir()
+        for p in sorted(where.glob("*.csv"))
+    ]
+    problems: list[Problem] = []
+    found = {}
+    for path in [*files, *own, *near]:
+        try:
+            watchlist = read_watchlist(path)
+            found[watchlist.name] = watchlist
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return Registry(list(found.values()))
+
+
+def _root(store: Path | None, settings: Settings, config: Path) -> Path:
+    return store if store is not None else config.parent / settings.store
+
+
+def _open(store: Path | None, settings: Settings, config: Path, *, make: bool = True) -> Store:
+    from flightwatch.store import Store
+
+    root = _root(store, settings, config)
+    if not make and not (root / "catalog.sqlite").exists():
+        return Store(root, read_only=True)  # which says that there is none
+    return Store(root)
+
+
+def _pipeline(store: Store, registry: Registry, found: Rules, channels: list[str]) -> Pipeline:
+    from flightwatch import backfill
+    from flightwatch.pipeline import Pipeline
+    from flightwatch.places import airports
+
+    return Pipeline(airports(), registry, [_to_all(rule, channels) for rule in found.rules], backfill.exposures(store))
+
+
+def _to_all(rule: Rule, channels: list[str]) -> Rule:
+    """The rule with `all` among its channels spelled out."""
+    names = [n for name in rule.notify for n in ([*channels, "digest"] if name == "all" else [name])]
+    return rule.model_copy(update={"notify": list(dict.fromkeys(names))})
+
+
+def _queries(settings: Settings, registry: Registry, now: Callable[[], datetime]) -> list[Query]:
+    from flightwatch.config import secret
+    from flightwatch.feeds.poller import queries
+
+    watched = registry.addresses()
+    return [q for feed in settings.feeds for q in queries(feed, watched, secret(feed.key_env) if feed.key_env else None, now)]
+
+
+def _derive(store: Store, registry: Registry) -> None:
+    """Brings the legs up to what is stored."""
+    from flightwatch import backfill
+    from flightwatch.pipeline import Pipeline
+    from flightwatch.places import airports
+
+    pipeline = Pipeline(airports(), registry, exposures=backfill.exposures(store))
+    _with_progress("Legs", lambda advance: backfill.refresh(store, pipeline, advance))
+
+
+def _with_progress(label: str, work: Callable[[Callable[[int, int], None]], object]) -> None:
+    """Runs something that tells how far it is; shown on a terminal only."""
+    columns = (
+        TextColumn(label),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} positions"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as progress:
+        task = progress.add_task(label, total=None)
+        work(lambda done, total: progress.update(task, completed=done, total=total))
+
+
+def _import_shipped_history(store: Store, settings: Settings, config: Path) -> None:
+    """The flight lists of the configuration, so that the first day knows what happened before."""
+    from flightwatch.config import files_in
+    from flightwatch.imports import import_file
+
+    for path in files_in(settings.history, "history", config.parent):
+        import_file(store, path, format="legs", scope="reported", feed="reported")
+
+
+def _utc(time: datetime | None) -> datetime | None:
+    return None if time is None else time.replace(tzinfo=UTC)

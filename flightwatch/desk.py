@@ -1,0 +1,173 @@
+"""The desk: puts together what messages and digests say, from the store and the alert book.
+
+In: a finding with its alert, or a span of time. Out: a `Message` with the track to draw, or a `Digest`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+
+from flightwatch.aircraft import Registry
+from flightwatch.alerts import Alert, AlertBook, Context, message
+from flightwatch.alerts.wording import chance, duration, times, who
+from flightwatch.config import DigestSettings
+from flightwatch.deliveries.digest import Digest, FeedDay, Movement, render
+from flightwatch.deliveries.email import digest_mail
+from flightwatch.places import Airports
+from flightwatch.records import Finding, Leg, Message, Track, legs_from_table
+from flightwatch.store import Store
+
+TRACK_POINTS = 400
+"""Enough for a picture and a page; an alert with more of them says no more."""
+
+TRACK_HOLE = timedelta(minutes=10)
+SILENT = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Composes messages with what the store knows."""
+
+    store: Store
+    airports: Airports
+    registry: Registry
+
+    def compose(self, finding: Finding, alert: Alert) -> Message:
+        """The message for an alert at its stage, with its track and the terms of the feeds that it rests on."""
+        legs = [*finding.visit.way, *([finding.visit.departure] if finding.visit.departure else [])]
+        known = self.store.terms()
+        terms = tuple(known[feed] for feed in sorted({f for leg in legs for f in leg.feeds}) if feed in known)
+        left = finding.visit.departure.first_seen if finding.visit.departure else None
+        return message(finding, alert, Context(self.airports, self.track(legs, left), terms))
+
+    def track(self, legs: Sequence[Leg], departs: datetime | None = None) -> Track:
+        """The positions of some consecutive legs of one aircraft, thinned. `departs` is when the leg was first seen
+        that left again."""
+        tracked = [leg for leg in legs if leg.first_seen and leg.last_seen and leg.icao24]
+        if not tracked:
+            return Track((), (), ())
+        first, last = tracked[0].first_seen, tracked[-1].last_seen
+        table = self.store.snapshots.positions(first, last, [tracked[0].icao24 or ""])
+        return _thinned(table, departs)
+
+    # --------------------------------------------------------------------------------------------------------------- digest
+
+    def digest(self, book: AlertBook, since: datetime, until: datetime, settings: DigestSettings) -> Digest:
+        """What the digest says of a span of time that ends with the day it is named after."""
+        zone = ZoneInfo(settings.timezone)
+        changed = [a for a in book.alerts(since) if a.updated <= until]
+        named = {a.alert.alert_id for a in changed}
+        still_open = [a for a in book.alerts(only_open=True) if a.alert.alert_id not in named and a.updated <= until]
+        watched = self._watched_legs(since, until)
+        made_up = [name for name, terms in self.store.terms().items() if terms.reconstructed]
+        notes = (
+            (f"Reconstruction: what came from {' and '.join(sorted(made_up))} is made up, and nobody observed it.",)
+            if made_up
+            else ()
+        )
+        return Digest(
+            day=until.astimezone(zone).date(),
+            zone=settings.timezone,
+            written=until,
+            flagged=tuple(a.message for a in changed),
+            still_open=tuple(a.message for a in still_open),
+            movements=tuple(self._movement(leg) for leg in watched),
+            feeds=tuple(self._feed_days(since, until)),
+            unobserved=tuple(self._unobserved(watched)),
+            undelivered=tuple(f"{subject} to {channel}: {error}" for subject, channel, error in book.dead()),
+            notes=notes,
+        )
+
+    def digest_mails(self, digest: Digest, settings: DigestSettings) -> list[tuple[str, bytes]]:
+        """The digest as finished e-mails, one a recipient."""
+        rendered = render(digest)
+        day = digest.day.isoformat()
+        return [
+            (
+                to,
+                digest_mail(
+                    settings.sender, to, day, digest.written, rendered.subject, rendered.plain, rendered.html, rendered.pictures
+                ),
+            )
+            for to in settings.to
+        ]
+
+    def _watched_legs(self, since: datetime, until: datetime) -> list[Leg]:
+        watched = self.registry.addresses()
+        legs = legs_from_table(self.store.legs.table(since, until, watched)) if watched else []
+        return [leg for leg in legs if leg.source == "tracked"]
+
+    def _movement(self, leg: Leg) -> Movement:
+        ends = [f"{self._place(e.airport)}" if e.airport else "not known where" for e in (leg.origin, leg.destination)]
+        said = [e.basis if e.basis == "observed" else f"{e.basis} {chance(e.probability)}" for e in (leg.origin, leg.destination)]
+        certainty = f"from: {said[0]}; to: {said[1]}"
+        known = self.registry.who(leg.icao24 or "", date.min)
+        return Movement(who(known), f"{ends[0]} – {ends[1]}", times(leg.origin, "UTC").split(" (")[0], certainty)
+
+    def _place(self, ident: str) -> str:
+        airport = self.airports.get(ident)
+        return ident if airport is None else f"{airport.short_name}, {airport.ident}"
+
+    def _feed_days(self, since: datetime, until: datetime) -> list[FeedDay]:
+        out = []
+        failures = self.store.refused(since, until)
+        for name, polls, positions, refused, longest in self.store.snapshots.days(since, until):
+            failed = Counter({reason: count for (feed, reason), count in failures.items() if feed == name})
+            silent = f"{'SILENT' if longest >= SILENT else 'longest pause'} {duration(longest)}"
+            out.append(FeedDay(name, polls, positions, _counts(refused), _counts(failed), silent))
+        silent_feeds = {feed for feed, _ in failures} - {f.name for f in out}
+        return out + [
+            FeedDay(f, 0, 0, "none", _counts({r: n for (g, r), n in failures.items() if g == f}), "blind all day")
+            for f in sorted(silent_feeds)
+        ]
+
+    def _unobserved(self, legs: Sequence[Leg]) -> list[str]:
+        """Holes in the tracks of watched aircraft, and ends that nobody saw."""
+        if not legs:
+            return ["No watched aircraft was seen. Where they were is not known."]
+        out = []
+        for leg in legs:
+            name = leg.registration or leg.icao24
+            out += [
+                f"{name} was out of sight for {duration(g.end - g.start)} from {g.start:%-d %b %H:%M} UTC,"
+                f" taken for {g.decision} on ({chance(g.probability)})"
+                for g in leg.gaps
+            ]
+            if leg.destination.basis != "observed" and leg.last_seen is not None and leg.status != "airborne":
+                out.append(f"{name}: its landing after {leg.last_seen:%-d %b %H:%M} UTC was not seen")
+        return out
+
+
+def _thinned(table: pa.Table, departs: datetime | None) -> Track:
+    table = table.sort_by("timestamp")
+    times_us = np.asarray(table["timestamp"].cast(pa.int64()))
+    keep = (
+        np.unique(np.linspace(0, len(times_us) - 1, min(len(times_us), TRACK_POINTS)).astype(int))
+        if len(times_us)
+        else np.empty(0, int)
+    )
+    holes = np.diff(times_us) > TRACK_HOLE.total_seconds() * 1e6
+    edges = np.flatnonzero(holes)
+    keep = np.unique(np.concatenate([keep, edges, edges + 1]))
+    kept = times_us[keep]
+    breaks = np.flatnonzero(np.diff(kept) > TRACK_HOLE.total_seconds() * 1e6) + 1
+    left = None
+    if departs is not None and len(kept):
+        at = int(np.searchsorted(kept, int(departs.timestamp() * 1e6)))
+        left = at if at in breaks else None
+    latitude, longitude = (np.round(np.asarray(table[name])[keep], 4).tolist() for name in ("latitude", "longitude"))
+    return Track(tuple(latitude), tuple(longitude), tuple(breaks.tolist()), left)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return (
+        ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in sorted(counts.items(), key=lambda c: -c[1]))
+        or "none"
+    )

@@ -1,0 +1,105 @@
+"""What notebooks import: the store as pandas frames, and pictures of flights.
+
+    from flightwatch import explore
+    sky = explore.open_store("data/demo/store")
+    sky.legs(aircraft=["RA-86559"])
+
+Texts from feeds stay texts: frames are shown escaped, nothing here makes HTML of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+
+from flightwatch import maps
+from flightwatch.alerts import AlertBook
+from flightwatch.alerts.wording import area_name
+from flightwatch.places import airports
+from flightwatch.records import MapSpec, Track, legs_from_table
+from flightwatch.store import Store
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """A store, opened for reading."""
+
+    store: Store
+
+    def legs(
+        self, aircraft: Sequence[str] | None = None, since: datetime | None = None, until: datetime | None = None
+    ) -> pd.DataFrame:
+        """Legs as a frame, by departure; `aircraft` are addresses or registrations."""
+        return _frame(self.store.legs.table(since, until, aircraft))
+
+    def positions(self, icao24: str, since: datetime | None = None, until: datetime | None = None) -> pd.DataFrame:
+        """Positions of one aircraft as a frame with the column names that pandas-based flight tools share."""
+        return _frame(self.store.snapshots.positions(since, until, [icao24.lower()])).sort_values("timestamp", ignore_index=True)
+
+    def alerts(self) -> pd.DataFrame:
+        """The alerts, one a row: who, where, how far it has got, and what was said."""
+        book = AlertBook(self.store.root / "alerts.sqlite")
+        try:
+            rows = [
+                {
+                    "alert_id": a.alert.alert_id,
+                    "registration": a.finding.aircraft.registration,
+                    "stage": a.alert.stage,
+                    "place": area_name(a.finding.visit.place, airports()),
+                    "probability": a.finding.probability,
+                    "opened": a.opened,
+                    "updated": a.updated,
+                    "headline": a.message.headline,
+                    "facts": list(a.message.facts),
+                    "rules": [r.rule_id for r in a.alert.rules],
+                }
+                for a in book.alerts()
+            ]
+        finally:
+            book.close()
+        return pd.DataFrame(rows)
+
+    def reconstructed(self) -> list[str]:
+        """The feeds in this store that nobody observed: made up, or reconstructed."""
+        return sorted(name for name, terms in self.store.terms().items() if terms.reconstructed)
+
+    def picture(self, leg_id: str) -> bytes:
+        """A leg on a map, as PNG: solid where it was seen, dashed to the airports that lead."""
+        table = self.store.legs.table()
+        (leg,) = legs_from_table(table.filter(pc.equal(table["leg_id"], leg_id)))
+        track = _track(self.positions(leg.icao24 or "", leg.first_seen, leg.last_seen))
+        places, inferred = [], []
+        for end, at in ((leg.origin, 0), (leg.destination, -1)):
+            airport = airports().get(end.airport)
+            if airport is not None:
+                places.append((airport.short_name, airport.latitude, airport.longitude))
+                if end.basis != "observed" and track.latitude:
+                    inferred.append((track.latitude[at], track.longitude[at], airport.latitude, airport.longitude))
+        lat, lon = track.latitude, track.longitude
+        inferred += [(lat[i - 1], lon[i - 1], lat[i], lon[i]) for i in track.breaks]
+        note = "Solid: seen. Dashed: inferred." + (
+            " Reconstruction, not observed." if set(leg.feeds) & set(self.reconstructed()) else ""
+        )
+        return maps.draw(MapSpec(f"{leg.registration or leg.icao24}, {leg.leg_id}", track, tuple(inferred), tuple(places), note))
+
+
+def open_store(path: str | Path) -> Explorer:
+    """Opens a store for reading. Raises StoreError where there is none."""
+    return Explorer(Store(Path(path), read_only=True))
+
+
+def _frame(table) -> pd.DataFrame:  # type: ignore[no-untyped-def]  # pyarrow has no types
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _track(positions: pd.DataFrame) -> Track:
+    times = positions["timestamp"].to_numpy("datetime64[us]")
+    holes = np.flatnonzero(np.diff(times) > np.timedelta64(timedelta(minutes=10))) + 1
+    return Track(tuple(positions["latitude"]), tuple(positions["longitude"]), tuple(holes.tolist()))

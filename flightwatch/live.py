@@ -1,0 +1,365 @@
+"""Drives the pipeline with what arrives: polls, stores, steps, alerts, until it is told to stop.
+
+A snapshot is committed before anything is made of it. The checkpoint is written every few minutes; after a crash it
+is read and the snapshots behind it are stepped through again, which changes nothing that was told (see
+`alerts.book`). The cadence comes from a monotonic clock; apscheduler calls for the digest and for housekeeping, and
+the main loop does both, so that only one thread writes to the store. Deliveries have a thread of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from flightwatch import backfill
+from flightwatch import legs as leg_stage
+from flightwatch import pipeline as pipes
+from flightwatch.alerts import AlertBook
+from flightwatch.config import ConsoleSettings, DigestSettings, Secret, Settings, SlackSettings, secret
+from flightwatch.deliveries import Channel
+from flightwatch.deliveries.console import Console
+from flightwatch.deliveries.email import Mailer, MailServer
+from flightwatch.deliveries.slack import Slack
+from flightwatch.deliveries.worker import Worker
+from flightwatch.desk import Desk
+from flightwatch.errors import FeedError
+from flightwatch.feeds.poller import Query, Schedule
+from flightwatch.pipeline import Outcome, Pipeline, State
+from flightwatch.records import Snapshot
+from flightwatch.store import Store
+from flightwatch.store.legs import SETTLED_AFTER_DAYS
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_EVERY = timedelta(minutes=15)
+HOUSEKEEPING_EVERY = timedelta(hours=1)
+HEARTBEAT_EVERY_S = 60.0
+WORKER_IDLE_S = 0.5
+SLICE_S = 0.5
+"""The longest that the loop sleeps at a stretch, so that it hears of a stop."""
+
+
+class Clock(Protocol):
+    """What time it is, and waiting. The shipped fake runs as fast as it is asked."""
+
+    def now(self) -> datetime: ...
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The computer's own clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+@dataclass(frozen=True)
+class Outlets:
+    """Where alerts go: channels by name, and the mail server with the digest's settings."""
+
+    channels: Mapping[str, Channel]
+    mailer: Mailer | None
+    digest: DigestSettings | None
+
+    @property
+    def recipients(self) -> list[str]:
+        return list(self.digest.to) if self.digest else []
+
+
+def outlets(settings: Settings) -> Outlets:
+    """The configured outlets; the console where there is no other. Raises ConfigError where a secret is missing."""
+    channels: dict[str, Channel] = {}
+    for channel in settings.channels:
+        if isinstance(channel, SlackSettings):
+            channels[channel.name] = Slack(channel.channel, secret(channel.token_env), channel.base_url)
+        elif isinstance(channel, ConsoleSettings):
+            channels[channel.name] = Console()
+    if not channels:
+        channels["console"] = Console()
+    return Outlets(channels, _mailer(settings.digest) if settings.digest else None, settings.digest)
+
+
+def _mailer(settings: DigestSettings) -> Mailer:
+    def known(variable: str | None) -> Secret | None:
+        return secret(variable) if variable else None
+
+    server = MailServer(settings.host, settings.port, settings.security, known(settings.user_env), known(settings.password_env))
+    return Mailer(server, settings.sender)
+
+
+class Runner:
+    """Live: everything between the clock and the outlets.
+
+    Only the thread that made it may use it; `deliver` alone may run in another, with a book of its own.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        pipeline: Pipeline,
+        found: Sequence[Query],
+        outlets: Outlets,
+        clock: Clock,
+        *,
+        retention_days: int = 30,
+        checkpoint_every: timedelta = CHECKPOINT_EVERY,
+    ) -> None:
+        self.store = store
+        self.outlets = outlets
+        self.schedule = Schedule(found, clock.monotonic())
+        self.book = AlertBook(store.root / "alerts.sqlite")
+        self._pipeline = pipeline
+        self._clock = clock
+        self._retention_days = retention_days
+        self._checkpoint_every = checkpoint_every
+        self._desk = Desk(store, pipeline.airports, pipeline.registry)
+        self._unsaved: set[int] = set()
+        self._state, self._seq = self._resume()
+        self._checkpointed = clock.now()
+        self._kept_house = clock.now()
+        self._skip_first_digest(clock.now())
+
+    def close(self) -> None:
+        """Stores where everything stands and lets go."""
+        self._save_legs(self._now() - timedelta(days=1))
+        self.checkpoint()
+        self.book.close()
+
+    # ------------------------------------------------------------------------------------------------------------ beginning
+
+    def _resume(self) -> tuple[State, int]:
+        """The state as it was left: the checkpoint and the snapshots behind it; then what was imported meanwhile."""
+        saved = self.store.load_checkpoint()
+        before: State | None = None
+        if saved is not None:
+            baseline = backfill.frozen_baseline(self.store, self._pipeline)
+            self._state, self._seq = pipes.from_bytes(saved, baseline)
+            self._replay()
+            before = self._state
+        if before is not None and not self.store.marked():
+            return self._state, self._seq
+        derived = backfill.derive(self.store, self._pipeline)
+        state = self._pipeline.take_stock(derived.state, derived.now, before)
+        self.store.save_checkpoint(pipes.to_bytes(state, derived.seq))
+        return state, derived.seq
+
+    def _replay(self) -> None:
+        for seq, snapshot in self.store.snapshots.after(self._seq):
+            self._step(seq, snapshot)
+
+    # ----------------------------------------------------------------------------------------------------------------- running
+
+    def poll_next(self) -> bool:
+        """Waits for the query that is due next and asks it; False where there is none left to ask."""
+        due = self.schedule.next()
+        if due is None:
+            return False
+        index, when = due
+        self._clock.sleep(max(when - self._clock.monotonic(), 0.0))
+        self.poll(index)
+        return True
+
+    def poll(self, index: int) -> bool:
+        """Asks one query, stores the answer and steps; says whether there was one."""
+        query = self.schedule.queries[index]
+        try:
+            snapshot = query.fetch()
+        except FeedError as error:
+            wait = self.schedule.failed(index, self._clock.monotonic(), error)
+            what = "not asked again until flightwatch is started anew" if error.permanent else f"next try in {wait:.0f} s"
+            log.warning("%s (%s): %s [%s]; %s", query.name, query.label, error, error.reason, what)
+            self.store.refuse(self._clock.now(), query.name, error.reason, str(error), error.body)
+            return False
+        seq = self.store.snapshots.append(snapshot)
+        self.schedule.succeeded(index, self._clock.monotonic(), snapshot, new=seq is not None)
+        if seq is None:
+            log.info("%s (%s): the same reply as before, clock %s", query.name, query.label, snapshot.feed_time)
+            return True
+        self._step(seq, snapshot)
+        return True
+
+    def _step(self, seq: int, snapshot: Snapshot) -> None:
+        self._state, outcome = self._pipeline.step(self._state, snapshot)
+        self._seq = seq
+        self._keep(outcome)
+        for decision in self.book.apply(seq, outcome.findings, self._desk.compose):
+            if decision.tell and decision.alert is not None:
+                log.info("alert %s: %s (%s)", decision.alert.alert_id, decision.alert.stage, decision.reason)
+
+    def _keep(self, outcome: Outcome) -> None:
+        self._unsaved |= set(outcome.turned)
+        if outcome.settled:
+            self.store.legs.put(outcome.settled)
+        if outcome.frozen is not None:
+            self.store.legs.put(outcome.frozen)
+            self.store.legs.freeze(outcome.frozen)
+        for icao24, since in outcome.late.items():
+            self.store.mark(icao24, since)
+
+    def deliver(self, book: AlertBook | None = None) -> Worker:
+        """A worker for the outbox of a book (this runner's own, unless another thread brings one)."""
+        return Worker(book or self.book, self.outlets.channels, self.outlets.mailer, self.outlets.recipients)
+
+    # ------------------------------------------------------------------------------------------------------------ now and then
+
+    def look_after(self) -> None:
+        """Whatever is due besides polling: the checkpoint, the digest, housekeeping."""
+        now = self._clock.now()
+        if now - self._checkpointed >= self._checkpoint_every:
+            self.checkpoint()
+        self.send_digest_if_due(now)
+        if now - self._kept_house >= HOUSEKEEPING_EVERY:
+            self.keep_house(now)
+
+    def checkpoint(self) -> None:
+        """Stores the legs as they stand and the state, so that a restart begins here."""
+        late = [a for a in self.store.marked() if a != backfill.EVERYTHING]
+        self._state = backfill.rederive_late(self.store, self._pipeline, self._state, late, self._now())
+        self._save_legs()
+        self.store.save_checkpoint(pipes.to_bytes(self._state, self._seq))
+        self._checkpointed = self._clock.now()
+
+    def _save_legs(self, seen_since: datetime | None = None) -> None:
+        """Stores the legs of the aircraft that turned since the last time; with a time those of all that were seen
+        since then, who only got farther."""
+        numbers = self._unsaved | (leg_stage.seen_since(self._state.legs, seen_since) if seen_since else set())
+        self.store.legs.put(self._pipeline.unsettled_legs(self._state, numbers, self._now()))
+        self._unsaved.clear()
+
+    def _now(self) -> datetime:
+        """The time up to which anything is known: that of the newest snapshot, which a silent feed holds back."""
+        return backfill.newest(self.store)
+
+    def keep_house(self, now: datetime) -> None:
+        """Compacts hours that are over, retires what is older than it may be, files settled legs."""
+        self.store.snapshots.compact(now)
+        self.store.snapshots.retain(now, self._retention_days, self.store.terms())
+        self.store.snapshots.remove_retired(now)
+        self.store.legs.file_settled(now - timedelta(days=SETTLED_AFTER_DAYS))
+        self._kept_house = now
+
+    def send_digest_if_due(self, now: datetime) -> bool:
+        """Writes the digest once its time has come and puts it in the outbox; once a day, whatever restarts."""
+        settings = self.outlets.digest
+        if settings is None:
+            return False
+        local = now.astimezone(ZoneInfo(settings.timezone))
+        last = self.book.last_digest()
+        if local.strftime("%H:%M") < settings.at or (last is not None and last >= local.date().isoformat()):
+            return False
+        since = _since(last, settings, now)
+        self._save_legs(since)
+        digest = self._desk.digest(self.book, since, now, settings)
+        return self.book.post_digest(local.date().isoformat(), self._desk.digest_mails(digest, settings), now)
+
+    def _skip_first_digest(self, now: datetime) -> None:
+        """On its first day flightwatch sends no digest for a time at which it was not there."""
+        settings = self.outlets.digest
+        if settings is not None and self.book.last_digest() is None:
+            local = now.astimezone(ZoneInfo(settings.timezone))
+            day = local.date() if local.strftime("%H:%M") >= settings.at else local.date() - timedelta(days=1)
+            self.book.post_digest(day.isoformat(), (), now)
+
+    def heartbeat(self) -> str:
+        """One line on how things are."""
+        health = list(self.schedule.health.values())
+        good, failed = sum(h.good for h in health), sum((h.failed for h in health), Counter[str]())
+        newest = max((h.last_good for h in health if h.last_good), default=None)
+        seen = f"newest {newest:%H:%M:%S} UTC" if newest else "BLIND: nothing came in since the start"
+        counts = self.book.counts()
+        return (
+            f"polls: {good} good, {sum(h.unchanged for h in health)} unchanged, {failed.total()} failed{_reasons(failed)};"
+            f" {sum(h.positions for h in health):,} positions; {seen};"
+            f" outbox: {counts.get('waiting', 0)} waiting, {counts.get('dead', 0)} dead"
+        )
+
+
+def _reasons(counts: Counter[str]) -> str:
+    return f" ({', '.join(f'{reason} {n}' for reason, n in counts.most_common())})" if counts else ""
+
+
+def _since(last: str | None, settings: DigestSettings, now: datetime) -> datetime:
+    """From where a digest tells: the time of the last one, or a day back."""
+    if last is None:
+        return now - timedelta(days=1)
+    hour, minute = map(int, settings.at.split(":"))
+    day = datetime.fromisoformat(last).replace(hour=hour, minute=minute, tzinfo=ZoneInfo(settings.timezone))
+    return min(day.astimezone(UTC), now - timedelta(hours=1))
+
+
+def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path) -> None:
+    """Runs until `stop` is set: the loop here, deliveries and the calendar in threads of their own. Ends with a
+    checkpoint."""
+    wake = threading.Event()
+    scheduler = _calendar(runner.outlets.digest, wake)
+    deliverer = threading.Thread(target=_deliver_until, args=(runner, stop, clock, book_path), name="deliveries")
+    scheduler.start()
+    deliverer.start()
+    beat = clock.monotonic()
+    try:
+        while not stop.is_set():
+            due = runner.schedule.next()
+            if due is not None and due[1] <= clock.monotonic():
+                runner.poll(due[0])
+            if wake.is_set() or due is None or due[1] > clock.monotonic():
+                wake.clear()
+                runner.look_after()
+            if clock.monotonic() - beat >= HEARTBEAT_EVERY_S:
+                beat = clock.monotonic()
+                log.info("%s", runner.heartbeat())
+            left = SLICE_S if due is None else due[1] - clock.monotonic()
+            stop.wait(min(max(left, 0.0), SLICE_S))
+    finally:
+        stop.set()
+        scheduler.shutdown(wait=False)
+        deliverer.join()
+
+
+def _calendar(digest: DigestSettings | None, wake: threading.Event) -> BackgroundScheduler:
+    """Wakes the loop when the digest is due and for housekeeping. What has been done already stands in the book, so a
+    call too many does nothing."""
+    scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1})
+    scheduler.add_job(wake.set, "interval", seconds=HOUSEKEEPING_EVERY.total_seconds(), id="housekeeping")
+    if digest is not None:
+        hour, minute = digest.at.split(":")
+        scheduler.add_job(wake.set, CronTrigger(hour=hour, minute=minute, timezone=ZoneInfo(digest.timezone)), id="digest")
+    return scheduler
+
+
+def _deliver_until(runner: Runner, stop: threading.Event, clock: Clock, book_path: Path) -> None:
+    book = AlertBook(book_path)
+    worker = runner.deliver(book)
+    try:
+        while not stop.wait(WORKER_IDLE_S):
+            worker.run_once(clock.now())
+        worker.run_once(clock.now())
+    finally:
+        book.close()
+
+
+def describe(found: Sequence[Query]) -> list[str]:
+    """What is asked and how often, in words, so that the pace can be seen."""
+    return [f"{q.name}: {q.label}, every {q.every_s:g} s" for q in found]
+
+
+__all__ = ["Clock", "Outlets", "Runner", "SystemClock", "describe", "outlets", "run"]

@@ -1,0 +1,87 @@
+"""Following one aircraft without writing YAML: the list entry and the rule, in files that a person can go on
+editing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from flightwatch.aircraft import address_of, registration_of
+from flightwatch.config import Settings
+from flightwatch.documents import nearest
+from flightwatch.errors import InputError
+from flightwatch.places import Airports, country_name, country_names
+from flightwatch.store import files
+
+LIST = "my-aircraft"
+HEADER = "registration,icao24,typecode,operator,note,source,source_date\n"
+
+
+def add(aircraft: str, to: str | None, settings: Settings, base: Path, airports: Airports) -> list[str]:
+    """Writes what is missing below `base`, and says what it wrote. Raises InputError where the aircraft or the place
+    is not clear."""
+    registration, icao24 = _identify(aircraft)
+    condition, words = _destination(to, airports)
+    told = [_add_to_list(registration, icao24, base / "watchlists" / f"{LIST}.csv")]
+    rule_id = re.sub(r"[^a-z0-9]+", "-", f"watch-{aircraft}{f'-to-{to}' if to else ''}".lower()).strip("-")
+    path = base / "rules" / f"{rule_id}.yaml"
+    if path.exists():
+        told.append(f"{path} is there already: nothing changed")
+    else:
+        files.write_bytes(path, _rule(rule_id, aircraft, icao24, condition, words).encode())
+        told.append(f"Wrote {path}: tells of {aircraft} going to {words}.")
+    told += _missing(settings, base)
+    return told
+
+
+def _identify(aircraft: str) -> tuple[str, str]:
+    """Registration and address; one of them is enough where a register's arithmetic gives the other."""
+    text = aircraft.strip()
+    if re.fullmatch(r"~?[0-9a-fA-F]{6}", text):
+        return registration_of(text.lower()) or "", text.lower()
+    icao24 = address_of(text)
+    if icao24 is None:
+        raise InputError(f"the address of {text} does not follow from its registration: give the address (6 hex digits) instead")
+    return text.upper(), icao24
+
+
+def _destination(to: str | None, airports: Airports) -> tuple[str, str]:
+    if to is None:
+        return "", "anywhere"
+    code = to.strip().upper()
+    if code in country_names():
+        return f"destination: {{country: {code}, probability: 0.6}}", country_name(code)
+    rows = airports.readings(code)
+    if not rows:
+        raise InputError(
+            f"{to} is neither a country (two letters) nor an airport{nearest(code, [*country_names(), *airports.ident])}"
+        )
+    airport = airports[rows[0]]
+    return f"destination: {{airport: {airport.ident}, probability: 0.6}}", f"{airport.name} ({airport.ident})"
+
+
+def _rule(rule_id: str, aircraft: str, icao24: str, condition: str, words: str) -> str:
+    conditions = f'      - aircraft: {{icao24: "{icao24}"}}\n' + (f"      - {condition}\n" if condition else "")
+    return (
+        f"# Written by `flightwatch watch`; go on editing it. `flightwatch check` tells what is wrong with it.\n"
+        f"- id: {rule_id}\n  title: {aircraft} to {words}\n  severity: high\n  subject: journey\n"
+        f"  when:\n    all:\n{conditions}  notify: [all]\n"
+    )
+
+
+def _add_to_list(registration: str, icao24: str, path: Path) -> str:
+    """The entry, once; so that the feeds are asked for this aircraft and the digest shows its movements."""
+    text = path.read_text(encoding="utf-8") if path.exists() else HEADER
+    if f",{icao24}," in text:
+        return f"{path} has {registration or icao24} already"
+    files.write_bytes(path, (text.rstrip("\n") + f"\n{registration},{icao24},,,,,\n").encode())
+    return f"Wrote {registration or icao24} ({icao24}) to {path}."
+
+
+def _missing(settings: Settings, base: Path) -> list[str]:
+    """What the configuration lacks for these files to be read."""
+    told = []
+    for kind, entries in (("rules", settings.rules), ("watchlists", settings.watchlists)):
+        if not any((base / e).resolve() == (base / kind).resolve() for e in entries if e != "shipped"):
+            told.append(f"Add `{kind}: [shipped, {kind}]` to the configuration, so that {kind}/ is read.")
+    return told
