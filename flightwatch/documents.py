@@ -68,12 +68,8 @@ def parse(data: bytes, file: str) -> Document:
     _refuse_tricks(text, file)
     try:
         content = YAML(typ="rt", pure=True).load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise ConfigError([Problem(file, line, _plain(error), column)]) from None
     except (YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError([Problem(file, 1, f"is no YAML: {str(error).splitlines()[0]}")]) from None
+        raise _no_yaml(error, file) from None
     document = Document(file, None)
     return Document(file, _plain_data(content, (), document.places), document.places)
 
@@ -111,15 +107,17 @@ def _refuse_tricks(text: str, file: str) -> None:
             depth -= kind in ("BlockEndToken", "FlowMappingEndToken", "FlowSequenceEndToken")
             if depth > DEEPEST:
                 raise ConfigError([Problem(file, token.start_mark.line + 1, f"is nested deeper than {DEEPEST}")])
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise ConfigError([Problem(file, line, _plain(error), column)]) from None
+    except (YAMLError, RecursionError, ValueError) as error:
+        raise _no_yaml(error, file) from None
 
 
-def _plain(error: MarkedYAMLError) -> str:
-    problem = " ".join(str(error.problem or "is no YAML").split())
-    return f"is no YAML: {problem.split(' To suppress')[0]}"
+def _no_yaml(error: Exception, file: str) -> ConfigError:
+    """What the parser says, with the place if it knows one."""
+    mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    problem = error.problem if isinstance(error, MarkedYAMLError) else str(error).splitlines()[0]
+    words = " ".join(str(problem or "it cannot be read").split()).split(" To suppress")[0]
+    return ConfigError([Problem(file, line, f"is no YAML: {words}", column)])
 
 
 def _plain_data(value: Any, path: Path_, places: dict[Path_, tuple[int, int]]) -> Any:

@@ -286,7 +286,7 @@ class Pipeline:
         """Findings that say more or something else than what was said before, and withdrawals of what no longer
         holds."""
         before = {(r.rule_id, r.visit_id): r for r in state.reported.get(number, ())}
-        lenient = frozenset(before)
+        lenient = frozenset(key for key, said in before.items() if said.stage != "withdrawn")
         found = {f.key: f for f in self.judge(state, number, legs, now, lenient) if _last_event(f.visit) >= now - FRESH}
         news = [f for key, f in found.items() if key not in before or before[key].stage != f.stage]
         in_memory = {f"visit-{leg.leg_id}": leg for leg in legs}

@@ -4,10 +4,10 @@
                     │  ▲          │ ▲            │   ▲             ▲
                     │  └──────────┘ └────────────┘   │             │
                     ├──────────> landed ─────────────┴─────────────┘
-                    └──> withdrawn      (from any stage before left_again, when no rule holds any more)
+                    └──> withdrawn      (from any stage before left_again, when no rule holds any more; and back)
 
 An alert may open at any stage: flightwatch need not have been there at the beginning. Certainty can fall again (an
-aircraft that was presumed down is seen flying), and that is told, too. `returned` and `withdrawn` are final.
+aircraft that was presumed down is seen flying), and that is told, too. Only `returned` is final.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Literal
 
 from flightwatch.records import Finding, RuleReference, Stage
 
-FINAL: tuple[Stage, ...] = ("returned", "withdrawn")
+FINAL: tuple[Stage, ...] = ("returned",)
 
 
 @dataclass(frozen=True, slots=True)

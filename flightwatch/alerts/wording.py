@@ -169,7 +169,12 @@ def _arrival_words(leg: Leg, airports: Airports) -> str:
 def _facts(finding: Finding, airports: Airports) -> list[str]:
     visit = finding.visit
     facts = [*_way_facts(finding, airports), _takeoff_fact(visit.arrival, airports), _last_seen_fact(visit.arrival, airports)]
-    facts += [_where_fact(visit.place, airports), _landing_fact(visit.arrival, airports)]
+    went = (
+        visit.place
+        if finding.stage != "withdrawn"
+        else Stop(visit.arrival.destination.candidates, visit.arrival.destination.basis)
+    )
+    facts += [_where_fact(went, airports), _landing_fact(visit.arrival, airports)]
     if visit.departure is not None:
         facts.append(_departure_fact(finding, airports))
     facts += _earlier_facts(finding, airports)

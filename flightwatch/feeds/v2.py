@@ -110,12 +110,10 @@ def _is_old(entry: Entry) -> bool:
 def _entries(body: bytes) -> tuple[float, Sequence[Entry], Refused]:
     try:
         reply = _reply.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _entries_one_by_one(body)
     listed = reply.ac if reply.ac is not None else reply.aircraft
-    if listed is None:
-        raise FeedError("no_aircraft", "the reply has neither `ac` nor `aircraft`: is this the right address?", body=body)
-    return reply.now, listed, {}
+    return _entries_one_by_one(body) if listed is None else (reply.now, listed, {})
 
 
 def _entries_one_by_one(body: bytes) -> tuple[float, Sequence[Entry], Refused]:

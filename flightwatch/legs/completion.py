@@ -137,7 +137,9 @@ def _origin_guess(draft: Draft, ground: Ground | None, who: Aircraft, model: Mod
         alone = ends.posterior(_look(draft, "origin", other, who, prior, model), prior)
         return Guess(alone, "inferred", _unseen_words("first", draft))
     field = ends.at_field(ground.latitude, ground.longitude, model.airports)
-    if draft.count == 0 or start.time - ground.until <= CONTIGUOUS_S * SECOND:
+    if draft.count == 0:
+        return Guess(_weaker(field), "inferred", f"seen on the ground there last {utc(ground.until):%d %b %H:%M} UTC")
+    if start.time - ground.until <= CONTIGUOUS_S * SECOND:
         return Guess(field, "observed", "seen on the ground there until it took off")
     apart_days = (start.time - ground.until) / (24 * HOUR)
     prior = _prior("origin", draft, who, other, model)
@@ -157,11 +159,15 @@ def _destination_alone(draft: Draft, origin: End, who: Aircraft, model: Model) -
 
 def _seen_down(draft: Draft, landing: Ground, model: Model) -> Guess:
     field = ends.at_field(landing.first.latitude, landing.first.longitude, model.airports)
-    if _direct(draft.tail[-1], landing.first, draft):
+    if draft.count > 0 and _direct(draft.tail[-1], landing.first, draft):
         return Guess(field, "observed", "seen on the ground there after it landed")
-    weaker = Posterior(field.rows, field.probability * SEEN_ARRIVING)
     unseen_h = (landing.since - draft.tail[-1].time) / HOUR
-    return Guess(weaker, "inferred", f"seen on the ground there {unseen_h:.1f} h after it was last seen in the air")
+    return Guess(_weaker(field), "inferred", f"seen on the ground there {unseen_h:.1f} h after it was last seen elsewhere")
+
+
+def _weaker(field: Posterior) -> Posterior:
+    """The airport where it stood, if nothing in between was missed."""
+    return Posterior(field.rows, field.probability * SEEN_ARRIVING)
 
 
 def _stop(draft: Draft, alone: Guess, following: Draft, who: Aircraft, model: Model) -> tuple[Guess, End]:

@@ -1,0 +1,93 @@
+"""What tests share: real data where it is at hand, made-up positions, and a clean environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from flightwatch.places import Airports
+from flightwatch.places import airports as all_airports
+from flightwatch.records import POSITIONS
+from flightwatch.store import Store
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+"""Real tracks and replies with known truth. They are not part of the project; without them the tests that need them say so and skip."""
+
+T0 = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def real(name: str) -> Path:
+    """A file of real data, or a skip that says what is missing."""
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"real data {name} is not at hand")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the user's secrets or proxies."""
+    for name in list(os.environ):
+        if name.startswith("FLIGHTWATCH_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def airports() -> Airports:
+    return all_airports()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "store") as opened:
+        yield opened
+
+
+def positions(rows: list[dict[str, object]], feed: str = "test") -> pa.Table:
+    """A table of `POSITIONS` from dicts; `at` is seconds after `T0`, what is left out is null."""
+    full = []
+    for row in rows:
+        given = dict(row)
+        at = given.pop("at", None)
+        if at is not None:
+            given["timestamp"] = T0 + timedelta(seconds=float(at))  # type: ignore[arg-type]  # a number
+        full.append({f.name: given.get(f.name) for f in POSITIONS} | {"feed": given.get("feed", feed)})
+    return pa.Table.from_pylist(full, schema=POSITIONS)
+
+
+@pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo, run once: its folder."""
+    return _demo(tmp_path_factory)[0]
+
+
+@pytest.fixture(scope="session")
+def demo_output(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The demo, run once: what it printed."""
+    return _demo(tmp_path_factory)[1]
+
+
+_ran: list[tuple[Path, str]] = []
+
+
+def _demo(factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    if not _ran:
+        import io
+
+        from rich.console import Console
+
+        from flightwatch import demo
+
+        folder, printed = factory.mktemp("demo"), io.StringIO()
+        demo.run(folder, Console(file=printed, width=120))
+        _ran.append((folder, printed.getvalue()))
+    return _ran[0]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden texts anew")

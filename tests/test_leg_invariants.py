@@ -1,0 +1,129 @@
+"""The promises of the leg computation: how positions are cut, ordered and interrupted changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flightwatch import legs as leg_stage
+from flightwatch.aircraft import Registry
+from flightwatch.feeds.sanity import with_all_columns
+from flightwatch.legs import LegState, Model
+from flightwatch.places import airports
+from flightwatch.rarity import Baseline
+from flightwatch.records import Leg, utc
+from tests.conftest import T0, positions, real
+from tests.skies import Row, skies
+
+
+@cache
+def model() -> Model:
+    return Model(airports(), Baseline(airports()), Registry().who)
+
+
+def derived(batches: Sequence[pa.Table], *, restart: bool = False) -> dict[str, Leg]:
+    """The legs of batches in their order, with the state saved and restored between them if asked for."""
+    state, found = LegState(), {}
+    for batch in batches:
+        state, outcome = leg_stage.advance(state, batch, model())
+        assert not outcome.late
+        found |= {leg.leg_id: leg for leg in outcome.settled}
+        if restart:
+            state = leg_stage.from_bytes(leg_stage.to_bytes(state))
+    now = T0 + timedelta(days=30)
+    for legs in leg_stage.unsettled(state, leg_stage.aircraft_of(state), model(), now).values():
+        found |= {leg.leg_id: leg for leg in legs}
+    return found
+
+
+def cut(rows: list[Row], cuts: list[int]) -> list[pa.Table]:
+    edges = [0, *sorted(c % (len(rows) + 1) for c in cuts), len(rows)]
+    return [positions(rows[a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(skies(), st.lists(st.integers(0, 1000), max_size=6))
+def test_cutting_the_positions_changes_nothing(rows: list[Row], cuts: list[int]) -> None:
+    """Chunk invariance: one batch or many, the legs are the same to the last digit."""
+    assert derived(cut(rows, cuts)) == derived([positions(rows)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(skies(), st.lists(st.integers(0, 1000), min_size=1, max_size=4))
+def test_a_restart_between_batches_changes_nothing(rows: list[Row], cuts: list[int]) -> None:
+    """Restart invariance: the saved state is all that there is."""
+    assert derived(cut(rows, cuts), restart=True) == derived([positions(rows)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(skies(), st.randoms(use_true_random=False))
+def test_the_order_within_a_batch_changes_nothing(rows: list[Row], random: object) -> None:
+    """Order invariance: feeds list aircraft as they like."""
+    shuffled = list(rows)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # a random.Random
+    assert derived([positions(shuffled)]) == derived([positions(rows)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(skies(most_aircraft=2))
+def test_aircraft_do_not_influence_each_other(rows: list[Row]) -> None:
+    """The legs of one aircraft are the same whoever else is in the sky."""
+    together = derived([positions(rows)])
+    for icao24 in {row["icao24"] for row in rows}:
+        alone = derived([positions([row for row in rows if row["icao24"] == icao24])])
+        assert {k: leg for k, leg in together.items() if leg.icao24 == icao24} == alone
+
+
+@settings(max_examples=60, deadline=None)
+@given(skies())
+def test_legs_of_an_aircraft_do_not_overlap_and_probabilities_are_probabilities(rows: list[Row]) -> None:
+    by_aircraft: dict[str, list[Leg]] = {}
+    for leg in derived([positions(rows)]).values():
+        by_aircraft.setdefault(leg.icao24 or "", []).append(leg)
+        for end in (leg.origin, leg.destination):
+            assert sum(c.probability for c in end.candidates) == pytest.approx(1.0, abs=0.01)
+            assert end.airport is None or end.probability >= 0.5
+            assert end.earliest is None or end.time is None or end.latest is None or end.earliest <= end.time <= end.latest
+        assert 0.0 <= leg.landed_probability <= 1.0
+    for legs in by_aircraft.values():
+        ordered = sorted(legs, key=lambda leg: (leg.first_seen or T0, leg.leg_id))
+        for a, b in zip(ordered[:-1], ordered[1:], strict=True):
+            assert a.last_seen is not None
+            assert b.first_seen is not None
+            assert a.last_seen <= b.first_seen
+
+
+@pytest.mark.parametrize("name", ["airline_multileg", "surveillance_aeroptic"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_real_tracks_can_be_cut_anywhere(name: str, seed: int) -> None:
+    """The same on real positions, with restarts."""
+    table = with_all_columns(pq.read_table(real(f"tracks/{name}.parquet")))
+    times = np.asarray(table["timestamp"].cast(pa.int64()))
+    cuts = np.sort(np.random.default_rng(seed).integers(times.min(), times.max(), 25))
+    batch = np.searchsorted(cuts, times)
+    parts = [table.filter(pa.array(batch == i)) for i in range(len(cuts) + 1)]
+    assert derived(parts, restart=True) == derived([table])
+
+
+def test_a_state_that_is_not_one_is_named(tmp_path: Path) -> None:
+    from flightwatch.errors import Damaged
+
+    with pytest.raises(Damaged, match="rebuild"):
+        leg_stage.from_bytes(b"not a state")
+
+
+def test_times_go_through_microseconds_exactly() -> None:
+    from flightwatch.records import micros
+
+    for us in (0, 1, 1_709_294_400_123_457, -1):
+        assert micros(utc(us)) == us
+    assert date(1970, 1, 1) == utc(0).date()

@@ -1,0 +1,261 @@
+"""Rules: what a file may say, what is wrong with it, and when a rule holds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flightwatch.aircraft import Registry, read_watchlist
+from flightwatch.config import files_in
+from flightwatch.documents import parse, validate
+from flightwatch.errors import ConfigError
+from flightwatch.places import Airports
+from flightwatch.records import UNKNOWN, Aircraft, Candidate, Counted, Journey, Stop, Target
+from flightwatch.rules import could_match, matches, read_rules, run_tests
+from flightwatch.rules.evaluation import Case, decide, evaluate
+from flightwatch.rules.language import Condition, Rule
+
+IL62 = Aircraft("15521f", "RA-86559", "IL62", "Russian Air Force", watchlists=("russian-state",))
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry([read_watchlist(p) for p in files_in(["shipped"], "watchlists", Path())])
+
+
+def rule(text: str) -> Rule:
+    return validate(parse(text.encode(), "rule.yaml"), Rule)
+
+
+def stop(*chances: tuple[str, float]) -> Stop:
+    rest = 1 - sum(p for _, p in chances)
+    return Stop((*(Candidate(a, p) for a, p in chances), Candidate(UNKNOWN, rest)), "inferred")
+
+
+def journey(*stops: Stop) -> Journey:
+    """A journey of which only the stops matter."""
+    from tests.test_alerts import leg
+
+    legs = tuple(leg(f"leg-{i}", takeoff=timedelta(hours=10 * i)) for i in range(len(stops) - 1))
+    return Journey("j", legs, stops)
+
+
+TO_KOREA = """
+id: test
+title: Test
+when:
+  all:
+    - aircraft: {watchlist: russian-state}
+    - origin: {country: RU}
+    - destination: {country: KP, probability: 0.6}
+"""
+
+
+def nothing_counted(_: int):  # type: ignore[no-untyped-def]  # a Count
+    return lambda of, target: Counted(0, 0)
+
+
+def test_shipped_rules_pass_their_own_tests(registry: Registry, airports: Airports) -> None:
+    found = read_rules(files_in(["shipped"], "rules", Path()), registry, airports, [])
+    outcomes = run_tests(found.rules, registry, airports)
+    assert len(outcomes) >= 10
+    assert [o for o in outcomes if not o.passed] == []
+    assert all(r.tests for r in found.rules)
+
+
+def test_countries_are_summed_over_airports(airports: Airports) -> None:
+    """No airport leads, but it is North Korea with 0.75."""
+    split = journey(stop(("UUMU", 1.0)), stop(("ZKPY", 0.4), ("ZKWS", 0.35), ("RKSI", 0.2)))
+    (found,) = matches(rule(TO_KOREA), split, IL62, airports, nothing_counted)
+    assert found.probability == pytest.approx(0.75)
+    assert "0.75" in found.held[-1].value
+
+
+def test_less_than_the_asked_probability_is_no_match(airports: Airports) -> None:
+    split = journey(stop(("UUMU", 1.0)), stop(("ZKPY", 0.55), ("RKSI", 0.4)))
+    assert not list(matches(rule(TO_KOREA), split, IL62, airports, nothing_counted))
+
+
+def test_what_was_told_gets_the_benefit_of_the_doubt(airports: Airports) -> None:
+    split = journey(stop(("UUMU", 1.0)), stop(("ZKPY", 0.4), ("RKSI", 0.5)))
+    assert list(matches(rule(TO_KOREA), split, IL62, airports, nothing_counted, factors=[0.5]))
+
+
+def test_every_ordered_pair_of_stops_is_tested_and_the_shortest_taken(airports: Airports) -> None:
+    """Moscow, Vladivostok, Pyongyang, Vladivostok: found once, from Vladivostok."""
+    chain = journey(*(stop((code, 1.0)) for code in ("UUMU", "UHWW", "ZKPY", "UHWW")))
+    (found,) = matches(rule(TO_KOREA), chain, IL62, airports, nothing_counted)
+    assert (found.start, found.place) == (1, 2)
+    from_moscow = rule(TO_KOREA.replace("country: RU", "airport: UUMU"))
+    (found,) = matches(from_moscow, chain, IL62, airports, nothing_counted)
+    assert (found.start, found.place) == (0, 2)
+    single = rule(TO_KOREA.replace("country: RU", "airport: UUMU") + "subject: leg\n")
+    assert not list(matches(single, chain, IL62, airports, nothing_counted))
+
+
+def test_flying_over_is_not_going_there(airports: Airports) -> None:
+    assert not list(matches(rule(TO_KOREA), journey(stop(("ZSPD", 1.0)), stop(("UHWW", 1.0))), IL62, airports, nothing_counted))
+
+
+@pytest.mark.parametrize(
+    ("counted", "verdict"), [(Counted(3, 365), True), (Counted(40, 365), False), (Counted(0, 30), True), (Counted(0, 0), True)]
+)
+def test_unknown_rarity_holds_beside_aircraft_and_places(counted: Counted, verdict: bool, airports: Airports) -> None:
+    with_rarity = rule(TO_KOREA + "    - rarity: {of: fleet, at_most: 12 per year}\n")
+    found = list(
+        matches(
+            with_rarity, journey(stop(("UUMU", 1.0)), stop(("ZKPY", 1.0))), IL62, airports, lambda _: lambda of, target: counted
+        )
+    )
+    assert bool(found) is verdict
+    if counted.observed_days < 90 and found:
+        assert "too few" in found[0].held[-1].value
+
+
+@pytest.mark.parametrize(("unknown", "verdict"), [("", None), (", unknown: match", True), (", unknown: skip", False)])
+def test_unknown_rarity_alone_fails_unless_asked_for(unknown: str, verdict: bool | None, airports: Airports) -> None:
+    only = rule(f"id: t\ntitle: T\nwhen:\n  rarity: {{of: tail, at_most: 1 per year{unknown}}}\n")
+    case = Case(IL62, (), None, None, airports, Target((), ()), lambda of, target: Counted(0, 3))
+    assert decide(only, case).truth is verdict
+
+
+TRUTHS = st.sampled_from(["true", "false", "open"])
+
+
+@given(TRUTHS, TRUTHS)
+def test_logic_is_three_valued(a: str, b: str) -> None:
+    """Kleene's tables, also under `not`."""
+    from flightwatch.places import airports as all_airports
+
+    known = {"true": True, "false": False, "open": None}
+    parts = {
+        "true": {"aircraft": {"icao24": "15521f"}},
+        "false": {"aircraft": {"icao24": "ffffff"}},
+        "open": {"destination": {"country": "KP"}},
+    }
+    case = Case(IL62, (), None, None, all_airports(), Target((), ()), None)
+
+    def truth(condition: object) -> bool | None:
+        return evaluate(Condition.model_validate(condition), case).truth
+
+    values = [known[a], known[b]]
+    assert truth({"all": [parts[a], parts[b]]}) is (False if False in values else None if None in values else True)
+    assert truth({"any": [parts[a], parts[b]]}) is (True if True in values else None if None in values else False)
+    assert truth({"not": parts[a]}) is (None if known[a] is None else not known[a])
+
+
+def test_globs_not_patterns(airports: Airports) -> None:
+    """`*` and `?`, any case; a regular expression is only text."""
+    for text, holds in (("ra-865*", True), ("RA-8655?", True), ("RA-(86559|1)", False), ("*", True)):
+        condition = Condition.model_validate({"aircraft": {"registration": text}})
+        assert evaluate(condition, Case(IL62, (), None, None, airports, Target((), ()), None)).truth is holds
+
+
+def test_an_aircraft_that_no_rule_can_match_is_told_early(airports: Airports) -> None:
+    other = Aircraft("abc123", None, "A320")
+    assert not could_match(rule(TO_KOREA), other, None, airports)
+    assert could_match(rule(TO_KOREA), IL62, None, airports)
+    from_china = journey(stop(("ZBAA", 1.0)), stop(("RKSI", 0.5)))
+    assert not could_match(rule(TO_KOREA), IL62, from_china, airports)
+    by_type = rule("id: t\ntitle: T\nwhen: {aircraft: {typecode: IL76}}\n")
+    assert could_match(by_type, Aircraft("abc123"), None, airports), "its type may still become known"
+
+
+# --------------------------------------------------------------------------------------------------------------------- loading
+
+
+def problems(text: str, tmp_path: Path, registry: Registry, airports: Airports) -> list[tuple[int, str]]:
+    path = tmp_path / "rules.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        read_rules([path], registry, airports, ["slack-desk"])
+    return [(p.line, p.message) for p in raised.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("id: x\n", 1, "is a list"),
+        ("- title: T\n  when: {aircraft: {icao24: abc123}}\n", 1, "`id` is missing"),
+        ("- id: X Y\n  title: T\n  when: {aircraft: {icao24: abc123}}\n", 1, "pattern"),
+        ("- id: x\n  title: T\n  sevrity: high\n  when: {aircraft: {icao24: abc123}}\n", 3, "did you mean `severity`"),
+        ("- id: x\n  title: T\n  severity: hgih\n  when: {aircraft: {icao24: abc123}}\n", 3, "did you mean `high`"),
+        ("- id: x\n  title: T\n  when: {}\n", 3, "is empty"),
+        ("- id: x\n  title: T\n  when: {aircraft: {icao24: abc123}, origin: {country: RU}}\n", 3, "exactly one thing"),
+        ("- id: x\n  title: T\n  when:\n    aircraft: {hex: abc123}\n", 4, "`hex` is not a setting here"),
+        ("- id: x\n  title: T\n  when:\n    aircraft: {}\n", 4, "is empty"),
+        ("- id: x\n  title: T\n  when:\n    origin: {}\n", 4, "name an airport or a country"),
+        ("- id: x\n  title: T\n  when:\n    all: []\n", 4, "at least 1 item"),
+        ("- id: x\n  title: T\n  when:\n    origin: {country: RU, probability: 60}\n", 4, "less than or equal to 1"),
+        ("- id: x\n  title: T\n  when:\n    rarity: {of: tail, at_most: 12 a year}\n", 4, "12 per year"),
+        ("- id: x\n  title: T\n  when:\n    aircraft: {watchlist: russian-stat}\n", 4, "did you mean `russian-state`"),
+        ("- id: x\n  title: T\n  when:\n    origin: {country: Russia}\n", 4, "two capital letters"),
+        ("- id: x\n  title: T\n  when:\n    origin: {airport: FNJ}\n", 4, "did you mean `ZKPY`"),
+        ("- id: x\n  title: T\n  when: {aircraft: {icao24: abc123}}\n  notify: [slak-desk]\n", 4, "did you mean `slack-desk`"),
+        ("- id: x\n  title: T\n  when: {aircraft: {icao24: 15e521}}\n", 3, "quotes"),
+        (
+            "- id: x\n  title: T\n  when: {aircraft: {icao24: abc123}}\n- id: x\n  title: T\n  when: {aircraft: {icao24: abc123}}\n",
+            4,
+            "two rules have the id",
+        ),
+        (
+            "- id: x\n  title: T\n  when: {aircraft: {icao24: abc123}}\n  tests:\n    - name: t\n      given: {aircraft: abc123, legs: [UUMU]}\n      expect: match\n",
+            6,
+            "UUMU-ZKPY",
+        ),
+        (
+            "- id: x\n  title: T\n  when: {aircraft: {icao24: abc123}}\n  tests:\n    - name: t\n      given: {aircraft: abc123, legs: [UUMU-ZKPY]}\n      expect: maybe\n",
+            7,
+            "match, no match",
+        ),
+    ],
+)
+def test_each_mistake_is_named_at_its_line(
+    text: str, line: int, says: str, tmp_path: Path, registry: Registry, airports: Airports
+) -> None:
+    found = problems(text, tmp_path, registry, airports)
+    assert any(at == line and says in message for at, message in found), found
+
+
+def test_a_rule_as_the_documentation_has_it(tmp_path: Path, registry: Registry, airports: Airports) -> None:
+    """Digits alone are an address, lists and single words both work, and the tests in it pass."""
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        """
+- id: russian-state-to-dprk
+  title: Russian state aircraft to North Korea
+  severity: high
+  subject: journey                  # leg | journey
+  when:
+    all:
+      - aircraft: {watchlist: [russian-state]}
+      - origin: {country: RU}
+      - destination: {country: KP, probability: 0.6}
+      - rarity: {of: fleet, at_most: 12 per year}
+  notify: [slack-desk, digest]
+  tests:
+    - name: staged over Vladivostok, an hour on the ground in Pyongyang
+      given: {aircraft: 155221, legs: [UUMU-UHWW, UHWW-ZKPY, ZKPY-UHWW]}
+      expect: match
+    - name: the scheduled Nordwind service
+      given: {aircraft: 151e7c, legs: [UUEE-ZKPY]}
+      expect: no match
+"""
+    )
+    found = read_rules([path], registry, airports, ["slack-desk"])
+    assert [o.passed for o in run_tests(found.rules, registry, airports)] == [True, True]
+
+
+def test_a_test_that_fails_says_what_it_got(tmp_path: Path, registry: Registry, airports: Airports) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        "- id: x\n  title: T\n  when: {destination: {country: KP}}\n  tests:\n"
+        "    - {name: wrong, given: {aircraft: abc123, legs: [UUMU-ZBAA]}, expect: match}\n"
+    )
+    (outcome,) = run_tests(read_rules([path], registry, airports, None).rules, registry, airports)
+    assert not outcome.passed
+    assert outcome.detail == "expected match, got no match"
