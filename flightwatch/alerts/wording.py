@@ -174,11 +174,12 @@ def _facts(finding: Finding, airports: Airports) -> list[str]:
         if finding.stage != "withdrawn"
         else Stop(visit.arrival.destination.candidates, visit.arrival.destination.basis)
     )
-    facts += [_where_fact(went, airports), _landing_fact(visit.arrival, airports)]
+    facts += [_where_fact(went, visit.arrival, airports), _landing_fact(visit.arrival, airports)]
     if visit.departure is not None:
         facts.append(_departure_fact(finding, airports))
-    facts += _earlier_facts(finding, airports)
-    facts += [r.sentence for r in finding.rarity]
+    if finding.stage != "withdrawn":
+        facts += _earlier_facts(finding, airports)
+        facts += [r.sentence for r in finding.rarity]
     facts += _gap_facts(visit.arrival)
     return [fact for fact in facts if fact]
 
@@ -210,14 +211,15 @@ def _last_seen_fact(leg: Leg, airports: Airports) -> str:
     return _sentence(leg.destination.reason.split(";")[0])
 
 
-def _where_fact(stop: Stop, airports: Airports) -> str:
+def _where_fact(stop: Stop, leg: Leg, airports: Airports) -> str:
     if stop.basis == "observed":
         return ""
     listed = [f"{_candidate(c, airports)} {chance(c.probability)}" for c in stop.candidates if c.airport != UNKNOWN][
         :TOLD_CANDIDATES
     ]
     unknown = next((c.probability for c in stop.candidates if c.airport == UNKNOWN), 0.0)
-    return f"Where it went (inferred): {', '.join([*listed, f'unknown {unknown:.2f}'])}."
+    goes = "is going" if leg.status in ("airborne", "lost") else "went"
+    return f"Where it {goes} (inferred): {', '.join([*listed, f'unknown {unknown:.2f}'])}."
 
 
 def _candidate(candidate: Candidate, airports: Airports) -> str:
@@ -274,7 +276,8 @@ def _earlier_facts(finding: Finding, airports: Airports) -> list[str]:
         if arrived and number <= 4
         else f"{nth} known visit{since}"
     )
-    return [f"Same aircraft as {told}: this is its {within}."]
+    certainty = {"heading_there": "would be", "lost": "would be", "landed": "is"}.get(finding.stage, "is probably")
+    return [f"Same aircraft as {told}: this {certainty} its {within}."]
 
 
 def _visit_words(visit: EarlierVisit, airports: Airports) -> str:
@@ -330,7 +333,8 @@ def _update(finding: Finding, alert: Alert, airports: Airports) -> str:
             )
             return f"{_capital(_arrival_words(visit.departure, airports))} {times(end, _end_zone(end, airports))} ({how})."
         case "withdrawn":
-            seen = _sentence(visit.arrival.destination.reason)
+            observed = visit.arrival.destination.basis == "observed"
+            seen = _landing_fact(visit.arrival, airports) if observed else _sentence(visit.arrival.destination.reason)
             return f"Withdrawn: it is not, or no longer, thought to have gone to {place}. {seen}"
 
 

@@ -16,6 +16,7 @@ from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.utils import format_datetime, parseaddr
+from hashlib import sha256
 
 from flightwatch.config import Secret
 from flightwatch.errors import DeliveryError
@@ -53,6 +54,9 @@ def digest_mail(
     assert isinstance(page, EmailMessage)  # the part that was just added
     for name, png in pictures.items():
         page.add_related(png, "image", "png", cid=f"<{name}>", filename=f"{name}.png", disposition="inline")
+    for number, part in enumerate(mail.walk()):
+        if part.is_multipart():  # Python draws boundaries by lot; the same digest is to be the same bytes
+            part.set_boundary(f"==={sha256(html.encode()).hexdigest()[:32]}-{number}===")
     return mail.as_bytes()
 
 

@@ -131,6 +131,8 @@ def _refused(method: str, error: SlackApiError) -> DeliveryError:
     status = getattr(response, "status_code", 0)
     data = response.data if isinstance(getattr(response, "data", None), dict) else {}
     code = str(data.get("error", ""))
+    if not re.fullmatch(r"[a-z_]+", code):  # slack-sdk puts a sentence of its own where the answer was not JSON
+        code = ""
     if code in PERMANENT:
         return DeliveryError(f"Slack refuses {method}: {code}", permanent=True)
     wait = _seconds((getattr(response, "headers", None) or {}).get("Retry-After"))
