@@ -16,7 +16,8 @@ from flightwatch.records import POSITIONS
 from flightwatch.store import Store
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-"""Real tracks and replies with known truth. They are not part of the project; without them the tests that need them say so and skip."""
+"""Real tracks and replies with known truth. They are not part of the project; without them the tests that need them
+say so and skip."""
 
 T0 = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
 

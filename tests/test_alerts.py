@@ -365,7 +365,7 @@ def test_a_digest_goes_out_once_a_day(book: AlertBook) -> None:
 def test_a_damaged_book_is_named(tmp_path: Path) -> None:
     path = tmp_path / "alerts.sqlite"
     path.write_bytes(b"not a database, but long enough to be taken for one" * 100)
-    with pytest.raises(Damaged, match="alerts.sqlite"):
+    with pytest.raises(Damaged, match=r"alerts\.sqlite"):
         AlertBook(path)
 
 

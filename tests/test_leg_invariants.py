@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import cache
@@ -47,7 +48,7 @@ def derived(batches: Sequence[pa.Table], *, restart: bool = False) -> dict[str, 
 
 def cut(rows: list[Row], cuts: list[int]) -> list[pa.Table]:
     edges = [0, *sorted(c % (len(rows) + 1) for c in cuts), len(rows)]
-    return [positions(rows[a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [positions(rows[a:b]) for a, b in itertools.pairwise(edges)]
 
 
 @settings(max_examples=150, deadline=None)
@@ -96,7 +97,7 @@ def test_legs_of_an_aircraft_do_not_overlap_and_probabilities_are_probabilities(
         assert 0.0 <= leg.landed_probability <= 1.0
     for legs in by_aircraft.values():
         ordered = sorted(legs, key=lambda leg: (leg.first_seen or T0, leg.leg_id))
-        for a, b in zip(ordered[:-1], ordered[1:], strict=True):
+        for a, b in itertools.pairwise(ordered):
             assert a.last_seen is not None
             assert b.first_seen is not None
             assert a.last_seen <= b.first_seen

@@ -300,7 +300,7 @@ def test_stages_with_short_stays_are_one_journey_and_the_visit_ties_there_and_ba
     state, outcome = leg_stage.advance(LegState(), World(flights, all_airports()).positions(60.0), model())
     state, more = leg_stage.advance(state, positions([]), model())
     drawn = leg_stage.current(state, leg_stage.aircraft_of(state), model(), T0 + timedelta(days=5))[0x15521F]
-    assert [leg.destination.airport for leg in drawn][0] == "UHWW"
+    assert next(leg.destination.airport for leg in drawn) == "UHWW"
     there, back = journeys(drawn)
     assert (len(there.legs), len(back.legs)) == (2, 2)
     assert there.stops[0].airport == "UUMU"

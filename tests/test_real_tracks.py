@@ -1,4 +1,5 @@
-"""Legs of real flights with known truth. The figures asserted are promises of the README; what was reached stands in ARCHITECTURE.md."""
+"""Legs of real flights with known truth. The figures asserted are promises of the README; what was
+reached stands in ARCHITECTURE.md."""
 
 from __future__ import annotations
 

@@ -176,6 +176,10 @@ def problems(text: str, tmp_path: Path, registry: Registry, airports: Airports) 
     return [(p.line, p.message) for p in raised.value.problems]
 
 
+RULE_X = "- id: x\n  title: T\n  when: {aircraft: {icao24: abc123}}\n"
+TEST = "  tests:\n    - name: t\n      given: {{aircraft: abc123, legs: [{legs}]}}\n      expect: {expect}\n"
+
+
 @pytest.mark.parametrize(
     ("text", "line", "says"),
     [
@@ -198,17 +202,17 @@ def problems(text: str, tmp_path: Path, registry: Registry, airports: Airports) 
         ("- id: x\n  title: T\n  when: {aircraft: {icao24: abc123}}\n  notify: [slak-desk]\n", 4, "did you mean `slack-desk`"),
         ("- id: x\n  title: T\n  when: {aircraft: {icao24: 15e521}}\n", 3, "quotes"),
         (
-            "- id: x\n  title: T\n  when: {aircraft: {icao24: abc123}}\n- id: x\n  title: T\n  when: {aircraft: {icao24: abc123}}\n",
+            RULE_X + RULE_X,
             4,
             "two rules have the id",
         ),
         (
-            "- id: x\n  title: T\n  when: {aircraft: {icao24: abc123}}\n  tests:\n    - name: t\n      given: {aircraft: abc123, legs: [UUMU]}\n      expect: match\n",
+            RULE_X + TEST.format(legs="UUMU", expect="match"),
             6,
             "UUMU-ZKPY",
         ),
         (
-            "- id: x\n  title: T\n  when: {aircraft: {icao24: abc123}}\n  tests:\n    - name: t\n      given: {aircraft: abc123, legs: [UUMU-ZKPY]}\n      expect: maybe\n",
+            RULE_X + TEST.format(legs="UUMU-ZKPY", expect="maybe"),
             7,
             "match, no match",
         ),
