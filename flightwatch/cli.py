@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable
@@ -21,7 +22,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from flightwatch.errors import ConfigError, FlightwatchError, Problem, StoreBusy
+from flightwatch.errors import ConfigError, FlightwatchError, Problem, StoreBusy, StoreError
 
 if TYPE_CHECKING:  # at run time each command imports what it needs: all of it takes a second
     from flightwatch.aircraft import Registry
@@ -60,6 +61,8 @@ def main() -> None:
         _fail(error, BUSY)
     except FlightwatchError as error:
         _fail(error, 1)
+    except sqlite3.OperationalError as error:
+        _fail(StoreError(f"the store or the outbox cannot be written ({error}): make room, then start again"), 1)
     except BrokenPipeError:  # whoever read our output has seen enough
         with suppress(OSError):
             sys.stdout.close()

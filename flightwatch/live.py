@@ -33,7 +33,7 @@ from flightwatch.deliveries.email import Mailer, MailServer
 from flightwatch.deliveries.slack import Slack
 from flightwatch.deliveries.worker import Worker
 from flightwatch.desk import Desk
-from flightwatch.errors import FeedError
+from flightwatch.errors import FeedError, StoreError
 from flightwatch.feeds.poller import Query, Schedule
 from flightwatch.pipeline import Outcome, Pipeline, State
 from flightwatch.records import Snapshot
@@ -190,7 +190,12 @@ class Runner:
             log.warning("%s (%s): %s [%s]; %s", query.name, query.label, error, error.reason, what)
             self.store.refuse(self._clock.now(), query.name, error.reason, str(error), error.body)
             return False
-        seq = self.store.snapshots.append(snapshot)
+        try:
+            seq = self.store.snapshots.append(snapshot)
+        except StoreError as error:
+            log.error("%s (%s): %s", query.name, query.label, error)
+            self.schedule.failed(index, self._clock.monotonic(), FeedError("not_stored", str(error)))
+            return False
         self.schedule.succeeded(index, self._clock.monotonic(), snapshot, new=seq is not None)
         if seq is None:
             log.info("%s (%s): the same reply as before, clock %s", query.name, query.label, snapshot.feed_time)

@@ -100,7 +100,10 @@ def _plain(raw: bytes, path: Path) -> bytes:
 
 def detect(data: bytes, path: Path) -> str:
     """The format of a file by its content. Raises InputError with the formats that there are."""
-    columns = _column_names(data)
+    try:
+        columns = _column_names(data)
+    except pa.ArrowException as error:
+        raise InputError(f"{path} is damaged Parquet ({str(error).splitlines()[0]}): get the file again") from None
     if columns is not None and set(columns) >= REQUIRED:
         return "positions"
     if columns is not None and flightlists.is_flight_list(columns):

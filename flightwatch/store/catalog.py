@@ -4,8 +4,8 @@ survives.
 SQLite in WAL mode with full syncs. Paths are relative to the store, so a store can be copied. Tables:
 
     meta         schema version
-    files        Parquet files: kind (live, history, legs), feed, span of time, rows, size, SHA-256, whether found
-                 damaged, and since when nothing reads it any more
+    files        Parquet files: kind (live, history, legs), feed, span of time, rows, size, SHA-256 of its footer,
+                 whether found damaged, and since when nothing reads it any more
     snapshots    one row a poll, its scope, what was refused, and the file that holds it; null while it is in `pending`
     pending      snapshots too small for a file of their own, as Arrow streams, until enough have come together
     scopes       scopes by number
@@ -19,12 +19,19 @@ SQLite in WAL mode with full syncs. Paths are relative to the store, so a store 
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from flightwatch.errors import Damaged, StoreError
+from flightwatch.store import files
+
+log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 
@@ -32,7 +39,7 @@ _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE files (
     path TEXT PRIMARY KEY, kind TEXT NOT NULL, feed TEXT, first_us INTEGER NOT NULL, last_us INTEGER NOT NULL,
-    rows INTEGER NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL, damaged INTEGER NOT NULL DEFAULT 0, retired_us INTEGER
+    rows INTEGER NOT NULL, size INTEGER NOT NULL, footer TEXT NOT NULL, damaged INTEGER NOT NULL DEFAULT 0, retired_us INTEGER
 ) STRICT;
 CREATE INDEX files_by_time ON files (kind, first_us);
 CREATE TABLE scopes (id INTEGER PRIMARY KEY, scope TEXT NOT NULL UNIQUE) STRICT;
@@ -66,10 +73,13 @@ CREATE TABLE derive (aircraft TEXT PRIMARY KEY, since_us INTEGER NOT NULL) STRIC
 
 
 class Catalog:
-    """A connection to the catalog. `read_only` never creates or changes anything."""
+    """A connection to the catalog of the store in `root`, and with it the files that it lists. `read_only` never
+    creates or changes anything."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self.read_only = read_only
+    def __init__(self, root: Path, *, read_only: bool = False) -> None:
+        path = root / "catalog.sqlite"
+        self._root = root
+        self._read_only = read_only
         mode = "ro" if read_only else "rwc"
         self.db = sqlite3.connect(f"file:{path}?mode={mode}", uri=True, isolation_level=None, timeout=30)
         try:
@@ -96,6 +106,26 @@ class Catalog:
                 for statement in _SCHEMA.split(";"):
                     self.db.execute(statement)
                 self.db.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
+
+    def register(self, path: Path, kind: str, feed: str | None, span: tuple[int, int], rows: int, written: files.Written) -> None:
+        """Lists a file, to be called inside a transaction. `span` are its first and last time, microseconds since
+        1970."""
+        self.db.execute(
+            "INSERT OR REPLACE INTO files (path, kind, feed, first_us, last_us, rows, size, footer)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (str(path), kind, feed, *span, rows, written.size, written.footer),
+        )
+
+    def read(self, path: str, empty: pa.Table, filters: pc.Expression | None = None) -> pa.Table:
+        """The rows of a listed file; a damaged one is named, marked, and counts as `empty`."""
+        (footer,) = self.db.execute("SELECT footer FROM files WHERE path = ?", (path,)).fetchone()
+        try:
+            return files.read_parquet(self._root / path, filters, footer)
+        except Damaged as error:
+            log.error("%s", error)
+            if not self._read_only:
+                self.db.execute("UPDATE files SET damaged = 1 WHERE path = ?", (path,))
+            return empty
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -1,8 +1,8 @@
 """Files that are there whole or not at all: temporary name, fsync, rename, fsync of the folder.
 
 A process that dies in between leaves a temporary file, which `sweep` removes at the next start. Parquet carries a
-checksum for every page (without it, most flipped bits read as silently wrong values); the catalog keeps size and
-SHA-256 of the whole file besides.
+checksum for every page (without it, most flipped bits read as silently wrong values), but none for the footer, which
+says what the pages mean: its SHA-256 is kept in the catalog.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Written:
     """What the catalog keeps of a file."""
 
     size: int
-    sha256: str
+    footer: str
 
 
 def write_bytes(path: Path, data: bytes) -> Written:
@@ -58,7 +58,7 @@ def _durably(path: Path, write: Callable[[Path], object]) -> Written:
         temporary.unlink(missing_ok=True)
         raise
     _sync(path.parent)
-    return Written(len(data), hashlib.sha256(data).hexdigest())
+    return Written(len(data), footer_digest(data))
 
 
 def _make_folder(folder: Path) -> None:
@@ -80,13 +80,35 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def read_parquet(path: Path, columns: list[str] | None = None, filters: object = None) -> pa.Table:
-    """Reads one file and verifies its page checksums. Raises Damaged where it does not hold what was written."""
+def footer_digest(data: bytes) -> str:
+    """SHA-256 of the footer of a Parquet file, given the whole file or at least its end: thrift, its length in four
+    bytes, and the magic number (Parquet format, "File format")."""
+    return hashlib.sha256(data[-_footer_size(data) :]).hexdigest()
+
+
+def _footer_size(end: bytes) -> int:
+    return int.from_bytes(end[-8:-4], "little") + 8
+
+
+def read_parquet(path: Path, filters: object = None, footer: str | None = None) -> pa.Table:
+    """Reads one file and verifies its page checksums, and its footer where the digest of that is given. Raises
+    Damaged where it does not hold what was written."""
     try:
-        return pq.read_table(path, columns=columns, filters=filters, page_checksum_verification=True, partitioning=None)
+        if footer is not None and footer != footer_digest(_end(path)):
+            raise pa.ArrowInvalid("its footer is not the one that was written")
+        return pq.read_table(path, filters=filters, page_checksum_verification=True, partitioning=None)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0][:200]
         raise Damaged(f"{path} cannot be read ({reason}): it is left out until it is put back from a copy") from None
+
+
+def _end(path: Path) -> bytes:
+    """The footer of a file, without the rest."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 8, 0))
+        file.seek(max(size - _footer_size(file.read()), 0))
+        return file.read()
 
 
 def sweep(root: Path) -> int:

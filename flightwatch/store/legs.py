@@ -97,12 +97,10 @@ class Legs:
 
     def _from_files(self) -> pa.Table:
         paths = self._catalog.db.execute(
-            "SELECT path FROM files WHERE kind = 'legs' AND retired_us IS NULL AND damaged = 0 ORDER BY path"
+            "SELECT path FROM files WHERE kind = 'legs' AND retired_us IS NULL ORDER BY path"
         ).fetchall()
-        return pa.concat_tables([LEGS.empty_table(), *[self._read(path) for (path,) in paths]])
-
-    def _read(self, path: str) -> pa.Table:
-        return files.read_parquet(self._root / path).cast(LEGS)
+        empty = LEGS.empty_table()
+        return pa.concat_tables([empty, *[self._catalog.read(path, empty).cast(LEGS) for (path,) in paths]])
 
     def known_listed(self) -> set[str]:
         """The ids of the listed legs that are stored."""
@@ -117,10 +115,7 @@ class Legs:
     def register_list(self, path: Path, legs: pa.Table, written: files.Written) -> None:
         """To be called inside a transaction of the catalog."""
         times = pc.min_max(pc.coalesce(legs["takeoff_time"], legs["first_seen"], legs["landing_time"]).cast(pa.int64())).as_py()
-        self._catalog.db.execute(
-            "INSERT OR REPLACE INTO files (path, kind, first_us, last_us, rows, size, sha256) VALUES (?, 'legs', ?, ?, ?, ?, ?)",
-            (str(path), times["min"] or 0, times["max"] or 0, len(legs), written.size, written.sha256),
-        )
+        self._catalog.register(path, "legs", None, (times["min"] or 0, times["max"] or 0), len(legs), written)
 
     def file_settled(self, before: datetime) -> int:
         """Moves legs that began before a time from the catalog to a file; returns how many. Corrections of legs that

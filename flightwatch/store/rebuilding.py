@@ -7,7 +7,6 @@ still change) is gone; legs are derived again from the positions.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,8 @@ from flightwatch.records import Scope, micros
 from flightwatch.store import files
 from flightwatch.store.catalog import Catalog
 from flightwatch.store.lock import WriterLock
-from flightwatch.store.snapshots import SNAPSHOTS_KEY, span
+from flightwatch.store.snapshots import SNAPSHOTS_KEY
+from flightwatch.store.snapshots import span as positions_span
 
 
 def rebuild_catalog(root: Path) -> list[str]:
@@ -30,7 +30,7 @@ def rebuild_catalog(root: Path) -> list[str]:
     lock = WriterLock(root)
     try:
         told = _put_aside(root)
-        catalog = Catalog(root / "catalog.sqlite")
+        catalog = Catalog(root)
         try:
             for kind in ("live", "history", "legs"):
                 told.append(_register_all(root, kind, catalog))
@@ -66,15 +66,12 @@ def _register_all(root: Path, kind: str, catalog: Catalog) -> str:
 def _register(root: Path, path: Path, kind: str, catalog: Catalog) -> None:
     table = files.read_parquet(path)
     data = path.read_bytes()
+    written = files.Written(len(data), files.footer_digest(data))
     feed = next((part.removeprefix("feed=") for part in path.parts if part.startswith("feed=")), None)
     name = str(path.relative_to(root))
-    first, last = _leg_span(table) if kind == "legs" else span(table)
-    with catalog.transaction() as db:
-        db.execute(
-            "INSERT OR REPLACE INTO files (path, kind, feed, first_us, last_us, rows, size, sha256)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (name, kind, feed, first, last, len(table), len(data), hashlib.sha256(data).hexdigest()),
-        )
+    span = _leg_span(table) if kind == "legs" else positions_span(table)
+    with catalog.transaction():
+        catalog.register(path.relative_to(root), kind, feed, span, len(table), written)
         for entry in json.loads((pq.read_schema(path).metadata or {}).get(SNAPSHOTS_KEY, b"[]")):
             _restore_snapshot(entry, feed or "", name, catalog)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flightwatch.errors import Damaged
+from flightwatch.errors import StoreError
 from flightwatch.records import POSITIONS, Scope, Snapshot, Terms, ipc_bytes, ipc_table, micros, utc
 from flightwatch.store import files
 from flightwatch.store.catalog import Catalog
@@ -72,20 +73,18 @@ class Snapshots:
     # ------------------------------------------------------------------------------------------------------------- writing
 
     def append(self, snapshot: Snapshot) -> int | None:
-        """Commits a snapshot and returns its number, or None if the very same one is there already."""
+        """Commits a snapshot and returns its number, or None if the very same one is there already. Raises StoreError
+        where it cannot be written; then it is not there."""
         positions = snapshot.positions.select([n for n in STORED.names if n != "snapshot"])
         content = _content(positions)
-        before = self._pending.get(snapshot.feed, [])
-        if before and _hour(before[0].feed_time) != _hour(snapshot.feed_time):
-            self.flush(snapshot.feed)
-            before = []
-        with self._catalog.transaction() as db:
-            seq = self._insert(snapshot, len(positions), content)
-            if seq is None:
-                return None
-            if len(positions):
-                db.execute("INSERT INTO pending VALUES (?, ?)", (seq, ipc_bytes(positions, "zstd")))
-        if len(positions):
+        try:
+            with self._catalog.transaction() as db:
+                seq = self._insert(snapshot, len(positions), content)
+                if seq is not None and len(positions):
+                    db.execute("INSERT INTO pending VALUES (?, ?)", (seq, ipc_bytes(positions, "zstd")))
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"a snapshot of {snapshot.feed} cannot be stored in {self._root} ({error}): make room") from None
+        if seq is not None and len(positions):
             self._pending.setdefault(snapshot.feed, []).append(Pending(seq, snapshot.feed_time, positions))
             self._flush_if_due(snapshot.feed)
         return seq
@@ -111,15 +110,22 @@ class Snapshots:
 
     def _flush_if_due(self, feed: str) -> None:
         waiting = self._pending[feed]
-        rows = sum(len(p.positions) for p in waiting)
-        if rows >= BATCH_ROWS or waiting[-1].feed_time - waiting[0].feed_time >= BATCH_SPAN:
+        first, last = waiting[0].feed_time, waiting[-1].feed_time
+        if sum(len(p.positions) for p in waiting) < BATCH_ROWS and last - first < BATCH_SPAN and _hour(first) == _hour(last):
+            return
+        try:
             self.flush(feed)
+        except OSError as error:
+            log.error("%d snapshots of %s stay in the catalog, no file can be written (%s): make room", len(waiting), feed, error)
 
     def flush(self, feed: str) -> None:
-        """Writes the pending snapshots of a feed as one file."""
-        waiting = self._pending.pop(feed, [])
-        if not waiting:
-            return
+        """Writes the pending snapshots of a feed as one file for each hour."""
+        for _, hour in groupby(self._pending.get(feed, ()), key=lambda p: _hour(p.feed_time)):
+            written = list(hour)
+            self._write_live(feed, written)
+            self._pending[feed] = self._pending[feed][len(written) :]
+
+    def _write_live(self, feed: str, waiting: Sequence[Pending]) -> None:
         table = self._described(pa.concat_tables([_numbered(p.positions, p.seq) for p in waiting]), [p.seq for p in waiting])
         first, last = waiting[0].seq, waiting[-1].seq
         path = self._folder("live", feed, waiting[0].feed_time) / f"{first:09d}-{last:09d}.parquet"
@@ -170,12 +176,7 @@ class Snapshots:
             self._register(path, "history", feed, table, receipt)
 
     def _register(self, path: Path, kind: str, feed: str, table: pa.Table, written: files.Written) -> None:
-        first, last = span(table)
-        self._catalog.db.execute(
-            "INSERT OR REPLACE INTO files (path, kind, feed, first_us, last_us, rows, size, sha256)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (str(path), kind, feed, first, last, len(table), written.size, written.sha256),
-        )
+        self._catalog.register(path, kind, feed, span(table), len(table), written)
 
     def _folder(self, kind: str, feed: str, time: datetime) -> Path:
         return Path(kind) / f"feed={feed}" / f"date={time:%Y-%m-%d}" / f"hour={time:%H}"
@@ -233,7 +234,7 @@ class Snapshots:
         ).fetchall()
         waiting = {p.seq: p.positions for group in self._pending.values() for p in group}
         for path, group in groupby(rows, key=lambda row: row[6]):
-            table = self._read(Path(path)) if path else None
+            table = self._read(path) if path else None
             for number, feed, time_us, received_us, scope, refused, _, _ in group:
                 own = waiting.get(number) if table is None else table.filter(pc.equal(table["snapshot"], number))
                 positions = with_feed(own if own is not None else STORED.empty_table(), feed)
@@ -257,7 +258,7 @@ class Snapshots:
             " ORDER BY first_us, path",
             (first, last),
         ).fetchall()
-        parts = [with_feed(self._read(Path(path), wanted), feed) for path, feed in found]
+        parts = [with_feed(self._read(path, wanted), feed) for path, feed in found]
         parts += [with_feed(p.positions.filter(wanted), feed) for feed, group in self._pending.items() for p in group]
         return pa.concat_tables([POSITIONS.empty_table(), *parts])
 
@@ -269,7 +270,7 @@ class Snapshots:
         hours = sorted(((_folder_hour(path), path, feed) for path, feed in found), key=lambda h: (h[0], h[1]))
         batch: list[pa.Table] = []
         for _, group in groupby(hours, key=lambda h: h[0]):
-            batch += [with_feed(self._read(Path(path)), feed) for _, path, feed in group]
+            batch += [with_feed(self._read(path), feed) for _, path, feed in group]
             if sum(map(len, batch)) >= rows:
                 yield pa.concat_tables(batch)
                 batch = []
@@ -277,15 +278,8 @@ class Snapshots:
         if batch:
             yield pa.concat_tables(batch)
 
-    def _read(self, path: Path, filters: pc.Expression | None = None) -> pa.Table:
-        """A file's rows; a damaged one is named, marked in the catalog, and left out."""
-        try:
-            return files.read_parquet(self._root / path, filters=filters)
-        except Damaged as error:
-            log.error("%s", error)
-            if not self._catalog.read_only:
-                self._catalog.db.execute("UPDATE files SET damaged = 1 WHERE path = ?", (str(path),))
-            return STORED.empty_table()
+    def _read(self, path: str, filters: pc.Expression | None = None) -> pa.Table:
+        return self._catalog.read(path, STORED.empty_table(), filters)
 
     # -------------------------------------------------------------------------------------------------------- housekeeping
 
@@ -302,7 +296,7 @@ class Snapshots:
         return len(folders)
 
     def _compact_hour(self, folder: Path, feed: str, paths: list[str], now: datetime) -> None:
-        table = _by_aircraft(pa.concat_tables([self._read(Path(path)).replace_schema_metadata(None) for path in paths]))
+        table = _by_aircraft(pa.concat_tables([self._read(path).replace_schema_metadata(None) for path in paths]))
         marks = ", ".join("?" * len(paths))
         seqs = [
             seq for (seq,) in self._catalog.db.execute(f"SELECT seq FROM snapshots WHERE path IN ({marks}) ORDER BY seq", paths)

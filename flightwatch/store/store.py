@@ -58,9 +58,13 @@ class Store:
         root.mkdir(parents=True, exist_ok=True)
         self.root = root
         self._lock = None if read_only else WriterLock(root)
+        try:
+            self.catalog = Catalog(root, read_only=read_only)
+        except BaseException:
+            self._release()
+            raise
         if not read_only:
             files.sweep(root)
-        self.catalog = Catalog(root / "catalog.sqlite", read_only=read_only)
         self.snapshots = Snapshots(root, self.catalog)
         self.legs = Legs(root, self.catalog)
 
@@ -72,6 +76,9 @@ class Store:
 
     def close(self) -> None:
         self.catalog.close()
+        self._release()
+
+    def _release(self) -> None:
         if self._lock is not None:
             self._lock.release()
 

@@ -1,0 +1,207 @@
+"""Files that people bring: their format is seen, what cannot be used is counted, and twice is once."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from flightwatch.errors import InputError
+from flightwatch.feeds.files import detect
+from flightwatch.imports import import_file
+from flightwatch.records import legs_from_table
+from flightwatch.store import Store
+from tests.conftest import T0, positions, real
+
+ROWS: list[dict[str, object]] = [
+    {"at": 60 * i, "icao24": "15521f", "latitude": 55.0 + i / 10, "longitude": 37.0, "altitude": 30_000.0, "onground": False}
+    for i in range(5)
+]
+BAD: list[dict[str, object]] = [
+    {"at": 1, "icao24": "xyz", "latitude": 1.0, "longitude": 1.0},
+    {"at": 2, "icao24": "15521f", "latitude": 0.001, "longitude": 0.001},
+    {"at": 3, "icao24": "15521f"},
+]
+
+
+def written(folder: Path, kind: str) -> Path:
+    """The same eight positions in a format."""
+    table = positions(ROWS + BAD)
+    frame = table.to_pandas()
+    path = folder / f"positions.{kind.removesuffix('.gz')}"
+    if kind == "parquet":
+        pq.write_table(table, path)
+    elif kind == "csv":
+        frame.to_csv(path, index=False)
+    elif kind == "jsonl":
+        frame.to_json(path, orient="records", lines=True, date_format="iso")
+    elif kind == "json":
+        frame.to_json(path, orient="records", date_format="iso")
+    elif kind == "csv.gz":
+        path.write_bytes(gzip.compress(frame.to_csv(index=False).encode()))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl", "json", "csv.gz"])
+def test_positions_in_any_form(kind: str, tmp_path: Path, store: Store) -> None:
+    done = import_file(store, written(tmp_path, kind))
+    assert (done.format, done.rows) == ("positions", 5)
+    assert dict(done.refused) == {"bad_address": 1, "null_island": 1, "no_position": 1}
+    stored = store.snapshots.positions()
+    assert stored["latitude"].to_pylist() == [row["latitude"] for row in ROWS]
+    assert stored["timestamp"].to_pylist()[0] == T0
+    assert stored["altitude"].to_pylist() == [30_000.0] * 5
+    assert stored["onground"].to_pylist() == [False] * 5
+
+
+def test_twice_is_once(tmp_path: Path, store: Store) -> None:
+    path = written(tmp_path, "csv")
+    assert import_file(store, path).new
+    before = store.snapshots.positions()
+    again = import_file(store, path)
+    assert (again.new, again.rows) == (False, 5)
+    assert store.snapshots.positions().equals(before)
+
+
+def test_names_of_other_tools_are_not_demanded(tmp_path: Path, store: Store) -> None:
+    """Seconds since 1970, upper-case addresses, 0 and 1."""
+    path = tmp_path / "p.csv"
+    path.write_text(
+        "timestamp,icao24,latitude,longitude,onground\n1709294400,15521F,55.5,37.5,1\n1709294460.5,15521F,55.6,37.5,0\n"
+    )
+    assert import_file(store, path).rows == 2
+    table = store.snapshots.positions()
+    assert table["timestamp"].to_pylist() == [T0, datetime(2024, 3, 1, 12, 1, 0, 500_000, tzinfo=UTC)]
+    assert table["icao24"].to_pylist() == ["15521f"] * 2
+    assert table["onground"].to_pylist() == [True, False]
+
+
+def test_a_snapshot_of_a_receiver(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "aircraft.json"
+    aircraft = [{"hex": "15521f", "lat": 55.5, "lon": 37.5, "seen_pos": 2.0, "alt_baro": "ground"}, {"hex": "abcdef"}]
+    path.write_text(json.dumps({"now": T0.timestamp(), "messages": 5, "aircraft": aircraft}))
+    done = import_file(store, path)
+    assert (done.format, done.rows, dict(done.refused)) == ("readsb-snapshot", 1, {"no_position": 1})
+    assert store.snapshots.positions()["onground"].to_pylist() == [True]
+
+
+def test_registration_for_a_file_that_names_none(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "flights.csv"
+    path.write_text("date,origin,destination\n2024-03-01,UUWW,ZKPY\n2024-03-03,ZKPY,UUWW\n")
+    with pytest.raises(InputError, match="registration"):
+        import_file(store, path, format="legs")
+    import_file(store, path, format="legs", registration="RA-86559")
+    found = legs_from_table(store.legs.table())
+    assert [(leg.registration, leg.origin.airport, leg.destination.airport) for leg in found] == [
+        ("RA-86559", "UUWW", "ZKPY"),
+        ("RA-86559", "ZKPY", "UUWW"),
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------------- what it is
+
+
+@pytest.mark.parametrize(
+    ("content", "format"),
+    [
+        (b"timestamp,icao24,latitude,longitude\n1,a,1,1\n", "positions"),
+        (b'{"timestamp":1,"icao24":"a","latitude":1,"longitude":1}\n{"timestamp":2}\n', "positions"),
+        (b"registration,origin,destination,date\nN1,KSFO,KLAX,2024-01-01\n", "legs"),
+        (b"reg,from,to,departure_time\nN1,SFO,LAX,2024-01-01T00:00\n", "legs"),
+        (b'{"now":1,"aircraft":[]}', "readsb-snapshot"),
+        (b'{"ac":[],"now":1,"ctime":1}', "readsb-snapshot"),
+    ],
+)
+def test_the_format_is_seen(content: bytes, format: str) -> None:
+    assert detect(content, Path("x")) == format
+
+
+@pytest.mark.parametrize("content", [b"", b"<html></html>", b"a,b\n1,2\n", b"[]", b"{}", bytes(range(256))])
+def test_what_is_nothing_known_says_which_formats_there_are(content: bytes, tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="--format"):
+        import_file(store, path)
+    assert store.snapshots.rows() == 0
+
+
+def test_damaged_gzip_and_missing_files_are_named(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "x.gz"
+    path.write_bytes(gzip.compress(b"timestamp,icao24\n" * 999)[:60])
+    with pytest.raises(InputError, match=r"x\.gz is damaged gzip"):
+        import_file(store, path)
+    path.write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(InputError, match=r"x\.gz is damaged Parquet"):
+        import_file(store, path)
+    with pytest.raises(InputError, match="not a file"):
+        import_file(store, tmp_path / "none")
+    with pytest.raises(InputError, match="use one of"):
+        import_file(store, written(tmp_path, "csv"), format="excel")
+    with pytest.raises(InputError, match="world, aircraft or reported"):
+        import_file(store, written(tmp_path, "csv"), scope="everything")
+
+
+# ---------------------------------------------------------------------------------------------------------------- flight lists
+
+
+LIST = """date,registration,origin,destination,typecode
+2024-03-01,N1,KSFO,KLAX,C172
+2024-03-01,N1,KSFO,KLAX,C172
+2024-03-01,N1,KLAX,,C172
+2024-03-01,N1,,XX99,C172
+2024-03-02,,KSFO,KLAX,C172
+nonsense,N1,KSFO,KLAX,C172
+"""
+
+
+def test_a_flight_list_keeps_what_it_was_given(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(LIST)
+    done = import_file(store, path)
+    assert (done.format, done.rows, dict(done.refused)) == ("legs", 4, {"no_aircraft": 1, "bad_time": 1})
+    found = legs_from_table(store.legs.table())
+    assert [(leg.origin.airport, leg.destination.airport) for leg in found] == [
+        ("KSFO", "KLAX"),
+        ("KSFO", "KLAX"),
+        ("KLAX", None),
+        (None, "XX99"),
+    ]
+    assert len({leg.leg_id for leg in found}) == 4, "two alike flights of a day are two"
+    assert {leg.source for leg in found} == {"listed"}
+    assert {end.basis for leg in found for end in (leg.origin, leg.destination)} == {"inferred", "unknown"}
+
+
+def test_a_longer_copy_of_a_list_brings_only_what_is_new(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "a.csv").write_text(LIST)
+    (tmp_path / "b.csv").write_text(LIST + "2024-03-05,N1,KSFO,KLAX,C172\n")
+    import_file(store, tmp_path / "a.csv")
+    assert import_file(store, tmp_path / "b.csv").rows == 1
+    assert len(store.legs.table()) == 5
+
+
+@pytest.mark.parametrize(
+    ("code", "airport"), [("SVO", "UUEE"), ("UUEE", "UUEE"), ("FNJ", "ZKPY"), ("zkpy", "ZKPY"), ("Farm", "FARM")]
+)
+def test_codes_of_any_kind(code: str, airport: str, tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(f"date,registration,origin,destination\n2024-03-01,RA-86559,{code},UUWW\n")
+    import_file(store, path)
+    (leg,) = legs_from_table(store.legs.table())
+    assert (leg.origin.airport, leg.icao24) == (airport, "15521f")
+
+
+@pytest.mark.parametrize(
+    ("name", "flights"), [("legs/legs_charter_fleet_to_20200315.csv", 4502), ("legs/legs_n757af_to_2014.csv", 266)]
+)
+def test_real_lists_lose_nothing(name: str, flights: int, store: Store) -> None:
+    path = real(name)
+    frame = pd.read_csv(path, dtype=str)
+    done = import_file(store, path, registration=None if "registration" in frame.columns else "N757AF")
+    assert done.rows + sum(done.refused.values()) == len(frame)
+    assert done.rows == flights
+    assert len(set(store.legs.table()["leg_id"].to_pylist())) == flights
