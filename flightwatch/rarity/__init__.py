@@ -56,7 +56,8 @@ def rarities(baseline: Baseline, target: Target, aircraft: Aircraft, day: date) 
         others = [v for v in fleet if v.registration != aircraft.registration]
         members = _who(baseline, "fleet", aircraft, day)
         days = baseline.observed_days(day, members)
-        sentence = _fleet_sentence(aircraft.operator, place, others, len(members), days, baseline.airports)
+        known = len(set(members) - {aircraft.icao24, aircraft.registration})
+        sentence = _fleet_sentence(aircraft.operator, place, others, known, days, baseline.airports)
         told.append(Rarity(aircraft.operator, place, len(fleet), fleet[-1].arrived if fleet else None, days, sentence))
     return tuple(told)
 
@@ -106,20 +107,20 @@ def _own_sentence(name: str, place: str, visits: Sequence[EarlierVisit], days: i
     return f"{len(visits)} earlier visits of {name} to {place} {span}, the last on {last}."
 
 
-def _fleet_sentence(
-    operator: str, place: str, others: Sequence[EarlierVisit], members: int, days: int, airports: Airports
-) -> str:
-    if not days:
-        known = f"{len(others)} on record" if others else "none on record"
+def _fleet_sentence(operator: str, place: str, others: Sequence[EarlierVisit], known: int, days: int, airports: Airports) -> str:
+    if not others and not known:
+        return f"Whether other aircraft of the {operator} went to {place} is not known: this history has none of them."
+    times = {0: "no visit", 1: "one visit"}.get(len(others), f"{len(others)} visits")
+    last = (
+        f", the last on {_local_day(others[-1], airports)} by {others[-1].registration or 'a tail not known'}" if others else ""
+    )
+    if not (days and known):
         return (
-            f"Visits of other aircraft of the {operator} to {place}: {known}; on no day before would they surely have been seen."
+            f"Other aircraft of the {operator}: {times} to {place} on record{last};"
+            " on no day before would they surely have been seen."
         )
-    span = f"in the {days:,} days before on which its {members} known aircraft were observed"
-    if not others:
-        return f"No other aircraft of the {operator} went to {place} {span}."
-    times = "one visit" if len(others) == 1 else f"{len(others)} visits"
-    last = f"{_local_day(others[-1], airports)} by {others[-1].registration or 'a tail not known'}"
-    return f"Other aircraft of the {operator}: {times} to {place} {span}, the last on {last}."
+    them = "one other known aircraft" if known == 1 else f"{known} other known aircraft"
+    return f"The {them} of the {operator}: {times} to {place} in the {days:,} observed days before{last}."
 
 
 def _local_day(visit: EarlierVisit, airports: Airports) -> str:

@@ -1,0 +1,223 @@
+"""Rarity: counted from the days before, and only from days on which it would have been seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flightwatch import rarity
+from flightwatch.places import Airports
+from flightwatch.rarity import Baseline, Exposure
+from flightwatch.records import Aircraft, Leg, Scope, Target, legs_table
+from tests.test_alerts import leg
+
+KOREA = Target((), ("KP",))
+STATE = "Russian Air Force"
+DAY = date(2024, 3, 1)
+
+
+def flown(
+    number: int, days_before: float, origin: str = "UUMU", to: str = "ZKPY", aircraft: str = "15521f", **more: object
+) -> Leg:
+    """A leg that took nine hours and began some days before `DAY`."""
+    begun = datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC) - timedelta(days=days_before)
+    made = leg(f"{aircraft}-{number:04d}", origin=(origin, 1.0, "observed"), to=(to, 0.93, "inferred"))
+    shift = begun - (made.first_seen or begun)
+    moved = {
+        end: replace(
+            getattr(made, end),
+            **{
+                f: getattr(getattr(made, end), f) + shift
+                for f in ("time", "earliest", "latest")
+                if getattr(getattr(made, end), f)
+            },
+        )
+        for end in ("origin", "destination")
+    }
+    times = {"first_seen": begun, "last_seen": begun + timedelta(hours=8)}
+    return replace(made, icao24=aircraft, **moved, **times, **more)  # type: ignore[arg-type]  # fields of a leg
+
+
+def history(legs: list[Leg], airports: Airports, *exposures: Exposure) -> Baseline:
+    return Baseline(airports, legs_table(legs), exposures)
+
+
+def who(icao24: str = "15521f", registration: str = "RA-86559", operator: str | None = STATE) -> Aircraft:
+    return Aircraft(icao24, registration, "IL62", operator)
+
+
+def world(days: int) -> Exposure:
+    return Exposure(Scope("world"), DAY - timedelta(days=days), DAY)
+
+
+def sentences(baseline: Baseline, aircraft: Aircraft, day: date = DAY) -> list[str]:
+    return [r.sentence for r in rarity.rarities(baseline, KOREA, aircraft, day)]
+
+
+# -------------------------------------------------------------------------------------------------------------------- counting
+
+
+def test_only_what_was_over_before_the_day_counts(airports: Airports) -> None:
+    """A process that starts anew, or a backfill, says the same of a day as live did on it."""
+    legs = [flown(1, 200), flown(2, 10), flown(3, 0.2), flown(4, -3)]
+    baseline = history(legs, airports, world(365))
+    counted = [rarity.count(baseline, "tail", KOREA, who(), DAY + timedelta(days=d)).count for d in (-300, -50, 0, 1, 20)]
+    assert counted == [0, 1, 2, 3, 4]
+
+
+def test_who_counts(airports: Airports) -> None:
+    legs = [
+        flown(1, 20),
+        flown(1, 30, aircraft="15520a", registration="RA-85042", typecode="T154"),
+        flown(2, 40, aircraft="c0ffee", registration="P-885", operator="Air Koryo", typecode="IL62"),
+        flown(3, 50, to="ZBAA"),
+    ]
+    baseline = history(legs, airports, world(365))
+    found = {of: rarity.count(baseline, of, KOREA, who(), DAY) for of in ("tail", "fleet", "type", "anybody")}
+    assert {of: counted.count for of, counted in found.items()} == {"tail": 1, "fleet": 2, "type": 2, "anybody": 3}
+    assert {counted.observed_days for counted in found.values()} == {365}
+
+
+def test_days_count_only_where_the_aircraft_would_have_been_seen(airports: Airports) -> None:
+    """A watchlist poll says nothing of others, a press report nothing of anybody."""
+    own = Exposure(Scope("aircraft", ("15521f",)), DAY - timedelta(days=30), DAY)
+    press = Exposure(Scope("reported"), DAY - timedelta(days=900), DAY)
+    baseline = history([flown(1, 20)], airports, own, press)
+    assert rarity.count(baseline, "tail", KOREA, who(), DAY).observed_days == 30
+    assert rarity.count(baseline, "tail", KOREA, who("15520a", "RA-85042"), DAY).observed_days == 0
+    assert rarity.count(baseline, "anybody", KOREA, who(), DAY).observed_days == 0
+
+
+def test_days_of_two_exposures_count_once(airports: Airports) -> None:
+    baseline = history([], airports, world(40), world(25), world(0))
+    assert rarity.count(baseline, "tail", KOREA, who(), DAY).observed_days == 40
+
+
+def test_a_flight_that_was_listed_and_tracked_is_one(airports: Airports) -> None:
+    """Lists give local days, so a day's difference is the same flight; two in a list stay two."""
+    tracked = flown(1, 20)
+    listed = replace(flown(2, 20.6), leg_id="listed-a", source="listed")
+    other = replace(flown(3, 25), leg_id="listed-b", source="listed")
+    elsewhere = replace(flown(4, 20.2, to="ZBAA"), leg_id="listed-c", source="listed")
+
+    def count(legs: list[Leg]) -> int:
+        return rarity.count(history(legs, airports), "tail", KOREA, who(), DAY).count
+
+    assert count([tracked, listed]) == 1
+    assert count([tracked, listed, other, elsewhere]) == 2
+    assert count([listed, other]) == 2
+
+
+def test_a_leg_takes_the_place_of_what_was_known_of_it(airports: Airports) -> None:
+    first = flown(1, 20)
+    baseline = history([first], airports)
+    better = baseline.extended(legs_table([replace(first, destination=replace(first.destination, airport="UHWW"))]))
+    assert rarity.count(better, "tail", KOREA, who(), DAY).count == 0
+    assert rarity.count(baseline, "tail", KOREA, who(), DAY).count == 1
+
+
+# ----------------------------------------------------------------------------------------------------------------- in words
+
+
+def test_no_visit_is_said_with_the_days_that_were_watched(airports: Airports) -> None:
+    sister = flown(2, 200, to="ZBAA", aircraft="15520a", registration="RA-85042")
+    assert sentences(history([flown(1, 100, to="ZBAA"), sister], airports, world(365)), who()) == [
+        "No earlier visit of RA-86559 to North Korea in the 365 observed days before.",
+        "The one other known aircraft of the Russian Air Force: no visit to North Korea in the 365 observed days before.",
+    ]
+
+
+def test_where_nobody_looked_nothing_is_called_a_first(airports: Airports) -> None:
+    assert sentences(history([], airports), who()) == [
+        "No earlier visit of RA-86559 to North Korea on record; on no day before would it surely have been seen.",
+        "Whether other aircraft of the Russian Air Force went to North Korea is not known: this history has none of them.",
+    ]
+    press = flown(1, 60, aircraft="15520a", registration="RA-85042", source="listed")
+    assert sentences(history([press], airports, Exposure(Scope("reported"), DAY, DAY)), who())[1] == (
+        "Other aircraft of the Russian Air Force: one visit to North Korea on record, the last on 1 Jan 2024 by RA-85042;"
+        " on no day before would they surely have been seen."
+    )
+
+
+def test_earlier_visits_are_counted_and_dated_as_it_was_there(airports: Airports) -> None:
+    """Arrived at 18:00 UTC on 19 February: 20 February in Pyongyang."""
+    legs = [flown(1, 10.625), flown(2, 100), flown(3, 30, aircraft="15520a", registration="RA-85042")]
+    assert sentences(history(legs, airports, world(365)), who()) == [
+        "2 earlier visits of RA-86559 to North Korea in the 365 observed days before, the last on 20 Feb 2024.",
+        "The one other known aircraft of the Russian Air Force: one visit to North Korea in the 365 observed days before,"
+        " the last on 31 Jan 2024 by RA-85042.",
+    ]
+
+
+def test_stays_are_known_from_the_next_departure(airports: Airports) -> None:
+    legs = [flown(1, 20), flown(2, 18, origin="ZKPY", to="UUMU"), flown(3, 10)]
+    first, second = rarity.visits_of_tail(history(legs, airports), KOREA, who(), DAY)
+    assert first.left is not None
+    assert first.left - first.arrived == pytest.approx(timedelta(days=2), abs=timedelta(hours=12))
+    assert second.left is None
+
+
+# -------------------------------------------------------------------------------------------------------------------- the prior
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["UUMU", "ZKPY", "UHWW", "KSFO", "XX99"]), st.integers(1, 300)), max_size=12),
+    st.sampled_from(["15521f", "15520a", "ffff00"]),
+    st.sampled_from([None, "UUMU", "ZKPY"]),
+)
+def test_the_prior_is_a_distribution_whatever_the_history(
+    airports: Airports, flights: list[tuple[str, int]], aircraft: str, other: str | None
+) -> None:
+    legs = [flown(i, days, to=to, aircraft=["15521f", "15520a"][i % 2]) for i, (to, days) in enumerate(flights)]
+    row = None if other is None else airports.row(other)
+    prior = history(legs, airports).over("destination", DAY, aircraft=aircraft, operator=STATE, typecode="IL62", other=row)
+    assert prior.sum() == pytest.approx(1.0)
+    assert (prior >= 0).all()
+    assert prior[airports.row("KLAX")] > 0, "what was never seen stays possible"
+
+
+def test_the_prior_leans_to_what_the_aircraft_does(airports: Airports) -> None:
+    usual = [flown(i, 10 + i, to="UHWW") for i in range(8)] + [flown(9, 40)]
+    baseline = history(usual, airports)
+    rows = [airports.row(code) for code in ("UHWW", "ZKPY", "KSFO")]
+    own, sister, stranger = (
+        baseline.over("destination", DAY, aircraft=aircraft, operator=STATE, typecode="IL62", other=None)[rows]
+        for aircraft in ("15521f", "15520a", "ffff00")
+    )
+    assert own[0] > 0.6 > own[1] > 0.03 > own[2]
+    assert np.argmax(sister) == np.argmax(stranger) == 0
+
+
+def test_the_prior_knows_nothing_of_the_days_to_come(airports: Airports) -> None:
+    legs = [flown(i, 10 + i, to="UHWW") for i in range(5)]
+    rows = [airports.row(code) for code in ("UHWW", "ZKPY", "KSFO")]
+    own, sister, stranger = (
+        baseline.over("destination", DAY, aircraft=aircraft, operator=STATE, typecode="IL62", other=None)[rows]
+        for aircraft in ("15521f", "15520a", "ffff00")
+    )
+        baseline.over("destination", DAY, aircraft=aircraft, operator=STATE, typecode="IL62", other=None)[rows]
+        for aircraft in ("15521f", "15520a", "ffff00")
+    )
+    assert own[0] > 0.6 > own[1] > 0.03 > own[2]
+    assert np.argmax(sister) == np.argmax(stranger) == 0
+
+
+def test_the_prior_knows_nothing_of_the_days_to_come(airports: Airports) -> None:
+    legs = [flown(i, 10 + i, to="UHWW") for i in range(5)]
+    ask = lambda legs: history(legs, airports).over(
+        "destination", DAY, aircraft="15521f", operator=None, typecode=None, other=None
+    )  # noqa: E731
+    assert np.array_equal(ask(legs), ask([*legs, flown(90, 0), flown(91, -4)]))
+
+
+def test_a_history_of_nothing_is_no_error(airports: Airports) -> None:
+    empty = Baseline(airports, None)
+    assert rarity.visits_of_tail(empty, KOREA, who(), DAY) == []
+    assert isinstance(legs_table([]), pa.Table)
