@@ -202,9 +202,6 @@ def test_the_prior_knows_nothing_of_the_days_to_come(airports: Airports) -> None
         baseline.over("destination", DAY, aircraft=aircraft, operator=STATE, typecode="IL62", other=None)[rows]
         for aircraft in ("15521f", "15520a", "ffff00")
     )
-        baseline.over("destination", DAY, aircraft=aircraft, operator=STATE, typecode="IL62", other=None)[rows]
-        for aircraft in ("15521f", "15520a", "ffff00")
-    )
     assert own[0] > 0.6 > own[1] > 0.03 > own[2]
     assert np.argmax(sister) == np.argmax(stranger) == 0
 
