@@ -1,0 +1,174 @@
+"""The composition: live, restarts, and backfill tell the same story, and tell it once."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flightwatch import backfill
+from flightwatch import legs as leg_stage
+from flightwatch.pipeline import State
+from flightwatch.places import Airports, airports
+from flightwatch.records import Leg, legs_from_table
+from flightwatch.store import Store
+from flightwatch.testing.clock import FakeClock
+from flightwatch.testing.world import Flight, Sky
+from tests.live_runs import POLL_S, Ledger, pipeline, poll_until, running, world
+
+BEGIN = datetime(2023, 9, 25, 12, 0, tzinfo=UTC)
+STATE_TAIL = Flight("15521f", "RA-86559", "IL62", "RFF7237", "UHWW", "ZKPY", BEGIN + timedelta(minutes=30), military=True)
+OTHER = Flight("71bf00", "HL9000", "A321", "DMO1", "RKSI", "RJTT", BEGIN)
+PLACES = ("UHWW", "ZKPY", "UHHH", "RKSI", "ZYYJ")
+
+
+@st.composite
+def flights(draw: st.DrawFn) -> list[Flight]:
+    """A state aircraft and others that hop between places around North Korea, some of which nobody sees."""
+    found: list[Flight] = []
+    for kind in (STATE_TAIL, replace(STATE_TAIL, icao24="15520a", registration="RA-85042", callsign="RFF1"), OTHER):
+        at, place = draw(st.integers(5, 200)), draw(st.sampled_from(PLACES))
+        for _ in range(draw(st.integers(0, 3))):
+            there = draw(st.sampled_from([p for p in PLACES if p != place]))
+            found.append(replace(kind, origin=place, destination=there, takeoff=BEGIN + timedelta(minutes=at)))
+            at, place = at + draw(st.sampled_from([180, 260, 900])), there
+    return found
+
+
+def tracked(store: Store) -> dict[str, Leg]:
+    """The tracked legs by id, without how often they were revised."""
+    found = legs_from_table(store.legs.table())
+    return {leg.leg_id: replace(leg, revision=0) for leg in found if leg.source == "tracked"}
+
+
+def lived(folder: Path, sky: Sky, ledger: Ledger, end: datetime, kills: list[int]) -> State:
+    """Polls to the end, killed and started again after so many polls; returns the last state."""
+    clock = FakeClock(BEGIN)
+    for after in [*sorted(kills), 10**6]:
+        with running(folder, sky, clock, ledger) as runner:
+            poll_until(runner, clock, min(end, BEGIN + timedelta(seconds=POLL_S * after)))
+            if clock.now() >= end:
+                runner.checkpoint()
+                runner.store.legs.put(runner._pipeline.all_unsettled(runner._state, backfill.newest(runner.store)))
+                return runner._state
+    raise AssertionError("the end was not reached")
+
+
+def stages(state: State) -> dict[tuple[str, str], str]:
+    said = [r for many in state.reported.values() for r in many if r.stage != "withdrawn"]
+    return {(r.rule_id, r.visit_id): r.stage for r in said}
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(flown=flights(), kills=st.lists(st.integers(1, 400), max_size=3), hours=st.integers(4, 26))
+def test_live_with_any_restarts_is_backfill(
+    flown: list[Flight], kills: list[int], hours: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The same legs to the last digit, and the same visits at the same stage, each told once."""
+    folder, ledger = tmp_path_factory.mktemp("live"), Ledger()
+    sky = Sky(world(flown, airports()), 60.0, shown_s=POLL_S)
+    state = lived(folder, sky, ledger, BEGIN + timedelta(hours=hours), kills)
+    copied = tmp_path_factory.mktemp("copy") / "store"
+    shutil.copytree(folder, copied)
+    with Store(folder, read_only=True) as store:
+        alive = tracked(store)
+    with Store(copied) as store:
+        store.catalog.db.executescript("DELETE FROM legs; DELETE FROM frozen_legs;")
+        store.drop_checkpoint()
+        derived = backfill.derive(store, pipeline(store))
+        assert tracked(store) == alive
+        again = stages(pipeline(store).take_stock(derived.state, derived.now, None))
+    told = stages(state)
+    assert again.items() <= told.items()
+    for rule_id, visit_id in told.keys() - again.keys():  # told before, and not unlikely enough by now to be taken back
+        assert _still_possible(state, rule_id, visit_id, copied)
+    keys = [(m.alert_id, m.number) for m in ledger.sent]
+    assert len(set(keys)) == len(keys), "nothing is told twice"
+
+
+def _still_possible(state: State, rule_id: str, visit_id: str, folder: Path) -> bool:
+    number = next(n for n, said in state.reported.items() if any(r.visit_id == visit_id for r in said))
+    with Store(folder) as store:
+        pipes, now = pipeline(store), backfill.newest(store)
+        legs = leg_stage.current(state.legs, [number], pipes.model(state), now)[number]
+        return any(f.key == (rule_id, visit_id) for f in pipes.judge(state, number, legs, now, frozenset({(rule_id, visit_id)})))
+
+
+def test_one_visit_is_one_story(tmp_path: Path, airports: Airports) -> None:
+    """There, unseen, and back after a day: one alert, with an update for each thing that happened."""
+    back = replace(STATE_TAIL, origin="ZKPY", destination="UHWW", takeoff=STATE_TAIL.takeoff + timedelta(hours=26))
+    ledger, sky = Ledger(), Sky(world([STATE_TAIL, back, OTHER], airports), 60.0, shown_s=POLL_S)
+    lived(tmp_path, sky, ledger, BEGIN + timedelta(hours=32), [])
+    assert len({m.alert_id for m in ledger.sent}) == 1
+    assert [m.number for m in ledger.sent] == list(range(1, len(ledger.sent) + 1))
+    assert ledger.stages()[-2:] == ["left_again", "returned"]
+    assert "presumed_landed" in ledger.stages()
+    assert "landed" not in ledger.stages(), "nobody saw it land"
+
+
+def test_a_flight_that_turns_away_is_taken_back(tmp_path: Path, airports: Airports) -> None:
+    """It heads for Pyongyang, then goes to Yanji: what was said is withdrawn, in the same thread."""
+    turning = replace(STATE_TAIL, destination="ZYYJ", over=((41.9, 130.75),))
+    ledger, sky = Ledger(), Sky(world([turning, OTHER], airports), 60.0, shown_s=POLL_S)
+    lived(tmp_path, sky, ledger, BEGIN + timedelta(hours=4), [])
+    if ledger.sent:
+        assert ledger.stages()[-1] == "withdrawn"
+        assert len({m.alert_id for m in ledger.sent}) == 1
+
+
+def test_what_is_imported_alerts_nobody(tmp_path: Path, airports: Airports) -> None:
+    """History comes in while live is stopped: its visits are known afterwards, and not news."""
+    made = world([STATE_TAIL, OTHER], airports)
+    from flightwatch.imports import import_file
+    from flightwatch.store import files
+
+    files.write_parquet(tmp_path / "old.parquet", made.positions(60.0))
+    with Store(tmp_path / "store") as store:
+        import_file(store, tmp_path / "old.parquet")
+    ledger, clock = Ledger(), FakeClock(BEGIN + timedelta(hours=6))
+    empty = Sky(world([OTHER], airports), 60.0)
+    with running(tmp_path / "store", empty, clock, ledger) as runner:
+        poll_until(runner, clock, BEGIN + timedelta(hours=7))
+        assert stages(runner._state)
+    assert ledger.sent == []
+
+
+def test_a_poll_that_comes_late_is_taken_in(tmp_path: Path, airports: Airports) -> None:
+    """Positions of an hour ago, from another feed: the leg is corrected under the id that it had."""
+    made = world([OTHER], airports)
+    positions = made.positions(60.0)
+    first = positions["timestamp"].to_pylist()[0]
+    early = positions.filter(pa_less(positions, first + timedelta(minutes=40)))
+    ledger, clock = Ledger(), FakeClock(BEGIN + timedelta(minutes=30))
+    sky = Sky(world([OTHER], airports), 60.0, shown_s=POLL_S)
+    with running(tmp_path, sky, clock, ledger) as runner:
+        poll_until(runner, clock, BEGIN + timedelta(minutes=80))
+        runner.checkpoint()
+        (before,) = tracked(runner.store).values()
+        assert before.origin.basis != "observed", "live began when it was in the air"
+        from flightwatch.records import Scope, Snapshot
+
+        late = Snapshot("other", clock.now(), clock.now(), Scope("reported"), early, {})
+        seq = runner.store.snapshots.append(late)
+        assert seq is not None
+        runner._step(seq, late)
+        assert "71bf00" in runner.store.marked()
+        runner.checkpoint()
+        (after,) = tracked(runner.store).values()
+        assert runner.store.marked() == {}
+    assert (after.leg_id, after.origin.airport, after.origin.basis) == (before.leg_id, "RKSI", "observed")
+    assert after.first_seen is not None
+    assert before.first_seen is not None
+    assert after.first_seen < before.first_seen
+
+
+def pa_less(positions, limit):  # type: ignore[no-untyped-def]  # pyarrow has no types
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.less(positions["timestamp"], pa.scalar(limit, positions.schema.field("timestamp").type))
