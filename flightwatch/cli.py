@@ -30,8 +30,9 @@ if TYPE_CHECKING:  # at run time each command imports what it needs: all of it t
     from flightwatch.feeds.poller import Query
     from flightwatch.live import Clock, Runner
     from flightwatch.pipeline import Pipeline
-    from flightwatch.rules import Rule, Rules
+    from flightwatch.rules import Rule
     from flightwatch.store import Store
+    from flightwatch.userfiles import UserFiles
 
 app = typer.Typer(
     add_completion=False,
@@ -49,7 +50,9 @@ StorePath = Annotated[
     Path | None, typer.Option("--store", help="The store; without it the one of the configuration, else data/.")
 ]
 
-DEFAULT_CONFIG = Path("flightwatch.yaml")
+DEFAULT_FILE = Path("flightwatch.yaml")
+"""As `config` has it: importing that would take longer than `--help` may."""
+
 BUSY = 3
 
 
@@ -83,7 +86,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Pa
     """Write a commented configuration, and folders for rules and lists of your own."""
     from flightwatch.config import shipped
 
-    target = folder / DEFAULT_CONFIG
+    target = folder / DEFAULT_FILE
     if target.exists():
         raise ConfigError([Problem(str(target), 1, "is there already: it is not overwritten")])
     for name in ("rules", "watchlists"):
@@ -93,11 +96,14 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Pa
 
 
 @app.command()
-def check(config: ConfigPath = DEFAULT_CONFIG) -> None:
+def check(config: ConfigPath = DEFAULT_FILE) -> None:
     """Check the configuration, the rules and the watchlists; tell every problem with its line."""
-    settings, registry, found = _everything(config)
+    from flightwatch.userfiles import read_all
+
+    found = read_all(config)
+    settings, lists = found.settings, found.registry.watchlists
     print(f"{config}: {len(settings.feeds)} feeds, {len(settings.channels)} channels, {'a' if settings.digest else 'no'} digest")
-    print(f"rules: {len(found.rules)}; watchlists: {len(registry.watchlists)} with {len(registry.addresses())} addresses")
+    print(f"rules: {len(found.rules.rules)}; watchlists: {len(lists)} with {len(found.registry.addresses())} addresses")
     print("No problem found.")
 
 
@@ -107,31 +113,31 @@ def watch(
     to: Annotated[
         str | None, typer.Option("--to", help="Only where it goes there: a country (KP) or an airport (ZKPY, FNJ).")
     ] = None,
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: ConfigPath = DEFAULT_FILE,
 ) -> None:
     """Follow an aircraft: writes the list entry and the rule."""
     from flightwatch.places import airports
+    from flightwatch.userfiles import read_all, settings_of
     from flightwatch.watching import add
 
-    settings = _settings(config)
-    for line in add(aircraft, to, settings, config.parent, airports()):
+    for line in add(aircraft, to, settings_of(config), config.parent, airports()):
         print(line)
-    _everything(config)
+    read_all(config)
     print("Checked. A running flightwatch takes it in when it is started again.")
 
 
 @rules_app.command("test")
 def rules_test(
-    paths: Annotated[list[Path], typer.Argument(help="Rule files or folders of them.")], config: ConfigPath = DEFAULT_CONFIG
+    paths: Annotated[list[Path], typer.Argument(help="Rule files or folders of them.")], config: ConfigPath = DEFAULT_FILE
 ) -> None:
     """Run the tests that stand in rule files."""
     from flightwatch.config import files_in
     from flightwatch.places import airports
     from flightwatch.rules import read_rules, run_tests
+    from flightwatch.userfiles import read_lists, settings_of
 
-    settings = _settings(config)
     files = [f for path in paths for f in files_in([str(path.resolve())], "rules", config.parent)]
-    registry = _registry(settings, config, beside=files)
+    registry = read_lists(settings_of(config), config.parent, files)
     outcomes = run_tests(read_rules(files, registry, airports(), None).rules, registry, airports())
     for outcome in outcomes:
         print(
@@ -149,23 +155,25 @@ def rules_test(
 @app.command()
 def run(
     once: Annotated[bool, typer.Option("--once", help="Ask every feed once, deliver, and stop.")] = False,
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: ConfigPath = DEFAULT_FILE,
     store: StorePath = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
     """Poll the feeds, rebuild legs, match rules, alert; until it is told to stop."""
     from flightwatch import live
+    from flightwatch.userfiles import read_all
 
     _log(verbose)
-    settings, registry, found = _everything(config)
+    found = read_all(config)
+    settings = found.settings
     outlets = live.outlets(settings)
     clock = live.SystemClock()
     with _open(store, settings, config) as opened:
         _import_shipped_history(opened, settings, config)
         for feed in settings.feeds:
             opened.set_terms(feed.name, feed.terms)
-        pipeline = _pipeline(opened, registry, found, list(outlets.channels))
-        asked = _queries(settings, registry, clock.now)
+        pipeline = _pipeline(opened, found, list(outlets.channels))
+        asked = _queries(found, clock.now)
         for line in live.describe(asked):
             logging.getLogger("flightwatch").info("%s", line)
         runner = live.Runner(opened, pipeline, asked, outlets, clock, retention_days=settings.retention_days)
@@ -224,12 +232,13 @@ def import_(
     reconstructed: Annotated[
         bool, typer.Option("--reconstructed", help="Nobody observed this: it says so wherever it is shown.")
     ] = False,
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: ConfigPath = DEFAULT_FILE,
 ) -> None:
     """Bring history in: positions, snapshots of receivers, flight lists."""
     from flightwatch.imports import import_file
+    from flightwatch.userfiles import settings_of
 
-    settings = _settings(config)
+    settings = settings_of(config)
     with _open(store, settings, config) as opened:
         for path in paths:
             done = import_file(opened, path, format=format, registration=registration, scope=scope, reconstructed=reconstructed)
@@ -255,16 +264,17 @@ def legs(
         datetime | None, typer.Option("--until", help="UTC.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="legs.parquet, legs.csv or legs.json.")] = None,
-    config: ConfigPath = DEFAULT_CONFIG,
+    config: ConfigPath = DEFAULT_FILE,
 ) -> None:
     """Show or write the legs of a store, imported flight lists included."""
     from flightwatch.legtables import show, write
     from flightwatch.store import Store
+    from flightwatch.userfiles import read_lists, settings_of
 
-    settings = _settings(config)
+    settings = settings_of(config)
     try:
         with _open(store, settings, config, make=False) as opened:
-            _derive(opened, _registry(settings, config))
+            _derive(opened, read_lists(settings, config.parent))
             table = opened.legs.table(_utc(since), _utc(until), aircraft)
     except StoreBusy as busy:
         errors.print(f"flightwatch: {busy}; showing what it has stored so far", markup=False)
@@ -278,20 +288,21 @@ def legs(
 
 
 @app.command()
-def rebuild(store: StorePath = None, config: ConfigPath = DEFAULT_CONFIG) -> None:
+def rebuild(store: StorePath = None, config: ConfigPath = DEFAULT_FILE) -> None:
     """Make the catalog and all legs anew from the stored files, after damage."""
     from flightwatch import backfill
     from flightwatch.pipeline import Pipeline
     from flightwatch.places import airports
     from flightwatch.store import rebuild_catalog
+    from flightwatch.userfiles import read_lists, settings_of
 
-    settings = _settings(config)
+    settings = settings_of(config)
     root = _root(store, settings, config)
     for line in rebuild_catalog(root):
         print(line)
     with _open(root, settings, config) as opened:
         opened.drop_checkpoint()
-        pipeline = Pipeline(airports(), _registry(settings, config), exposures=backfill.exposures(opened))
+        pipeline = Pipeline(airports(), read_lists(settings, config.parent), exposures=backfill.exposures(opened))
         _with_progress("Legs", lambda advance: backfill.derive(opened, pipeline, advance))
         print(f"{len(opened.legs.table()):,} legs")
 
@@ -319,53 +330,6 @@ def _log(verbose: bool) -> None:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
 
 
-def _settings(config: Path) -> Settings:
-    """The configuration; what it would be if it were empty where there is none and none was asked for."""
-    from flightwatch.config import Settings, read_settings
-
-    return Settings() if config == DEFAULT_CONFIG and not config.exists() else read_settings(config)
-
-
-def _everything(config: Path) -> tuple[Settings, Registry, Rules]:
-    """Settings, lists and rules, checked together."""
-    from flightwatch.config import files_in
-    from flightwatch.places import airports
-    from flightwatch.rules import read_rules
-
-    settings = _settings(config)
-    registry = _registry(settings, config)
-    files = files_in(settings.rules, "rules", config.parent)
-    return settings, registry, read_rules(files, registry, airports(), [c.name for c in settings.channels])
-
-
-def _registry(settings: Settings, config: Path, beside: list[Path] | None = None) -> Registry:
-    """The watchlists; a list beside a rule or in the configuration comes before one of the same name that ships."""
-    from flightwatch.aircraft import Registry, read_watchlist
-    from flightwatch.config import files_in
-
-    files = files_in([*settings.watchlists, "shipped"], "watchlists", config.parent)
-    own = [f for f in files if f.parent.parent.name != "shipped"]
-    folders = {f.parent for f in beside or ()}
-    near = [
-        p
-        for folder in sorted(folders)
-        for where in (folder, folder.parent / "watchlists")
-        if where.is_dir()
-        for p in sorted(where.glob("*.csv"))
-    ]
-    problems: list[Problem] = []
-    found = {}
-    for path in [*files, *own, *near]:
-        try:
-            watchlist = read_watchlist(path)
-            found[watchlist.name] = watchlist
-        except ConfigError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigError(problems)
-    return Registry(list(found.values()))
-
-
 def _root(store: Path | None, settings: Settings, config: Path) -> Path:
     return store if store is not None else config.parent / settings.store
 
@@ -379,12 +343,13 @@ def _open(store: Path | None, settings: Settings, config: Path, *, make: bool = 
     return Store(root)
 
 
-def _pipeline(store: Store, registry: Registry, found: Rules, channels: list[str]) -> Pipeline:
+def _pipeline(store: Store, found: UserFiles, channels: list[str]) -> Pipeline:
     from flightwatch import backfill
     from flightwatch.pipeline import Pipeline
     from flightwatch.places import airports
 
-    return Pipeline(airports(), registry, [_to_all(rule, channels) for rule in found.rules], backfill.exposures(store))
+    rules = [_to_all(rule, channels) for rule in found.rules.rules]
+    return Pipeline(airports(), found.registry, rules, backfill.exposures(store))
 
 
 def _to_all(rule: Rule, channels: list[str]) -> Rule:
@@ -393,12 +358,14 @@ def _to_all(rule: Rule, channels: list[str]) -> Rule:
     return rule.model_copy(update={"notify": list(dict.fromkeys(names))})
 
 
-def _queries(settings: Settings, registry: Registry, now: Callable[[], datetime]) -> list[Query]:
+def _queries(found: UserFiles, now: Callable[[], datetime]) -> list[Query]:
     from flightwatch.config import secret
     from flightwatch.feeds.poller import queries
 
-    watched = registry.addresses()
-    return [q for feed in settings.feeds for q in queries(feed, watched, secret(feed.key_env) if feed.key_env else None, now)]
+    watched = found.registry.addresses()
+    return [
+        q for feed in found.settings.feeds for q in queries(feed, watched, secret(feed.key_env) if feed.key_env else None, now)
+    ]
 
 
 def _derive(store: Store, registry: Registry) -> None:

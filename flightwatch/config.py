@@ -181,9 +181,9 @@ def shipped() -> Path:
     return installed if installed.is_dir() else Path(__file__).parent.parent / "config"
 
 
-def files_in(entries: list[str], kind: Literal["rules", "watchlists", "history"], base: Path) -> list[Path]:
-    """The files that the entries name: `shipped` for those that ship, else files or folders relative to `base`.
-    Raises ConfigError."""
+def files_in(entries: list[str], kind: str, base: Path) -> list[Path]:
+    """The files of a kind (rules, watchlists or history) that the entries name: `shipped` for those that ship, else
+    files or folders relative to `base`. Raises ConfigError."""
     suffixes = (".yaml", ".yml") if kind == "rules" else (".csv",)
     found: list[Path] = []
     for entry in entries:

@@ -132,7 +132,7 @@ def run(folder: Path, console: Console) -> Result:
     """Runs the demo and leaves its results in a folder."""
     started = time.monotonic()
     logging.basicConfig(level=logging.ERROR, force=True)
-    _clear(folder)
+    clear(folder)
     table = airports()
     tails = made_up_tails()
     _say(console, "Reconstructing the tracks of RA-86559 through press reports, and making up the sky around them ...")
@@ -163,11 +163,11 @@ def _say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False)
 
 
-def _clear(folder: Path) -> None:
+def clear(folder: Path) -> None:
     """Removes what an earlier run left, and nothing else."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder / "store", ignore_errors=True)
-    for pattern in ("*.eml", "*.html", "*.png", "*.parquet", "history.csv", "flightwatch.yaml"):
+    for pattern in ("digest-*.eml", "digest-*.html", "map.png", "summer-2023.parquet", "history.csv", "flightwatch.yaml"):
         for old in folder.glob(pattern):
             old.unlink()
 

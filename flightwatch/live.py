@@ -12,9 +12,10 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -35,6 +36,7 @@ from flightwatch.deliveries.worker import Worker
 from flightwatch.desk import Desk
 from flightwatch.errors import FeedError, StoreError
 from flightwatch.feeds.poller import Query, Schedule
+from flightwatch.legs.rows import aircraft_number
 from flightwatch.pipeline import Outcome, Pipeline, State
 from flightwatch.records import Snapshot
 from flightwatch.store import Store
@@ -48,6 +50,12 @@ HEARTBEAT_EVERY_S = 60.0
 WORKER_IDLE_S = 0.5
 SLICE_S = 0.5
 """The longest that the loop sleeps at a stretch, so that it hears of a stop."""
+
+LEGS_AT_ONCE = 100
+"""Aircraft whose legs are drawn up and stored at one go between two polls: a quarter of a second at the most."""
+
+CLOSING_S = 5.0
+"""What stopping may spend on that; what is left over is drawn up from the state the next time."""
 
 
 class Clock(Protocol):
@@ -128,6 +136,7 @@ class Runner:
         self.outlets = outlets
         self.schedule = Schedule(found, clock.monotonic())
         self.book = AlertBook(store.root / "alerts.sqlite")
+        self.book.take_over()
         self._pipeline = pipeline
         self._clock = clock
         self._retention_days = retention_days
@@ -135,14 +144,17 @@ class Runner:
         self._desk = Desk(store, pipeline.airports, pipeline.registry)
         self._unsaved: set[int] = set()
         self._state, self._seq = self._resume()
+        self._unsaved = set(leg_stage.aircraft_of(self._state.legs))
         self._checkpointed = clock.now()
         self._kept_house = clock.now()
         self._skip_first_digest(clock.now())
 
     def close(self) -> None:
         """Stores where everything stands and lets go."""
-        self._save_legs(self._now() - timedelta(days=1))
+        until = self._clock.monotonic() + CLOSING_S
         self.checkpoint()
+        while self._unsaved and self._clock.monotonic() < until:
+            self._save_some_legs()
         self.book.close()
 
     # ------------------------------------------------------------------------------------------------------------ beginning
@@ -228,7 +240,8 @@ class Runner:
     # ------------------------------------------------------------------------------------------------------------ now and then
 
     def look_after(self) -> None:
-        """Whatever is due besides polling: the checkpoint, the digest, housekeeping."""
+        """Whatever is due besides polling: legs to store, the checkpoint, the digest, housekeeping."""
+        self._save_some_legs()
         now = self._clock.now()
         if now - self._checkpointed >= self._checkpoint_every:
             self.checkpoint()
@@ -240,16 +253,17 @@ class Runner:
         """Stores the legs as they stand and the state, so that a restart begins here."""
         late = [a for a in self.store.marked() if a != backfill.EVERYTHING]
         self._state = backfill.rederive_late(self.store, self._pipeline, self._state, late, self._now())
-        self._save_legs()
         self.store.save_checkpoint(pipes.to_bytes(self._state, self._seq))
         self._checkpointed = self._clock.now()
 
-    def _save_legs(self, seen_since: datetime | None = None) -> None:
-        """Stores the legs of the aircraft that turned since the last time; with a time those of all that were seen
-        since then, who only got farther."""
-        numbers = self._unsaved | (leg_stage.seen_since(self._state.legs, seen_since) if seen_since else set())
+    def _save_some_legs(self) -> None:
+        """Stores the legs of some of the aircraft that turned since they were stored last."""
+        some = set(islice(self._unsaved, LEGS_AT_ONCE))
+        self._save_legs(some)
+        self._unsaved -= some
+
+    def _save_legs(self, numbers: Iterable[int]) -> None:
         self.store.legs.put(self._pipeline.unsettled_legs(self._state, numbers, self._now()))
-        self._unsaved.clear()
 
     def _now(self) -> datetime:
         """The time up to which anything is known: that of the newest snapshot, which a silent feed holds back."""
@@ -273,7 +287,7 @@ class Runner:
         if local.strftime("%H:%M") < settings.at or (last is not None and last >= local.date().isoformat()):
             return False
         since = _since(last, settings, now)
-        self._save_legs(since)
+        self._save_legs(map(aircraft_number, self._pipeline.registry.addresses()))
         digest = self._desk.digest(self.book, since, now, settings)
         return self.book.post_digest(local.date().isoformat(), self._desk.digest_mails(digest, settings), now)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from rich.console import Console
 
+from flightwatch import demo
+from flightwatch.demo import Result
 from flightwatch.places import Airports
 from flightwatch.places import airports as all_airports
 from flightwatch.records import POSITIONS
@@ -62,32 +66,26 @@ def positions(rows: list[dict[str, object]], feed: str = "test") -> pa.Table:
 
 
 @pytest.fixture(scope="session")
-def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo, run once: its folder."""
-    return _demo(tmp_path_factory)[0]
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, str]:
+    """The demo, run once: its result and what it printed."""
+    printed = io.StringIO()
+    result = demo.run(tmp_path_factory.mktemp("demo"), Console(file=printed, width=120))
+    return result, printed.getvalue()
 
 
 @pytest.fixture(scope="session")
-def demo_output(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The demo, run once: what it printed."""
-    return _demo(tmp_path_factory)[1]
+def demo_result(demo_run: tuple[Result, str]) -> Result:
+    return demo_run[0]
 
 
-_ran: list[tuple[Path, str]] = []
+@pytest.fixture(scope="session")
+def demo_folder(demo_run: tuple[Result, str]) -> Path:
+    return demo_run[0].folder
 
 
-def _demo(factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    if not _ran:
-        import io
-
-        from rich.console import Console
-
-        from flightwatch import demo
-
-        folder, printed = factory.mktemp("demo"), io.StringIO()
-        demo.run(folder, Console(file=printed, width=120))
-        _ran.append((folder, printed.getvalue()))
-    return _ran[0]
+@pytest.fixture(scope="session")
+def demo_output(demo_run: tuple[Result, str]) -> str:
+    return demo_run[1]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

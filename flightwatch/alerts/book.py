@@ -200,6 +200,15 @@ class AlertBook:
             unknown = utc(row[7]) - LEASE
         return Delivery(row[0], row[1], row[2], row[3], row[4], row[5] + 1, thread[0] if thread else None, unknown)
 
+    def take_over(self) -> None:
+        """Frees what a dead worker had claimed: to be called by the one process that holds the store, before its
+        workers start. Nobody knows whether those messages went out, so they are looked up before they are sent."""
+        self._db.execute(
+            "UPDATE outbox SET unknown_since_us = coalesce(unknown_since_us, lease_us - ?), lease_us = 0"
+            " WHERE state = 'waiting' AND lease_us > 0",
+            (int(LEASE.total_seconds() * 1e6),),
+        )
+
     def sent(self, due: Delivery, receipt: str) -> None:
         self._db.execute(
             "UPDATE outbox SET state = 'sent', receipt = ?, lease_us = 0, error = NULL WHERE id = ?", (receipt, due.id)

@@ -236,9 +236,9 @@ def _detour_log(fix: Fix, distance: Floats, other: int, airports: Airports, rows
     so_far = distance_nm(airports.latitude[other], airports.longitude[other], fix.latitude, fix.longitude)
     extra = np.maximum(so_far + distance - whole, 0.0)
     scale = DETOUR_NM + DETOUR_SHARE * whole
-    straight = (1 - STRAYING) / scale * np.exp(-extra / scale)
-    strays = STRAYING / (STRAYS_TIMES * scale) * np.exp(-extra / (STRAYS_TIMES * scale))
-    return np.asarray(np.log(straight + strays))
+    straight = math.log(1 - STRAYING) - np.log(scale) - extra / scale
+    far = STRAYS_TIMES * scale
+    return np.asarray(np.logaddexp(straight, math.log(STRAYING) - np.log(far) - extra / far))
 
 
 def _runway_log(needed_ft: float, airports: Airports, rows: Ints) -> Floats:

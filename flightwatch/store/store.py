@@ -199,7 +199,7 @@ class Store:
         """Keeps a reply that could not be used: why, and how it began."""
         kept = None
         if body:
-            path = Path("refused") / f"{time:%Y%m%dT%H%M%S}-{feed}-{reason}.body"
+            path = Path("refused") / f"{time:%Y%m%dT%H%M%S.%f}-{feed}-{reason}.body"
             files.write_bytes(self.root / path, body[:KEPT_BODY])
             kept = str(path)
         self.catalog.db.execute(

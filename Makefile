@@ -1,0 +1,62 @@
+# Everything that a checkout needs: Python 3.11 (or newer) and make. The first target that is called makes the
+# environment in .venv; nothing is installed outside it.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help demo test slow chaos fuzz lint format bench notebook clean
+
+help:  ## what there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+demo: $(VENV)/.run  ## run the reference case: an Il-62 goes to North Korea and nobody sees it land
+	@$(BIN)/flightwatch demo
+
+test: $(VENV)/.dev  ## the tests, in under three minutes
+	@$(BIN)/python -m pytest -q
+
+slow: $(VENV)/.dev  ## the tests that take longer
+	@$(BIN)/python -m pytest -q -m slow
+
+chaos: $(VENV)/.dev  ## kills the program at random moments and counts what is lost
+	@$(BIN)/python -m pytest -q -m chaos
+
+fuzz: $(VENV)/.dev  ## hostile input in bulk
+	@$(BIN)/python -m pytest -q -m fuzz
+
+lint: $(VENV)/.dev  ## style, types, layers
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+format: $(VENV)/.dev  ## put the code into shape
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+bench: $(VENV)/.dev  ## how fast it is, as ratios of one run
+	@$(BIN)/python benchmarks/bench.py
+
+notebook: $(VENV)/.notebooks  ## open the notebook on what the demo left
+	@$(BIN)/jupyter lab notebooks/flagged_flights.ipynb
+
+clean:  ## remove the environment and what the demo left
+	rm -rf $(VENV) data/demo
+
+$(VENV)/bin/python:
+	@echo "Making the environment in $(VENV) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "flightwatch needs Python 3.11 or newer; call make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing flightwatch ..."
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing flightwatch and what its tests need ..."
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.notebooks: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing flightwatch and what its notebooks need ..."
+	@$(PIP) --editable '.[notebooks]'
+	@touch $@ $(VENV)/.run

@@ -1,0 +1,107 @@
+"""What users write, read and checked together: the configuration, the watchlists and the rules.
+
+In: the path of a configuration, which need not exist. Out: settings, lists and rules, or one ConfigError with the
+problems of all three, so that nobody mends one file to learn of the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flightwatch.aircraft import Registry, Watchlist, read_watchlist
+from flightwatch.config import DEFAULT_FILE, Settings, files_in, read_settings
+from flightwatch.errors import ConfigError, Problem
+from flightwatch.places import airports
+from flightwatch.rules import Rules, read_rules
+
+FOLDERS = Settings(rules=["shipped", "rules"], watchlists=["shipped", "watchlists"])
+"""What is checked beside a configuration that cannot be read: the folders that `flightwatch init` makes."""
+
+
+@dataclass(frozen=True)
+class UserFiles:
+    """Everything that a user wrote, valid; `base` is the folder that its paths are relative to."""
+
+    settings: Settings
+    registry: Registry
+    rules: Rules
+    base: Path
+
+    @property
+    def channels(self) -> list[str]:
+        """The names that a rule's `notify` may use."""
+        return _channels(self.settings)
+
+
+def settings_of(config: Path) -> Settings:
+    """The configuration; what it would be if it were empty where there is none and none was asked for. Raises
+    ConfigError."""
+    return Settings() if config == DEFAULT_FILE and not config.exists() else read_settings(config)
+
+
+def read_all(config: Path) -> UserFiles:
+    """Reads the configuration and all that it names. Raises ConfigError with every problem."""
+    problems: list[Problem] = []
+    base = config.parent
+    settings, channels = FOLDERS, None
+    try:
+        settings = settings_of(config)
+        channels = _channels(settings)
+    except ConfigError as error:
+        problems += error.problems
+    files = _files(settings.rules, "rules", base, problems)
+    registry = _registry(settings, base, files, problems)
+    rules = Rules((), ())
+    try:
+        rules = read_rules(files, registry, airports(), channels)
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return UserFiles(settings, registry, rules, base)
+
+
+def read_lists(settings: Settings, base: Path, rule_files: Sequence[Path] = ()) -> Registry:
+    """The watchlists. Raises ConfigError with every problem."""
+    problems: list[Problem] = []
+    registry = _registry(settings, base, rule_files, problems)
+    if problems:
+        raise ConfigError(problems)
+    return registry
+
+
+def _channels(settings: Settings) -> list[str]:
+    return [channel.name for channel in settings.channels]
+
+
+def _files(entries: list[str], kind: str, base: Path, problems: list[Problem]) -> list[Path]:
+    found: list[Path] = []
+    for entry in entries:
+        try:
+            found += files_in([entry], kind, base)
+        except ConfigError as error:
+            problems += error.problems
+    return list(dict.fromkeys(found))
+
+
+def _registry(settings: Settings, base: Path, rule_files: Sequence[Path], problems: list[Problem]) -> Registry:
+    """The lists by name: those that ship, before them those of the configuration, before these those beside a
+    rule. A list that cannot be read stays as an empty one, so that the rules that name it are not faulted, too."""
+    files = _files(["shipped", *(e for e in settings.watchlists if e != "shipped")], "watchlists", base, problems)
+    found: dict[str, Watchlist] = {}
+    for path in dict.fromkeys([*files, *_beside(rule_files)]):
+        found[path.stem] = Watchlist(path.stem, ())
+        try:
+            found[path.stem] = read_watchlist(path)
+        except ConfigError as error:
+            problems += error.problems
+    return Registry(list(found.values()))
+
+
+def _beside(rule_files: Sequence[Path]) -> list[Path]:
+    """The lists in a rule file's folder, and in a folder `watchlists` next to that."""
+    folders = sorted({file.parent for file in rule_files})
+    places = [place for folder in folders for place in (folder.parent / "watchlists", folder)]
+    return [path for place in places if place.is_dir() for path in sorted(place.glob("*.csv"))]

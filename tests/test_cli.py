@@ -1,0 +1,215 @@
+"""The command line as somebody types it: what it prints, how it ends, what it leaves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from flightwatch import cli
+from flightwatch.config import shipped
+from flightwatch.store import Store
+from tests.conftest import positions
+
+Typed = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Typed:
+    """Types a command in an empty folder; gives the exit status, what it printed, and what it complained."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["flightwatch", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        code = ended.value.code
+        return (code if isinstance(code, int) else int(code is not None)), out, err
+
+    return run
+
+
+FLIGHT: list[dict[str, object]] = [
+    {
+        "at": 60 * i,
+        "icao24": "15521f",
+        "latitude": 55.88 + i / 10,
+        "longitude": 38.06,
+        "altitude": 1000.0 + 900 * i,
+        "onground": False,
+    }
+    for i in range(20)
+]
+
+
+def flight(folder: Path) -> Path:
+    path = folder / "flight.parquet"
+    pq.write_table(positions(FLIGHT), path)
+    return path
+
+
+# ---------------------------------------------------------------------------------------------------------------- configuration
+
+
+def test_a_new_configuration_is_right_as_it_is(typed: Typed, tmp_path: Path) -> None:
+    status, out, _ = typed("init")
+    assert (status, (tmp_path / "flightwatch.yaml").exists()) == (0, True)
+    assert "flightwatch check" in out
+    status, out, _ = typed("check")
+    assert status == 0
+    assert "No problem found" in out
+    status, _, err = typed("init")
+    assert status == 1
+    assert "is not overwritten" in err
+
+
+def test_check_tells_everything_that_is_wrong_at_once(typed: Typed, tmp_path: Path) -> None:
+    """The configuration, a rule and a list, each with file and line, in one go."""
+    typed("init")
+    config = (tmp_path / "flightwatch.yaml").read_text(encoding="utf-8")
+    (tmp_path / "flightwatch.yaml").write_text(config.replace("retention_days", "retention_dayz"), encoding="utf-8")
+    (tmp_path / "rules" / "mine.yaml").write_text(
+        "- id: mine\n  title: x\n  when:\n    aircraft: {watchlist: russian-stat}\n  notify: [all]\n", encoding="utf-8"
+    )
+    (tmp_path / "watchlists" / "own.csv").write_text("registration,icao24\nRA-1,xyz\n", encoding="utf-8")
+    status, _, err = typed("check")
+    assert status == 1
+    lines = err.splitlines()
+    assert any("flightwatch.yaml:" in line and "did you mean `retention_days`" in line for line in lines), err
+    assert any("mine.yaml:4:" in line and "did you mean `russian-state`" in line for line in lines), err
+    assert any("own.csv:2:" in line and "hex digits" in line for line in lines), err
+
+
+def test_watching_an_aircraft_needs_no_yaml(typed: Typed, tmp_path: Path) -> None:
+    typed("init")
+    status, out, _ = typed("watch", "ra-86559", "--to", "kp")
+    assert status == 0
+    assert "North Korea" in out
+    (rule,) = (tmp_path / "rules").glob("*.yaml")
+    assert "15521f" in rule.read_text(encoding="utf-8")
+    assert "15521f" in (tmp_path / "watchlists" / "my-aircraft.csv").read_text(encoding="utf-8")
+    status, out, _ = typed("check")
+    assert status == 0
+    status, out, _ = typed("watch", "RA-86559", "--to", "KP")
+    assert status == 0
+    assert "nothing changed" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("watch", "D-ABCD"), "give the address"),
+        (("watch", "RA-86559", "--to", "XX"), "neither a country"),
+        (("check", "--config", "none.yaml"), "flightwatch init"),
+        (("legs", "--store", "nowhere"), "there is no store"),
+        (("import", "nothing.csv", "--store", "s"), "is not a file"),
+        (("import", "flightwatch.yaml", "--store", "s"), "no format that is known"),
+        (("run", "--config", "broken.yaml"), "broken.yaml:1"),
+    ],
+)
+def test_an_error_is_one_line_that_says_what_to_do(words: tuple[str, ...], says: str, typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "flightwatch.yaml").write_text("store: data\n", encoding="utf-8")
+    (tmp_path / "broken.yaml").write_text("stores: data\n", encoding="utf-8")
+    status, _, err = typed(*words)
+    assert status == 1
+    assert says in err
+    assert len(err.splitlines()) == 1, err
+    assert "Traceback" not in err
+
+
+def test_rule_tests_are_run_from_files_and_folders(typed: Typed, tmp_path: Path) -> None:
+    """Also where the file lies outside any configuration, with a list of its own beside it."""
+    status, out, _ = typed("rules", "test", str(shipped() / "rules"))
+    assert status == 0
+    assert "0 failed" in out
+    (tmp_path / "ours.csv").write_text("registration,icao24\nRA-86559,15521f\n", encoding="utf-8")
+    (tmp_path / "r.yaml").write_text(
+        "- id: r\n  title: x\n  when:\n    aircraft: {watchlist: ours}\n  tests:\n"
+        "    - {name: right, given: {aircraft: 15521f, legs: [UUMU-ZKPY]}, expect: match}\n"
+        "    - {name: not so, given: {aircraft: 15521f, legs: [UUMU-ZKPY]}, expect: no match}\n",
+        encoding="utf-8",
+    )
+    status, out, _ = typed("rules", "test", "r.yaml")
+    assert status == 1
+    assert "FAIL r: not so (expected no match, got match)" in out
+    assert "2 tests, 1 failed" in out
+
+
+# -------------------------------------------------------------------------------------------------------------- import and legs
+
+
+def test_legs_of_what_was_imported_in_any_form(typed: Typed, tmp_path: Path) -> None:
+    """No configuration is needed; the store is made; the same file twice changes nothing."""
+    path = flight(tmp_path)
+    status, out, _ = typed("import", str(path), "--store", "s")
+    assert status == 0
+    assert "20 positions" in out
+    _, out, _ = typed("import", str(path), "--store", "s")
+    assert "imported before, nothing changed" in out
+    for name in ("legs.parquet", "legs.csv", "legs.json"):
+        status, out, _ = typed("legs", "--store", "s", "-o", name)
+        assert (status, "1 legs" in out) == (0, True)
+    parquet = pd.read_parquet(tmp_path / "legs.parquet")
+    table = pd.read_csv(tmp_path / "legs.csv", dtype={"icao24": str})
+    (entry,) = json.loads((tmp_path / "legs.json").read_text(encoding="utf-8"))
+    assert parquet["icao24"].tolist() == table["icao24"].tolist() == [entry["icao24"]] == ["15521f"]
+    assert json.loads(table["destination_candidates"][0]) == entry["destination_candidates"]
+    status, out, _ = typed("legs", "--store", "s")
+    assert status == 0
+    assert "RA-86559" in out
+
+
+def test_legs_can_be_chosen_by_aircraft_and_time(typed: Typed, tmp_path: Path) -> None:
+    typed("import", str(flight(tmp_path)), "--store", "s")
+    for words, count in (
+        (("--aircraft", "ra-86559"), 1),
+        (("--aircraft", "15521F"), 1),
+        (("--aircraft", "abcdef"), 0),
+        (("--since", "2024-03-02"), 0),
+        (("--until", "2024-03-02"), 1),
+        (("--since", "2024-03-01T12:10", "--until", "2024-03-01T12:11"), 1),
+    ):
+        _, out, _ = typed("legs", "--store", "s", "-o", "x.csv", *words)
+        assert f"{count} legs" in out, words
+
+
+def test_a_store_can_be_copied(typed: Typed, tmp_path: Path) -> None:
+    typed("import", str(flight(tmp_path)), "--store", "s")
+    typed("legs", "--store", "s", "-o", "a.csv")
+    shutil.move(tmp_path / "s", tmp_path / "elsewhere")
+    typed("legs", "--store", "elsewhere", "-o", "b.csv")
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_rebuild_makes_the_same_legs_from_the_files(typed: Typed, tmp_path: Path) -> None:
+    typed("import", str(flight(tmp_path)), "--store", "s")
+    typed("legs", "--store", "s", "-o", "a.csv")
+    (tmp_path / "s" / "catalog.sqlite").write_bytes(b"damaged" * 100)
+    status, _, err = typed("legs", "--store", "s")
+    assert status == 1
+    assert "flightwatch rebuild" in err
+    status, out, _ = typed("rebuild", "--store", "s")
+    assert status == 0
+    assert "put aside" in out
+    typed("legs", "--store", "s", "-o", "b.csv")
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_while_another_process_writes(typed: Typed, tmp_path: Path) -> None:
+    """Writing is refused with the holder's name; reading shows what is stored so far."""
+    typed("import", str(flight(tmp_path)), "--store", "s")
+    typed("legs", "--store", "s")
+    with Store(tmp_path / "s"):
+        status, _, err = typed("import", str(flight(tmp_path)), "--store", "s")
+        assert status == cli.BUSY
+        assert "pid" in err
+        status, out, err = typed("legs", "--store", "s")
+        assert status == 0
+        assert "RA-86559" in out
+        assert "so far" in err

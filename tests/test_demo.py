@@ -1,0 +1,95 @@
+"""The reference case, as somebody reads it who has just run `flightwatch demo`."""
+
+from __future__ import annotations
+
+import re
+from email import policy
+from email.parser import BytesParser
+from pathlib import Path
+
+import pytest
+
+from flightwatch import demo
+from flightwatch.demo import Result
+from flightwatch.records import legs_from_table
+from flightwatch.store import Store
+
+
+def words(text: str) -> str:
+    """What stands in the panel, without its frame and line breaks."""
+    return " ".join(re.sub(r"[│╭╮╰╯─]", " ", text).split())
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        r"Il-62 RA-86559 \(Russian Air Force\)",
+        r"Took off from Chkalovskiy Air Base \(UUMU\) 25 Sep 2023 .*: observed",
+        r"By now probably on the ground in North Korea: not observed; down 0\.9\d, Pyongyang 0\.\d\d",
+        r"Landing not observed: down (over )?0\.9",
+        r"Pyongyang Sunan International Airport \(ZKPY\) 0\.\d\d",
+        r"Same aircraft as in Pyongyang on 1 – 2 Aug 2023 local time \(stayed 3[5-7] h, inferred\)",
+        r"its second visit in 56 days",
+        r"Left again between 27 Sep 2023 .* not observed",
+        r"after 2 d \d h on the ground; landed in Chkalovskiy \(Moscow\) 28 Sep 2023",
+        r"One earlier visit of RA-86559 to North Korea in the 1,2\d\d observed days before",
+        r"Reconstruction",
+    ],
+)
+def test_the_thread_tells_the_whole_story(found: str, demo_output: str) -> None:
+    assert re.search(found, words(demo_output)), words(demo_output)
+
+
+def test_one_visit_is_one_thread(demo_result: Result) -> None:
+    """Updates, not new messages; and none of the hundreds of other aircraft is told of."""
+    parent, *replies = demo_result.thread
+    assert parent.edits == len(replies) >= 4
+    assert demo_result.posts == demo_result.thread
+    assert {r.thread_ts for r in replies} == {parent.ts}
+
+
+def test_the_landing_is_never_said_to_be_seen(demo_result: Result) -> None:
+    assert not [p for p in demo_result.posts if "has landed in North Korea" in p.text or "seen on the ground" in p.text]
+
+
+def test_everything_says_that_it_is_a_reconstruction(demo_folder: Path, demo_result: Result) -> None:
+    assert all("[Reconstruction]" in p.first_text for p in demo_result.posts[:1])
+    for path in demo_folder.glob("digest-*.html"):
+        assert "Reconstruction" in path.read_text(encoding="utf-8"), path.name
+
+
+def test_what_it_leaves_can_be_opened(demo_folder: Path) -> None:
+    """The e-mail with both parts and the map inside, the page without anything from elsewhere, the picture."""
+    assert (demo_folder / "map.png").read_bytes().startswith(b"\x89PNG")
+    digests = sorted(demo_folder.glob("digest-*.eml"))
+    assert [p.name for p in digests] == [f"digest-2023-09-{day}.eml" for day in (26, 27, 28)]
+    mail = BytesParser(policy=policy.SMTP).parsebytes(digests[-1].read_bytes())
+    kinds = [part.get_content_type() for part in mail.walk()]
+    assert {"text/plain", "text/html", "image/png"} <= set(kinds)
+    assert "RA-86559" in mail.get_body(("plain",)).get_content()
+    page = digests[-1].with_suffix(".html").read_text(encoding="utf-8")
+    assert "data:image/png;base64," in page
+    assert not re.search(r'(src|href)="(?!data:|https://|mailto:|#)', page)
+    assert "<script" not in page
+
+
+def test_the_store_has_both_visits_as_whole_legs(demo_folder: Path) -> None:
+    """Four legs, each across hours without coverage, in the summer as in September."""
+    with Store(demo_folder / "store", read_only=True) as store:
+        legs = legs_from_table(store.legs.table(aircraft=["RA-86559"]))
+    tracked = [leg for leg in legs if leg.source == "tracked"]
+    assert [(leg.origin.airport, leg.destination.airport) for leg in tracked] == [("UUMU", "ZKPY"), ("ZKPY", "UUMU")] * 2
+    assert [leg.destination.basis for leg in tracked] == ["inferred", "observed"] * 2
+    assert min(leg.longest_gap_s for leg in tracked) > 3600
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
+    """What the demo did not make, it does not remove."""
+    mine = tmp_path / "notes.txt"
+    mine.write_text("mine", encoding="utf-8")
+    (tmp_path / "holiday.png").write_bytes(b"mine, too")
+    (tmp_path / "digest-2020-01-01.html").write_text("an older run's", encoding="utf-8")
+    demo.clear(tmp_path)
+    assert mine.read_text(encoding="utf-8") == "mine"
+    assert (tmp_path / "holiday.png").exists()
+    assert not (tmp_path / "digest-2020-01-01.html").exists()

@@ -1,0 +1,186 @@
+"""`flightwatch run` against servers on loopback: real replies, bad ones, a stop and a start."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from flightwatch import cli, live
+from flightwatch.config import FeedSettings
+from flightwatch.feeds.poller import queries
+from flightwatch.store import Store
+from flightwatch.testing.clock import FakeClock
+from flightwatch.testing.slack import SlackServer
+from tests.conftest import real
+from tests.live_runs import Ledger, pipeline
+from tests.processes import Place, heading_for_pyongyang, reply, stop, wait_for
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+# --------------------------------------------------------------------------------------------------------- a real sky, once
+
+
+def test_a_snapshot_of_the_whole_world(place: Place, httpserver: HTTPServer) -> None:
+    """8,423 aircraft, its clock set to now: what is plausible is stored, the rest counted by reason, nothing alerts."""
+    data = json.loads(real("feeds/readsb_global_20220501.json").read_bytes())
+    shifted = json.dumps(data | {"now": time.time()}).encode()
+    httpserver.expect_request("/v2/all").respond_with_data(shifted, content_type="application/json")
+    place.configure(httpserver.url_for(""))
+    done = place.run("run", "--once")
+    assert done.returncode == 0, done.stderr
+    assert "positions stored; refused: " in done.stdout
+    assert "ALERT" not in done.stdout
+    with Store(place.store, read_only=True) as store:
+        ((_, snapshot),) = store.snapshots.after(0)
+    kept, refused = len(snapshot.positions), sum(snapshot.refused.values())
+    assert kept + refused == len(data["aircraft"])
+    assert kept > 7000
+    assert {"no_position"} <= set(snapshot.refused)
+
+
+def test_the_same_snapshot_unshifted_is_stale(place: Place, httpserver: HTTPServer) -> None:
+    """A copy of years ago says nothing about now."""
+    httpserver.expect_request("/v2/all").respond_with_data(real("feeds/readsb_global_20220501.json").read_bytes())
+    place.configure(httpserver.url_for(""))
+    done = place.run("run", "--once")
+    assert done.returncode == 1
+    assert "stale" in done.stderr
+    assert "BLIND" in done.stdout
+    with Store(place.store, read_only=True) as store:
+        assert store.snapshots.rows() == 0
+        assert [reason for _, reason in store.refused(datetime(2020, 1, 1, tzinfo=UTC), datetime.now(UTC))] == ["stale"]
+
+
+# ------------------------------------------------------------------------------------------------------------------ bad input
+
+
+def test_bad_replies_are_told_and_the_run_goes_on(
+    tmp_path: Path, httpserver: HTTPServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each of them is one clear line; then a good one is stored, once, however often it comes."""
+    clock = FakeClock(datetime(2024, 3, 1, 12, 0, tzinfo=UTC))
+    good = reply([heading_for_pyongyang("a00001", 0)], clock.now().timestamp())
+    answers = iter(
+        [
+            Response(good[: len(good) // 2]),
+            Response("<html><body>checking your browser</body></html>", content_type="text/html"),
+            Response("slow down", status=429, headers={"Retry-After": "40"}),
+            Response(b""),
+            Response("down", status=503),
+            Response(good),
+            Response(good),
+        ]
+    )
+    httpserver.expect_request("/v2/all").respond_with_handler(lambda _: next(answers))
+    ledger = Ledger()
+    settings = FeedSettings(name="sky", base_url=httpserver.url_for(""), ask=["all"], every_s=10.0)
+    dead = FeedSettings(name="gone", base_url="http://127.0.0.1:9", ask=["all"], every_s=3600.0)
+    with Store(tmp_path) as store, caplog.at_level(logging.INFO):
+        asked = [q for s in (settings, dead) for q in queries(s, [], None, clock.now)]
+        runner = live.Runner(store, pipeline(store), asked, live.Outlets({"ledger": ledger}, None, None), clock)
+        for _ in range(7):
+            runner.poll(0)
+            clock.sleep(1.0)
+        runner.poll(1)
+        told = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+        for line, reason in zip(told, ["not_json", "not_json", "http_429", "empty", "http_503", "unreachable"], strict=True):
+            assert f"[{reason}]" in line
+            assert "\n" not in line
+            assert "next try in" in line
+        assert [r.getMessage() for r in caplog.records if "same reply" in r.getMessage()]
+        assert store.snapshots.rows() == 1
+        assert "6 failed" in runner.heartbeat()
+        kept = sorted(p.name.split("-")[-1] for p in (tmp_path / "refused").iterdir())
+        assert kept == ["http_429.body", "http_503.body", "not_json.body", "not_json.body"]
+        runner.close()
+
+
+# --------------------------------------------------------------------------------------------------------------- start and stop
+
+
+def sky(begin: float) -> Callable[[Request], Response]:
+    """One state aircraft on its way to Pyongyang since `begin`."""
+    return lambda _: Response(reply([heading_for_pyongyang("15521f", time.time() - begin)], time.time()))
+
+
+def test_it_stops_when_asked_and_goes_on_where_it_was(place: Place, httpserver: HTTPServer) -> None:
+    """Two runs, one alert; the second neither repeats it nor loses a snapshot of the first."""
+    httpserver.expect_request("/v2/all").respond_with_handler(sky(time.time()))
+    with SlackServer(time.time) as slack:
+        place.configure(httpserver.url_for(""), slack.api)
+        process = place.start("run")
+        wait_for(lambda: slack.posts)
+        status, _, err = stop(process)
+        assert status == 0, err
+        assert "sky: everything, every 1 s" in err
+        with Store(place.store, read_only=True) as store:
+            before = [seq for seq, _ in store.snapshots.after(0)]
+        served = len(httpserver.log)
+        process = place.start("run")
+        wait_for(lambda: len(httpserver.log) >= served + 3)
+        status, _, err = stop(process)
+        assert status == 0, err
+        with Store(place.store, read_only=True) as store:
+            after = [seq for seq, _ in store.snapshots.after(0)]
+        assert after[: len(before)] == before
+        assert len(after) > len(before)
+        assert len([p for p in slack.posts if p.thread_ts is None]) == 1
+    httpserver.check()
+
+
+def test_a_second_process_is_sent_away_with_the_holders_name(place: Place, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/v2/all").respond_with_handler(sky(time.time()))
+    place.configure(httpserver.url_for(""))
+    process = place.start("run")
+    try:
+        wait_for(lambda: len(httpserver.log) >= 1)
+        second = place.run("run", "--once")
+        assert second.returncode == cli.BUSY
+        assert f"pid {process.pid}" in second.stderr
+        shown = place.run("legs")
+        assert shown.returncode == 0, shown.stderr
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    again = place.run("run", "--once")  # the lock goes with the process that held it
+    assert again.returncode == 0, again.stderr
+
+
+def test_the_key_of_a_service_appears_nowhere(place: Place, httpserver: HTTPServer) -> None:
+    """Not in the output, not in the log, not in any file of the store."""
+    canary = "canary-5f1d"
+    httpserver.expect_request("/v2/all").respond_with_data("no", status=401)
+    place.configure(httpserver.url_for(""))
+    config = place.folder / "flightwatch.yaml"
+    config.write_text(config.read_text().replace("every_s: 1.0", "every_s: 1.0, key_env: FLIGHTWATCH_KEY"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLIGHTWATCH_KEY", canary)
+        done = place.run("run", "--once", "--verbose")
+    assert done.returncode == 1
+    assert httpserver.log[0][0].headers["x-api-key"] == canary
+    assert "the key is missing or wrong" in done.stderr
+    assert canary not in done.stdout + done.stderr
+    assert not [p for p in place.store.rglob("*") if p.is_file() and canary.encode() in p.read_bytes()]
+
+
+def test_the_catalog_is_read_only_for_others(place: Place, httpserver: HTTPServer) -> None:
+    """A reader that opens the store while it is written to cannot change it."""
+    httpserver.expect_request("/v2/all").respond_with_handler(sky(time.time()))
+    place.configure(httpserver.url_for(""))
+    place.run("run", "--once")
+    with Store(place.store, read_only=True) as store, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        store.catalog.db.execute("DELETE FROM snapshots")

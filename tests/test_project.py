@@ -1,0 +1,102 @@
+"""What the project says of itself is so: the README's commands and promises exist, importing does nothing else."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+import flightwatch
+from flightwatch.cli import app
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> dict[str, click.Command]:
+    """Every command by the words that call it."""
+    found: dict[str, click.Command] = {}
+
+    def walk(command: click.Command, words: tuple[str, ...]) -> None:
+        if isinstance(command, click.Group):
+            for name, inner in command.commands.items():
+                walk(inner, (*words, name))
+        else:
+            found[" ".join(words)] = command
+
+    walk(typer.main.get_command(app), ("flightwatch",))
+    return found
+
+
+def test_every_command_stands_in_the_readme_and_explains_itself() -> None:
+    for name, command in commands().items():
+        assert f"`{name}" in README, f"{name} is missing in the README"
+        assert command.help, f"{name} has no help"
+
+
+def test_every_command_in_the_readme_exists() -> None:
+    known = commands()
+    for words in re.findall(r"`flightwatch ([a-z]+(?: [a-z]+)?)", README):
+        assert f"flightwatch {words}" in known or f"flightwatch {words.split()[0]}" in known, words
+
+
+def test_every_promise_has_the_test_that_it_names() -> None:
+    """P1 to P9, each with a test that would fail if it broke."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    promised = re.findall(r"^\| (P\d) \|.*\|(.*)\|$", README, flags=re.MULTILINE)
+    assert [number for number, _ in promised] == [f"P{n}" for n in range(1, 10)]
+    for number, cell in promised:
+        names = re.findall(r"`(test_\w+)`", cell)
+        assert names, number
+        for name in names:
+            assert f"def {name}(" in text, f"{number} names {name}, which does not exist"
+
+
+def test_files_that_the_documents_name_exist() -> None:
+    for document in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / document).read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (ROOT / target).exists(), f"{document} links to {target}"
+
+
+SILENT = """
+import importlib, os, socket, sys
+def refuse(*_, **__): raise SystemExit("importing opened a connection")
+socket.socket.connect = refuse
+before = set(sys.argv[2:]) or None
+for name in sys.argv[1].split(","):
+    importlib.import_module(name)
+left = [os.path.join(folder, f) for folder, _, files in os.walk(os.environ["HOME"]) for f in files]
+if left: raise SystemExit(f"importing wrote {left}")
+"""
+
+
+def test_importing_does_nothing_else(tmp_path: Path) -> None:
+    """No file, no connection, no need of the environment."""
+    names = [m.name for m in pkgutil.walk_packages(flightwatch.__path__, "flightwatch.")]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MPLCONFIGDIR": str(tmp_path.parent / "mpl")}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SILENT, ",".join(names)],
+        capture_output=True, text=True, env=environment, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_command_line_starts_without_the_heavy_packages() -> None:
+    """`flightwatch --help` answers at once; what takes long to import is imported by who needs it."""
+    code = "import sys, flightwatch.cli; print([m for m in ('pandas', 'pyarrow', 'matplotlib', 'slack_sdk') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("word", ["sk-", "xox" + "b-", "PRIVATE KEY"])
+def test_no_secret_is_committed(word: str) -> None:
+    done = subprocess.run(["git", "grep", "-lI", "-e", word], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert [f for f in done.stdout.split() if f != "tests/test_project.py"] == []
