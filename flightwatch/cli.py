@@ -120,10 +120,12 @@ def watch(
     from flightwatch.userfiles import read_all, settings_of
     from flightwatch.watching import add
 
-    for line in add(aircraft, to, settings_of(config), config.parent, airports()):
+    told = add(aircraft, to, settings_of(config), config.parent, airports())
+    for line in told:
         print(line)
     read_all(config)
-    print("Checked. A running flightwatch takes it in when it is started again.")
+    if not any(line.startswith("Add ") for line in told):
+        print("Checked. A running flightwatch takes it in when it is started again.")
 
 
 @rules_app.command("test")

@@ -44,10 +44,8 @@ def import_file(
 
 
 def _scope(text: str | None) -> Scope | None:
-    if text is None or text == "aircraft":
-        return None  # the aircraft that the file names
-    if text == "world":
-        return Scope("world")
-    if text == "reported":
-        return Scope("reported")
+    if text is None:
+        return None
+    if text in ("world", "aircraft", "reported"):
+        return Scope(text)  # type: ignore[arg-type]  # one of its kinds
     raise InputError(f"{text} is no scope: use world, aircraft or reported")

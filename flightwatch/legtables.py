@@ -18,6 +18,9 @@ from flightwatch.store import files
 
 SHOWN = 40
 NESTED = ("origin_candidates", "destination_candidates", "gaps", "feeds")
+TEXTS = ("callsign", "registration", "operator", "typecode", "origin", "destination")
+"""Columns that hold what strangers wrote."""
+
 FORMULA_STARTS = ("=", "+", "-", "@")
 
 
@@ -39,7 +42,7 @@ def _csv(table: pa.Table) -> str:
     for row in rows:
         for name in NESTED:
             row[name] = json.dumps(row[name], default=_iso)
-        for name in ("callsign", "registration", "operator", "typecode"):
+        for name in TEXTS:
             if row[name] and row[name].startswith(FORMULA_STARTS):
                 row[name] = "'" + row[name]
     return pd.DataFrame(rows, columns=table.column_names).to_csv(index=False)
@@ -76,5 +79,6 @@ def _time(row: dict[str, Any], event: str) -> str:
     time, earliest, latest = (row[f"{event}_{what}"] for what in ("time", "earliest", "latest"))
     if time is None:
         return "?"
-    seen = (latest - earliest).total_seconds() <= 360
+    end = {"takeoff": "origin", "landing": "destination"}[event]
+    seen = row[f"{end}_basis"] == "observed" and (latest - earliest).total_seconds() <= 360
     return f"{'' if seen else '~'}{time:%Y-%m-%d %H:%M}"

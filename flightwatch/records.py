@@ -404,7 +404,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """How often a subject went to a place, in how many days on which that would have been seen."""
+    """How often a subject went to a place on days on which that would have been seen, and how many such days there
+    are."""
 
     count: int
     observed_days: int
@@ -414,13 +415,15 @@ class Counted:
 class Rarity:
     """How rare a visit is for a subject, in the numbers that a reader understands.
 
-    `count` visits of `subject` to `place` in `observed_days` days before, the last of them at `last`; `sentence` says
-    all that.
+    `count` visits of `subject` to `place` in `observed_days` days before; `unwatched` more on record from days on
+    which nobody would surely have seen them, so that they say nothing of how often; the last of all at `last`.
+    `sentence` says all that.
     """
 
     subject: str
     place: str
     count: int
+    unwatched: int
     last: datetime | None
     observed_days: int
     sentence: str

@@ -3,6 +3,7 @@ editing."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -18,8 +19,8 @@ HEADER = "registration,icao24,typecode,operator,note,source,source_date\n"
 
 
 def add(aircraft: str, to: str | None, settings: Settings, base: Path, airports: Airports) -> list[str]:
-    """Writes what is missing below `base`, and says what it wrote. Raises InputError where the aircraft or the place
-    is not clear."""
+    """Writes what is missing below `base`, and says what it wrote, and what the configuration lacks for it to be read.
+    Raises InputError where the aircraft or the place is not clear."""
     registration, icao24 = _identify(aircraft)
     condition, words = _destination(to, airports)
     told = [_add_to_list(registration, icao24, base / "watchlists" / f"{LIST}.csv")]
@@ -56,7 +57,14 @@ def _destination(to: str | None, airports: Airports) -> tuple[str, str]:
         raise InputError(
             f"{to} is neither a country (two letters) nor an airport{nearest(code, [*country_names(), *airports.ident])}"
         )
-    airport = airports[rows[0]]
+    idents = airports.meant_by(code)
+    if not idents:
+        raise InputError(f"{to} stands for a city without an airport in the table: name an airport, like ZKPY")
+    if airports.is_airport(idents[0]) and len(idents) > 1 and not airports.landable[rows[0]]:
+        named = f"{airports[rows[0]].municipality} ({', '.join(idents)})"
+        return f"destination: {{airport: [{', '.join(idents)}], probability: 0.6}}", named
+    airport = airports.get(idents[0])
+    assert airport is not None  # an ident of the table
     return f"destination: {{airport: {airport.ident}, probability: 0.6}}", f"{airport.name} ({airport.ident})"
 
 
@@ -64,9 +72,14 @@ def _rule(rule_id: str, aircraft: str, icao24: str, condition: str, words: str) 
     conditions = f'      - aircraft: {{icao24: "{icao24}"}}\n' + (f"      - {condition}\n" if condition else "")
     return (
         f"# Written by `flightwatch watch`; go on editing it. `flightwatch check` tells what is wrong with it.\n"
-        f"- id: {rule_id}\n  title: {aircraft} to {words}\n  severity: high\n  subject: journey\n"
+        f"- id: {rule_id}\n  title: {_quoted(f'{aircraft} to {words}')}\n  severity: high\n  subject: journey\n"
         f"  when:\n    all:\n{conditions}  notify: [all]\n"
     )
+
+
+def _quoted(text: str) -> str:
+    """A text as YAML takes it whatever stands in it: JSON's double quotes are YAML's."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _add_to_list(registration: str, icao24: str, path: Path) -> str:

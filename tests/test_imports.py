@@ -205,3 +205,130 @@ def test_real_lists_lose_nothing(name: str, flights: int, store: Store) -> None:
     assert done.rows + sum(done.refused.values()) == len(frame)
     assert done.rows == flights
     assert len(set(store.legs.table()["leg_id"].to_pylist())) == flights
+
+
+@pytest.mark.parametrize(
+    ("row", "takeoff", "landing"),
+    [
+        ({"date": "2023-09-25", "takeoff_time": "18:02"}, "2023-09-25T18:02", None),
+        ({"date": "2023-09-25", "takeoff_time": "23:10", "landing_time": "01:05"}, "2023-09-25T23:10", "2023-09-26T01:05"),
+        ({"takeoff_time": "2023-09-25T18:02:00+03:00"}, "2023-09-25T15:02", None),
+        ({"takeoff_time": "1695664920"}, "2023-09-25T18:02", None),
+        ({"takeoff_time": 1695664920000}, "2023-09-25T18:02", None),
+        ({"landing_time": pd.Timestamp("2023-09-25 18:02")}, None, "2023-09-25T18:02"),
+        ({"date": pd.Timestamp("2023-09-25")}, "a day", "a day"),
+    ],
+)
+def test_times_of_lists_mean_what_they_say(
+    row: dict[str, object], takeoff: str | None, landing: str | None, tmp_path: Path, store: Store
+) -> None:
+    """A clock belongs to its date, numbers are seconds or milliseconds, a midnight in the date column is a whole day."""
+    path = tmp_path / "list.parquet"
+    pd.DataFrame([{"registration": "RA-86559", "origin": "UUMU", "destination": "ZKPY", **row}]).to_parquet(path)
+    assert import_file(store, path).rows == 1
+    (leg,) = legs_from_table(store.legs.table())
+    for end, want in ((leg.origin, takeoff), (leg.destination, landing)):
+        assert end.earliest is not None
+        assert end.latest is not None
+        if want == "a day":
+            assert (end.latest - end.earliest).total_seconds() > 86_000
+        elif want is not None:
+            assert end.earliest == end.latest == datetime.fromisoformat(want).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["09/10/2023", "25.09.2023", "2023-09", "18:02", "soon", "99999999999999"])
+def test_times_that_can_be_read_in_two_ways_are_refused(text: str, tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(f"takeoff_time,registration,origin,destination\n{text},RA-86559,UUMU,ZKPY\n")
+    assert dict(import_file(store, path).refused) == {"bad_time": 1}
+
+
+def test_a_registration_that_is_given_stands_in_and_overrides_nothing(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("date,registration,origin,destination\n2024-03-01,RA-85843,UUWW,ZKPY\n2024-03-03,,ZKPY,UUWW\n")
+    import_file(store, path, registration="RA-86559")
+    assert [leg.registration for leg in legs_from_table(store.legs.table())] == ["RA-85843", "RA-86559"]
+
+
+def test_rows_that_differ_in_any_column_are_two(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("date,registration,origin,destination,flight no\n2024-03-01,N1,KSFO,KLAX,1\n2024-03-01,N1,KSFO,KLAX,2\n")
+    (tmp_path / "b.csv").write_text("date,registration,origin,destination,flight no\n2024-03-01,N1,KSFO,KLAX,3\n")
+    assert import_file(store, path).rows == 2
+    assert import_file(store, tmp_path / "b.csv").rows == 1
+
+
+# ------------------------------------------------------------------------------------------------------------ what it covers
+
+
+def covered_days(store: Store) -> dict[str, int]:
+    """How many days each kind of scope covers."""
+    out: dict[str, int] = {}
+    for c in store.covered():
+        out[c.scope.kind] = out.get(c.scope.kind, 0) + (c.last - c.first).days + 1
+    return out
+
+
+def test_two_positions_months_apart_cover_no_months(tmp_path: Path, store: Store) -> None:
+    """A file of the whole sky covers the days of which it has most hours."""
+    path = tmp_path / "p.csv"
+    hours = [f"2024-01-05T{hour:02d}:30:00Z,15521f,55.5,37.5\n" for hour in range(24)]
+    ends = ["2024-01-01T12:00:00Z,15521f,55.5,37.5\n", "2024-04-10T12:00:00Z,15521f,55.5,37.5\n"]
+    path.write_text("timestamp,icao24,latitude,longitude\n" + "".join(hours + ends))
+    import_file(store, path, scope="world")
+    assert covered_days(store) == {"world": 1}
+
+
+def test_a_file_of_all_that_its_aircraft_did_covers_its_span(tmp_path: Path, store: Store) -> None:
+    path = written(tmp_path, "csv")
+    import_file(store, path, scope="aircraft")
+    (covered,) = store.covered()
+    assert (covered.scope.members, covered.first, covered.last) == (("15521f",), T0.date(), T0.date())
+
+
+def test_a_file_that_nobody_vouched_for_covers_nothing(tmp_path: Path, store: Store) -> None:
+    import_file(store, written(tmp_path, "csv"))
+    assert covered_days(store) == {}
+
+
+# ------------------------------------------------------------------------------------------------------------------ bad columns
+
+
+def test_one_empty_time_spoils_no_other(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text(
+        "timestamp,icao24,latitude,longitude\n1709294400,15521f,55.5,37.5\n,15521f,55.6,37.5\n1709294460000,15521f,55.7,37.5\n"
+    )
+    done = import_file(store, path)
+    assert (done.rows, dict(done.refused)) == (2, {"no_time": 1})
+
+
+def test_a_file_without_one_usable_row_is_no_crash(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("timestamp,icao24,latitude,longitude\nnever,xyz,99,999\n")
+    assert import_file(store, path).rows == 0
+
+
+def test_words_among_numbers_become_nothing(tmp_path: Path, store: Store) -> None:
+    """`ground` for a height, dictionary-encoded texts, times without a zone, in Parquet as other tools write it."""
+    frame = pd.DataFrame(
+        {
+            "timestamp": pd.to_datetime([T0.replace(tzinfo=None)] * 2),
+            "icao24": pd.Categorical(["15521f", "15521f"]),
+            "latitude": [55.5, 55.6],
+            "longitude": [37, 38],
+            "altitude": ["ground", "1200"],
+        }
+    )
+    frame.to_parquet(tmp_path / "p.parquet")
+    assert import_file(store, tmp_path / "p.parquet").rows == 2
+    assert store.snapshots.positions()["altitude"].to_pylist() == [None, 1200.0]
+    assert set(store.snapshots.positions()["timestamp"].to_pylist()) == {T0}
+
+
+def test_json_lines_that_were_cut_off_lose_one_line(tmp_path: Path, store: Store) -> None:
+    whole = written(tmp_path, "jsonl").read_bytes()
+    (tmp_path / "cut.jsonl").write_bytes(whole[:-30])
+    done = import_file(store, tmp_path / "cut.jsonl")
+    assert done.refused["bad_line"] == 1
+    assert done.rows == 5

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from flightwatch import rarity
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline, Exposure
-from flightwatch.records import Aircraft, Leg, Scope, Target, legs_table
+from flightwatch.records import Aircraft, Counted, Leg, Scope, Target, legs_table
 from tests.test_alerts import leg
 
 KOREA = Target((), ("KP",))
@@ -66,7 +66,7 @@ def sentences(baseline: Baseline, aircraft: Aircraft, day: date = DAY) -> list[s
 def test_only_what_was_over_before_the_day_counts(airports: Airports) -> None:
     """A process that starts anew, or a backfill, says the same of a day as live did on it."""
     legs = [flown(1, 200), flown(2, 10), flown(3, 0.2), flown(4, -3)]
-    baseline = history(legs, airports, world(365))
+    baseline = history(legs, airports, Exposure(Scope("world"), DAY - timedelta(days=365), DAY + timedelta(days=30)))
     counted = [rarity.count(baseline, "tail", KOREA, who(), DAY + timedelta(days=d)).count for d in (-300, -50, 0, 1, 20)]
     assert counted == [0, 1, 2, 3, 4]
 
@@ -99,24 +99,69 @@ def test_days_of_two_exposures_count_once(airports: Airports) -> None:
     assert rarity.count(baseline, "tail", KOREA, who(), DAY).observed_days == 40
 
 
+def test_visits_from_days_that_nobody_watched_say_nothing_of_how_often(airports: Airports) -> None:
+    """Press reports of years before the watching began: told, but not divided by the days of watching."""
+    reports = [replace(flown(i, 400 + 100 * i), leg_id=f"listed-{i}", source="listed", feeds=("reported", "l")) for i in range(6)]
+    baseline = history([*reports, flown(90, 20)], airports, world(95))
+    assert rarity.count(baseline, "tail", KOREA, who(), DAY) == Counted(1, 95)
+    assert sentences(baseline, who())[0] == (
+        "One earlier visit of RA-86559 to North Korea in the 95 observed days before, on 10 Feb 2024;"
+        " on record from other days: 6 more, the last on 26 Jan 2023."
+    )
+    assert sentences(history(reports, airports, world(95)), who())[0] == (
+        "No earlier visit of RA-86559 to North Korea in the 95 observed days before;"
+        " on record from other days: 6, the last on 26 Jan 2023."
+    )
+
+
+@pytest.mark.parametrize("of", ["fleet", "type"])
+def test_an_operator_or_type_that_is_not_known_is_not_rare(of: str, airports: Airports) -> None:
+    stranger = Aircraft("abcdef", "XX-1")
+    assert rarity.count(history([flown(1, 20)], airports, world(365)), of, KOREA, stranger, DAY) == Counted(0, 0)
+
+
+def test_a_list_with_registrations_alone_is_of_the_same_aircraft(airports: Airports) -> None:
+    """D-ABCD has no arithmetic: its address is known from what the feed says."""
+    listed = [
+        replace(flown(i, 20 + i), icao24=None, registration="D-ABCD", source="listed", feeds=("import", "l")) for i in (1, 5)
+    ]
+    tracked = flown(9, 21, aircraft="3c1234", registration="D-ABCD")
+    known = Aircraft("3c1234", "D-ABCD")
+    assert rarity.count(history(listed, airports, world(365)), "tail", KOREA, known, DAY).count == 2
+    assert rarity.count(history([*listed, tracked], airports, world(365)), "tail", KOREA, known, DAY).count == 2, (
+        "one of them twice"
+    )
+
+
 def test_a_flight_that_was_listed_and_tracked_is_one(airports: Airports) -> None:
-    """Lists give local days, so a day's difference is the same flight; two in a list stay two."""
+    """Lists give local days, so a day's difference is the same flight; two in a list stay two; each stands for one."""
     tracked = flown(1, 20)
-    listed = replace(flown(2, 20.6), leg_id="listed-a", source="listed")
-    other = replace(flown(3, 25), leg_id="listed-b", source="listed")
-    elsewhere = replace(flown(4, 20.2, to="ZBAA"), leg_id="listed-c", source="listed")
+    listed = replace(flown(2, 20.6), leg_id="listed-a", source="listed", feeds=("import", "one"))
+    other = replace(flown(3, 25), leg_id="listed-b", source="listed", feeds=("import", "one"))
+    elsewhere = replace(flown(4, 20.2, to="ZBAA"), leg_id="listed-c", source="listed", feeds=("import", "one"))
+    again = replace(flown(5, 20.7), leg_id="listed-d", source="listed", feeds=("import", "one"))
+    reported = replace(flown(6, 24.8), leg_id="listed-e", source="listed", feeds=("reported", "two"))
 
     def count(legs: list[Leg]) -> int:
-        return rarity.count(history(legs, airports), "tail", KOREA, who(), DAY).count
+        return rarity.count(history(legs, airports, world(365)), "tail", KOREA, who(), DAY).count
 
     assert count([tracked, listed]) == 1
     assert count([tracked, listed, other, elsewhere]) == 2
     assert count([listed, other]) == 2
+    assert count([tracked, listed, again]) == 2, "two flights of a list on one day are two"
+    assert count([listed, other, reported]) == 2, "one flight in two lists is one"
+
+
+def test_two_domestic_flights_of_a_day_are_not_one_because_they_share_a_country(airports: Airports) -> None:
+    tracked = flown(1, 20, origin="KJFK", to="KMIA")
+    listed = replace(flown(2, 20.3, origin="KLAX", to="KSFO"), leg_id="listed-a", source="listed", feeds=("import", "one"))
+    us = Target((), ("US",))
+    assert rarity.count(history([tracked, listed], airports, world(365)), "tail", us, who(), DAY).count == 2
 
 
 def test_a_leg_takes_the_place_of_what_was_known_of_it(airports: Airports) -> None:
     first = flown(1, 20)
-    baseline = history([first], airports)
+    baseline = history([first], airports, world(365))
     better = baseline.extended(legs_table([replace(first, destination=replace(first.destination, airport="UHWW"))]))
     assert rarity.count(better, "tail", KOREA, who(), DAY).count == 0
     assert rarity.count(baseline, "tail", KOREA, who(), DAY).count == 1

@@ -16,7 +16,7 @@ from flightwatch.errors import ConfigError
 from flightwatch.places import Airports
 from flightwatch.records import UNKNOWN, Aircraft, Candidate, Counted, Journey, Stop, Target
 from flightwatch.rules import could_match, matches, read_rules, run_tests
-from flightwatch.rules.evaluation import Case, decide, evaluate
+from flightwatch.rules.evaluation import Case, evaluate, target_of
 from flightwatch.rules.language import Condition, Rule
 
 IL62 = Aircraft("15521f", "RA-86559", "IL62", "Russian Air Force", watchlists=("russian-state",))
@@ -119,8 +119,44 @@ def test_unknown_rarity_holds_beside_aircraft_and_places(counted: Counted, verdi
 @pytest.mark.parametrize(("unknown", "verdict"), [("", None), (", unknown: match", True), (", unknown: skip", False)])
 def test_unknown_rarity_alone_fails_unless_asked_for(unknown: str, verdict: bool | None, airports: Airports) -> None:
     only = rule(f"id: t\ntitle: T\nwhen:\n  rarity: {{of: tail, at_most: 1 per year{unknown}}}\n")
-    case = Case(IL62, (), None, None, airports, Target((), ()), lambda of, target: Counted(0, 3))
-    assert decide(only, case).truth is verdict
+    case = Case(IL62, (), None, None, airports, Target(("ZKPY",), ()), lambda of, target: Counted(0, 3))
+    assert evaluate(only.when, case).truth is verdict
+
+
+def test_an_unknown_rarity_opens_no_alternative(airports: Airports) -> None:
+    """`any` of a place and a rarity: a flight to somewhere else does not match because nobody has counted yet."""
+    either = rule(
+        "id: t\ntitle: T\nwhen:\n  any:\n    - destination: {country: KP}\n    - rarity: {of: tail, at_most: 1 per year}\n"
+    )
+    elsewhere, there = (journey(stop(("UUMU", 1.0)), stop((code, 1.0))) for code in ("ULLI", "ZKPY"))
+    assert not list(matches(either, elsewhere, IL62, airports, nothing_counted))
+    assert list(matches(either, there, IL62, airports, nothing_counted))
+
+
+def test_without_a_place_in_the_rule_the_place_of_the_visit_is_counted(airports: Airports) -> None:
+    """A route flown every week is not rare because the rule names no destination."""
+    anywhere = rule(
+        "id: t\ntitle: T\nwhen:\n  all:\n    - aircraft: {icao24: 15521f}\n    - rarity: {of: tail, at_most: 1 per year}\n"
+    )
+    asked: list[Target] = []
+
+    def counter(of: str, target: Target) -> Counted:
+        asked.append(target)
+        return Counted(111, 455)
+
+    assert not list(matches(anywhere, journey(stop(("UUMU", 1.0)), stop(("ULLI", 0.9))), IL62, airports, lambda _: counter))
+    assert asked == [Target(("ULLI",), ())]
+    nowhere = journey(stop(("UUMU", 1.0)), stop(("ULLI", 0.4)))
+    (found,) = matches(anywhere, nowhere, IL62, airports, lambda _: counter)
+    assert "the place is not known" in found.held[-1].value
+
+
+def test_a_place_that_is_ruled_out_is_not_what_the_rule_is_about(airports: Airports) -> None:
+    """`not: {destination: RU}`: an alert about Minsk says nothing of visits to Russia."""
+    abroad = rule("id: t\ntitle: T\nwhen:\n  all:\n    - aircraft: {icao24: 15521f}\n    - not: {destination: {country: RU}}\n")
+    assert target_of(abroad) == Target((), ())
+    (found,) = matches(abroad, journey(stop(("UUMU", 1.0)), stop(("UMMS", 0.9))), IL62, airports, nothing_counted)
+    assert found.probability == pytest.approx(0.9)
 
 
 TRUTHS = st.sampled_from(["true", "false", "open"])
@@ -201,6 +237,10 @@ TEST = "  tests:\n    - name: t\n      given: {{aircraft: abc123, legs: [{legs}]
         ("- id: x\n  title: T\n  when:\n    origin: {airport: FNJ}\n", 4, "did you mean `ZKPY`"),
         ("- id: x\n  title: T\n  when: {aircraft: {icao24: abc123}}\n  notify: [slak-desk]\n", 4, "did you mean `slack-desk`"),
         ("- id: x\n  title: T\n  when: {aircraft: {icao24: 15e521}}\n", 3, "quotes"),
+        ("- id: x\n  title: T\n  when: {aircraft: {icao24: RA-86559}}\n", 3, "six hex digits"),
+        ("- id: x\n  title: T\n  when: {aircraft: {icao24: 0x155221}}\n", 3, "six hex digits"),
+        ("- id: x\n  title: T\n  when:\n    destination: {airport: MOW}\n", 4, "one of"),
+        (RULE_X + TEST.format(legs="UUMU-ZKPX", expect="match"), 6, "did you mean"),
         (
             RULE_X + RULE_X,
             4,

@@ -43,14 +43,6 @@ def read_watchlist(path: Path) -> Watchlist:
     """Reads one list. Raises ConfigError with every line that is wrong."""
     problems: list[Problem] = []
     entries = []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(row for row in file if not row.startswith("#"))
-        unknown = sorted(set(reader.fieldnames or ()) - set(COLUMNS))
-        if unknown or not {"registration", "icao24"} & set(reader.fieldnames or ()):
-            message = f"the columns must be among {', '.join(COLUMNS)}, with registration or icao24" + (
-                f"; not {', '.join(unknown)}" if unknown else ""
-            )
-            raise ConfigError([Problem(str(path), 1, message)])
     for line, row in _numbered_rows(path):
         try:
             entries.append(_entry(row))
@@ -63,17 +55,29 @@ def read_watchlist(path: Path) -> Watchlist:
 
 def _numbered_rows(path: Path) -> Iterable[tuple[int, dict[str, str]]]:
     """The rows with their line numbers; lines that begin with # are comments."""
-    lines = [
-        (i, text) for i, text in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1) if not text.startswith("#")
-    ]
-    header = next(csv.reader([lines[0][1]]))
-    for number, text in lines[1:]:
-        if text.strip():
-            values = next(csv.reader([text]))
-            yield (
-                number,
-                {k: v.strip() for k, v in zip(header, values, strict=False)} | {"": "x" if len(values) > len(header) else ""},
-            )
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
+    except UnicodeDecodeError as error:
+        raise ConfigError([Problem(str(path), 1, f"is not UTF-8 (byte {error.start + 1}): save it as UTF-8")]) from None
+    reader = csv.reader("\n" if line.startswith("#") else line for line in lines)
+    header: list[str] | None = None
+    for values in reader:
+        if not values:
+            continue
+        if header is None:
+            header = [name.strip() for name in values]
+            _check_header(path, reader.line_num, header)
+            continue
+        row = {name: value.strip() for name, value in zip(header, values, strict=False)}
+        yield reader.line_num, row | {"": "x" if len(values) > len(header) else ""}
+
+
+def _check_header(path: Path, line: int, header: Sequence[str]) -> None:
+    unknown = sorted(set(header) - set(COLUMNS))
+    if unknown or not {"registration", "icao24"} & set(header):
+        wrong = f"; not {', '.join(unknown)}" if unknown else ""
+        message = f"the columns must be among {', '.join(COLUMNS)}, with registration or icao24{wrong}"
+        raise ConfigError([Problem(str(path), line, message)])
 
 
 def _entry(row: dict[str, str]) -> Entry:
@@ -89,6 +93,8 @@ def _entry(row: dict[str, str]) -> Entry:
         _check_date(row["source_date"])
     if icao24 is None and registration is not None:
         icao24 = address_of(registration)
+        if icao24 is None:
+            raise ValueError(f"the address of {registration} does not follow from it: give its icao24, too (6 hex digits)")
     if registration is None and icao24 is not None:
         registration = registration_of(icao24)
     return Entry(

@@ -20,6 +20,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flightwatch.errors import FeedError, InputError
@@ -30,6 +31,10 @@ from flightwatch.records import POSITIONS, Scope
 
 FORMATS = ("positions", "readsb-snapshot", "legs")
 CHUNK_ROWS = 1_000_000
+
+MILLISECONDS_FROM, LATEST_S = 1e11, 4e9
+"""Numbers from the first on are milliseconds since 1970; seconds end in 2096."""
+
 REQUIRED = {"timestamp", "icao24", "latitude", "longitude"}
 
 
@@ -66,18 +71,39 @@ def open_file(
         raise InputError(f"{kind} is not a format: use one of {', '.join(FORMATS)}")
     try:
         if kind == "legs":
-            frame = _frame(data)
-            legs, refused = flightlists.read(frame, feed, airports, address_of, registration)
-            return Source(kind, identity, None, legs, refused, scope or _aircraft_scope(legs))
+            bad_lines: Refused = {}
+            frame = _frame(data, bad_lines)
+            legs, refused = flightlists.read(frame, feed, airports, address_of, f"list-{identity[:12]}", registration)
+            refused |= bad_lines
+            named = scope is None or scope.kind == "aircraft"
+            return Source(kind, identity, None, legs, refused, scope if scope and not named else _aircraft_scope(legs))
         refused = {}
         reader = _snapshots if kind == "readsb-snapshot" else _positions
-        return Source(
-            kind, identity, lambda: reader(data, feed, registration, refused), None, refused, scope or Scope("reported")
-        )
-    except (ValueError, KeyError, pa.ArrowException) as error:
-        raise InputError(
-            f"{path} cannot be read as {kind} ({str(error).splitlines()[0]}): give --format if it is something else"
-        ) from None
+        parts = _readable(path, kind, lambda: reader(data, feed, registration, refused))
+        return Source(kind, identity, parts, None, refused, scope or Scope("reported"))
+    except UNREADABLE as error:
+        raise _unreadable(path, kind, error) from None
+
+
+UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, pa.ArrowException)
+"""What the libraries raise over a file that is not what it should be."""
+
+
+def _unreadable(path: Path, kind: str, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:160]
+    return InputError(f"{path} cannot be read as {kind} ({reason}): give --format if it is something else")
+
+
+def _readable(path: Path, kind: str, parts: Callable[[], Iterator[pa.Table]]) -> Callable[[], Iterator[pa.Table]]:
+    """The parts of a file, read when they are asked for; what fails then says which file it was."""
+
+    def read() -> Iterator[pa.Table]:
+        try:
+            yield from parts()
+        except UNREADABLE as error:
+            raise _unreadable(path, kind, error) from None
+
+    return read
 
 
 def _aircraft_scope(legs: pa.Table) -> Scope:
@@ -140,14 +166,31 @@ def _json_names(data: bytes) -> list[str] | None:
 # ------------------------------------------------------------------------------------------------------------------ what is in it
 
 
-def _frame(data: bytes) -> pd.DataFrame:
+def _json_lines(data: bytes, refused: Refused) -> list[dict[str, Any]]:
+    """The objects of JSON lines; a line that is none (the last one of a file that was cut off) is refused."""
+    found = []
+    for line in data.splitlines():
+        try:
+            value = json.loads(line) if line.strip() else None
+        except (ValueError, RecursionError):
+            value = line
+        if isinstance(value, dict):
+            found.append(value)
+        elif value is not None:
+            refused["bad_line"] = refused.get("bad_line", 0) + 1
+    if not found:
+        raise ValueError("not one line of it is a JSON object")
+    return found
+
+
+def _frame(data: bytes, refused: Refused) -> pd.DataFrame:
     """A table in any of the three forms, texts as they stand."""
     if data[:4] == b"PAR1":
         return pd.read_parquet(io.BytesIO(data))
     if data.lstrip()[:1] == b"[":
         return pd.DataFrame(json.loads(data))
     if data.lstrip()[:1] == b"{":
-        return pd.DataFrame([json.loads(line) for line in data.splitlines() if line.strip()])
+        return pd.DataFrame(_json_lines(data, refused))
     return pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False, na_values=[""])
 
 
@@ -156,7 +199,7 @@ def _positions(data: bytes, feed: str, registration: str | None, refused: Refuse
         file = pq.ParquetFile(io.BytesIO(data))
         tables: Iterator[pa.Table] = (pa.Table.from_batches([b]) for b in file.iter_batches(CHUNK_ROWS))
     else:
-        tables = iter([_typed(_frame(data))])
+        tables = iter([_typed(_frame(data, refused))])
     received = datetime.now(UTC)
     for table in tables:
         yield _completed(table, feed, registration, received, refused)
@@ -184,10 +227,11 @@ def _column(values: pd.Series, kind: pa.DataType) -> pa.Array:
 
 
 def _times(values: pd.Series) -> pd.Series:
-    """ISO texts (no zone means UTC), or seconds since 1970."""
+    """ISO texts (no zone means UTC), or seconds or milliseconds since 1970; null where it is neither."""
     numbers = pd.to_numeric(values, errors="coerce")
-    if numbers.notna().all():
-        return pd.to_datetime(numbers, unit="s", utc=True)
+    if numbers.notna().sum() >= values.notna().sum() / 2:
+        seconds = numbers.where(numbers.abs() < MILLISECONDS_FROM, numbers / 1000)
+        return pd.to_datetime(seconds.where(seconds.between(0, LATEST_S)), unit="s", utc=True)
     return pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601")
 
 
@@ -195,16 +239,36 @@ def _completed(table: pa.Table, feed: str, registration: str | None, received: d
     missing = REQUIRED - set(table.column_names)
     if missing:
         raise InputError(f"positions need the columns {', '.join(sorted(REQUIRED))}; missing: {', '.join(sorted(missing))}")
-    if not pa.types.is_timestamp(table.schema.field("timestamp").type):
-        table = _typed(table.to_pandas())
+    table = _castable(table)
     table = _replaced(table, "feed", pa.repeat(pa.scalar(feed), len(table)))
     table = _replaced(table, "received", pa.repeat(pa.scalar(received, POSITIONS.field("received").type), len(table)))
-    if registration is not None and "registration" not in table.column_names:
-        table = _replaced(table, "registration", pa.repeat(pa.scalar(registration), len(table)))
+    if registration is not None:
+        given = (
+            table["registration"].cast(pa.string()) if "registration" in table.column_names else pa.nulls(len(table), pa.string())
+        )
+        table = _replaced(table, "registration", pc.fill_null(given, registration))
     good, bad = checked(table)
     for reason, count in bad.items():
         refused[reason] = refused.get(reason, 0) + count
     return good
+
+
+def _castable(table: pa.Table) -> pa.Table:
+    """The columns of `POSITIONS`, those of another kind (texts for numbers, numbers for times) converted value by
+    value."""
+    columns = {}
+    for field in POSITIONS:
+        if field.name in table.column_names:
+            column = table[field.name]
+            if pa.types.is_dictionary(column.type):
+                column = column.cast(column.type.value_type)
+            same = (
+                column.type == field.type
+                or (pa.types.is_timestamp(field.type) and pa.types.is_timestamp(column.type))
+                or (pa.types.is_floating(field.type) and (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)))
+            )
+            columns[field.name] = column if same else _column(column.to_pandas(), field.type)
+    return pa.table(columns)
 
 
 def _replaced(table: pa.Table, name: str, column: pa.Array) -> pa.Table:

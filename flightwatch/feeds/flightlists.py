@@ -1,9 +1,11 @@
 """Flight lists: legs that somebody wrote down, without positions.
 
 Columns: `registration` or `icao24`, `origin`, `destination`, and `takeoff_time` / `landing_time` or a `date`;
-`typecode`, `callsign` and `operator` where there are any. Codes may be ICAO, IATA or local; those that no table knows
-are kept as given, missing ends stay null. A row is told from others by all its columns and by which occurrence of
-them it is in the file, so the same list read twice brings nothing, and two alike flights of one day stay two.
+`typecode`, `callsign` and `operator` where there are any. Times are ISO 8601 (UTC where no zone is given), seconds or
+milliseconds since 1970, or a clock beside a `date`; what can be read in two ways (09/10/2023) is refused. Codes may be
+ICAO, IATA or local; those that no table knows are kept as given, missing ends stay null. A row is told from others by
+all its columns and by which occurrence of them it is in the file, so the same list read twice brings nothing, and two
+alike flights of one day stay two.
 
 What a list says was not observed by anybody here: its ends are `inferred`, because the list says so.
 """
@@ -11,9 +13,10 @@ What a list says was not observed by anybody here: its ends are `inferred`, beca
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pandas as pd
@@ -64,28 +67,31 @@ def read(
     feed: str,
     airports: Airports,
     address_of: Callable[[str], str | None],
+    list_id: str,
     registration: str | None = None,
 ) -> tuple[pa.Table, dict[str, int]]:
     """A frame of texts as legs (a table of `LEGS`), and refused rows by reason.
 
-    `address_of` gives the address that a registration determines, where it does; `registration` stands in where the
-    file has none.
+    `address_of` gives the address that a registration determines, where it does; `list_id` names the list among the
+    sources of its legs; `registration` stands in where the file says nobody.
     """
     names = _columns(frame.columns)
     if not is_flight_list([*names, *(["registration"] if registration else [])]):
         raise InputError(
             "a flight list needs registration or icao24, origin or destination, and a date or times: name the columns so"
         )
-    rows = frame.rename(columns={theirs: ours for ours, theirs in names.items()})[list(names)]
-    records = rows.astype(object).where(rows.notna(), None).to_dict("records")
-    codes = airports.resolve(_text(r.get(end)) for r in records for end in ("origin", "destination"))
+    records = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    rows = [{ours: record[theirs] for ours, theirs in names.items() if record[theirs] is not None} for record in records]
+    codes = airports.resolve(_text(r.get(end)) for r in rows for end in ("origin", "destination"))
     seen: Counter[tuple[tuple[str, str], ...]] = Counter()
     legs, refused = [], Counter[str]()
-    for order, record in enumerate(records):
-        given = {str(k): v for k, v in record.items() if v is not None} | ({"registration": registration} if registration else {})
-        identity = tuple(sorted((k, str(v)) for k, v in given.items()))
+    for order, (record, given) in enumerate(zip(records, rows, strict=True)):
+        if registration and not ({"registration", "icao24"} & given.keys()):
+            given["registration"] = registration
+        columns: dict[Any, Any] = {**record, **given}
+        identity = tuple(sorted((str(k), str(v)) for k, v in columns.items() if v is not None))
         seen[identity] += 1
-        leg = _leg(given, order, _leg_id(identity, seen[identity]), feed, codes, address_of)
+        leg = _leg(given, order, _leg_id(identity, seen[identity]), (feed, list_id), codes, address_of)
         if isinstance(leg, str):
             refused[leg] += 1
         else:
@@ -102,7 +108,7 @@ def _leg(
     given: Mapping[str, Any],
     order: int,
     leg_id: str,
-    feed: str,
+    feeds: tuple[str, str],
     codes: Mapping[str, str],
     address_of: Callable[[str], str | None],
 ) -> Leg | str:
@@ -116,7 +122,7 @@ def _leg(
     ends = {end: _code(given.get(end), codes) for end in ("origin", "destination")}
     try:
         takeoff, landing = _times(given)
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         return "bad_time"
     return Leg(
         leg_id=leg_id,
@@ -139,7 +145,7 @@ def _leg(
         positions=0,
         model="",
         source="listed",
-        feeds=(feed,),
+        feeds=feeds,
         list_order=order,
     )
 
@@ -155,15 +161,25 @@ def _end(airport: str | None, when: tuple[datetime, datetime] | None) -> End:
 
 Span = tuple[datetime, datetime]
 
+CLOCK = re.compile(r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
+EARLIEST, LATEST = datetime(1940, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+"""What is outside was meant in another unit."""
+
+MILLISECONDS_FROM = 1e11
+"""Seconds since 1970 stay below this for three thousand years."""
+
 
 def _times(given: Mapping[str, Any]) -> tuple[Span | None, Span | None]:
-    """The spans that take-off and landing lie in: moments where the list has times, whole days where it has dates."""
-    takeoff, landing = _span(given.get("takeoff_time")), _span(given.get("landing_time"))
+    """The spans that take-off and landing lie in: moments where the list has times, whole days where it has dates.
+    Raises ValueError where it has neither, or writes them in a way that can be read in two."""
+    day = _day(given.get("date"))
+    takeoff, landing = _span(given.get("takeoff_time"), day), _span(given.get("landing_time"), day)
     if takeoff is None and landing is None:
-        day = _span(given.get("date"))
         if day is None:
             raise ValueError("neither times nor a date")
         return day, day
+    if takeoff and landing and landing[1] < takeoff[0] and CLOCK.fullmatch(str(given["landing_time"]).strip()):
+        landing = landing[0] + DAY, landing[1] + DAY  # a clock after midnight
     return takeoff or _until(landing), landing or _from(takeoff)
 
 
@@ -178,22 +194,45 @@ def _from(takeoff: Span | None) -> Span | None:
     return None if takeoff is None else (takeoff[0], takeoff[1] + LONGEST_FLIGHT)
 
 
-def _span(value: Any) -> Span | None:
-    """A moment, or a whole day. Raises ValueError for anything else."""
-    if value is None or str(value).strip() == "":
-        return None
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return _day(value)
-    if isinstance(value, str) and len(value.strip()) == 10:
-        return _day(date.fromisoformat(value.strip()))
-    moment = pd.to_datetime(value, utc=True)
-    if pd.isna(moment):
-        return None
-    time = moment.to_pydatetime()
-    return time, time
+def _day(value: Any) -> Span | None:
+    """The whole day of a date; a moment where the date has a time of day."""
+    span = _span(value, None)
+    midnight = span is not None and span[0] == span[1] and span[0].time() == time.min
+    return span if span is None or not midnight else _whole_day(span[0].date())
 
 
-def _day(day: date) -> Span:
+def _span(value: Any, day: Span | None) -> Span | None:
+    """A moment, or a whole day; a clock alone is one of that day. Raises ValueError for anything else."""
+    text = _text(value)
+    if text is None or text in ("NaT", "nan"):
+        return None
+    if isinstance(value, datetime):  # pandas' Timestamp is one
+        return _moment(value)
+    if isinstance(value, date):
+        return _whole_day(value)
+    if isinstance(value, int | float) or re.fullmatch(r"\d{9,14}(\.\d+)?", text):
+        seconds = float(value) / (1000 if float(value) > MILLISECONDS_FROM else 1)
+        return _moment(datetime.fromtimestamp(seconds, UTC))
+    if CLOCK.fullmatch(text):
+        if day is None:
+            raise ValueError("a clock without a date")
+        clock = time.fromisoformat(text.zfill(5) if len(text) < 6 else text.zfill(8))
+        return _moment(datetime.combine(day[0].date(), clock, UTC))
+    if len(text) == 10:
+        return _whole_day(date.fromisoformat(text))
+    return _moment(datetime.fromisoformat(text))
+
+
+def _moment(moment: datetime) -> Span:
+    """UTC where no zone is given."""
+    utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    if not EARLIEST < utc < LATEST:
+        raise ValueError("a time that cannot be meant")
+    utc = datetime(utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond, UTC)
+    return utc, utc
+
+
+def _whole_day(day: date) -> Span:
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     return start, start + DAY - timedelta(microseconds=1)
 

@@ -25,6 +25,9 @@ Floats = NDArray[np.float64]
 PLAIN_WORDS = re.compile(r"\b(International|Regional|Municipal|Airport|Airfield|Airstrip|Air Base|Airbase|Air Force Base)\b")
 """What names of airports have in common."""
 
+CITY_NM = 60.0
+"""Airports that go by a city's name lie within this of the middle of them all."""
+
 NM_PER_DEGREE = EARTH_RADIUS_NM * np.pi / 180
 
 
@@ -110,6 +113,20 @@ class Airports:
             kinds = ("iata", "local", "ident", "icao")
         found = [self._codes[kind][code] for kind in kinds if code in self._codes[kind]]
         return list(dict.fromkeys(found))
+
+    def is_airport(self, ident: str) -> bool:
+        """Whether an ident is that of a place where a leg can end; a city's code is not."""
+        row = self.row(ident)
+        return row is not None and bool(self.landable[row])
+
+    def meant_by(self, code: str) -> list[str]:
+        """The idents of the airports that a code can mean: for a city (MOW) the large and the scheduled ones around
+        its middle."""
+        rows = self.readings(code)
+        if not rows or self.landable[rows[0]]:
+            return [self.ident[r] for r in rows if self.landable[r]]
+        around, _ = self.near(float(self.latitude[rows[0]]), float(self.longitude[rows[0]]), CITY_NM)
+        return [self.ident[r] for r in around if self.notable[r] and self.country[r] == self.country[rows[0]]]
 
     def resolve(self, codes: Iterable[str | None]) -> dict[str, str]:
         """Codes of one flight list to idents; a code with no reading is kept as given.

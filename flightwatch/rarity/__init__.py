@@ -3,85 +3,113 @@
 In: legs and the days that were covered (`Baseline`), an aircraft and the places in question. Out: counts for the
 aircraft, its operator, its type and anybody, and the sentences that a reader gets. Everything is asked as of the day
 of the flight and answered from the days before.
+
+How often is counted on observed days alone: visits that are on record from other days (a press report of years ago)
+are told, and say nothing of how often.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flightwatch.places import Airports, country_name
-from flightwatch.rarity.baseline import Baseline, Exposure
+from flightwatch.rarity.baseline import ANYBODY, Baseline, Exposure, Tail
 from flightwatch.records import Aircraft, Counted, EarlierVisit, Rarity, Target
 
 __all__ = ["Baseline", "Exposure", "count", "place_flags", "place_name", "rarities", "visits_of_tail"]
 
-ANYBODY = ""
-"""An address that only a scope of the whole world covers."""
-
 
 def count(baseline: Baseline, of: str, target: Target, aircraft: Aircraft, day: date) -> Counted:
-    """Visits of `tail`, `fleet` (the operator's aircraft), `type` or `anybody` to the target before a day."""
-    visits = baseline.count_visits(day, place_flags(target, baseline.airports), **_subject(of, aircraft))
-    return Counted(visits, baseline.observed_days(day, _who(baseline, of, aircraft, day)))
+    """Visits of `tail`, `fleet` (the operator's aircraft), `type` or `anybody` to the target on the observed days
+    before a day. Where fleet, type or place is not known, nothing is known."""
+    subject = _subject(of, aircraft)
+    if subject is None or not (target.airports or target.countries):
+        return Counted(0, 0)
+    days = baseline.observed_days(day, _watched(baseline, of, aircraft, day))
+    places = place_flags(target, baseline.airports)
+    return Counted(baseline.count_visits(day, places, days=days, **subject), len(days))
 
 
 def visits_of_tail(baseline: Baseline, target: Target, aircraft: Aircraft, day: date) -> list[EarlierVisit]:
     """The aircraft's own visits before a day, oldest first."""
-    return _visits(baseline, "tail", target, aircraft, day)
+    return list(_past(baseline, "tail", target, aircraft, day).visits)
 
 
 def rarities(baseline: Baseline, target: Target, aircraft: Aircraft, day: date) -> tuple[Rarity, ...]:
     """What history says of the aircraft itself and of its operator's others, with the sentences for it."""
     place = place_name(target, baseline.airports)
     name = aircraft.registration or aircraft.icao24 or "this aircraft"
-    own = _visits(baseline, "tail", target, aircraft, day)
-    days = baseline.observed_days(day, _who(baseline, "tail", aircraft, day))
-    told = [
-        Rarity(
-            name,
-            place,
-            len(own),
-            own[-1].arrived if own else None,
-            days,
-            _own_sentence(name, place, own, days, baseline.airports),
-        )
-    ]
+    own = _past(baseline, "tail", target, aircraft, day)
+    told = [_rarity(name, place, own, _own_sentence(name, place, own, baseline.airports))]
     if aircraft.operator:
-        fleet = _visits(baseline, "fleet", target, aircraft, day)
-        others = [v for v in fleet if v.registration != aircraft.registration]
-        members = _who(baseline, "fleet", aircraft, day)
-        days = baseline.observed_days(day, members)
-        known = len(set(members) - {aircraft.icao24, aircraft.registration})
-        sentence = _fleet_sentence(aircraft.operator, place, others, known, days, baseline.airports)
-        told.append(Rarity(aircraft.operator, place, len(fleet), fleet[-1].arrived if fleet else None, days, sentence))
+        fleet = _past(baseline, "fleet", target, aircraft, day)
+        others = replace(fleet, visits=tuple(v for v in fleet.visits if v.registration != aircraft.registration))
+        known = sum(aircraft.icao24 != icao24 for icao24, _ in fleet.members)
+        sentence = _fleet_sentence(aircraft.operator, place, others, known, baseline.airports)
+        told.append(_rarity(aircraft.operator, place, fleet, sentence))
     return tuple(told)
 
 
-def _visits(baseline: Baseline, of: str, target: Target, aircraft: Aircraft, day: date) -> list[EarlierVisit]:
-    return baseline.earlier_visits(day, place_flags(target, baseline.airports), **_subject(of, aircraft))
+@dataclass(frozen=True)
+class Past:
+    """The visits of a subject before a day, and the observed days (ordinals) on which none of its members would have
+    been missed."""
+
+    members: tuple[Tail, ...]
+    days: frozenset[int]
+    visits: tuple[EarlierVisit, ...]
+
+    @property
+    def watched(self) -> list[EarlierVisit]:
+        """Those on observed days."""
+        return [v for v in self.visits if v.arrived.toordinal() in self.days]
+
+    @property
+    def unwatched(self) -> list[EarlierVisit]:
+        return [v for v in self.visits if v.arrived.toordinal() not in self.days]
 
 
-def _subject(of: str, aircraft: Aircraft) -> dict[str, str]:
-    """Whose visits are counted, as the baseline asks for it."""
+def _past(baseline: Baseline, of: str, target: Target, aircraft: Aircraft, day: date) -> Past:
+    members = _watched(baseline, of, aircraft, day)
+    subject = _subject(of, aircraft)
+    places = place_flags(target, baseline.airports)
+    visits = [] if subject is None else baseline.earlier_visits(day, places, **subject)
+    return Past(tuple(members), baseline.observed_days(day, members), tuple(visits))
+
+
+def _rarity(subject: str, place: str, past: Past, sentence: str) -> Rarity:
+    last = past.visits[-1].arrived if past.visits else None
+    return Rarity(subject, place, len(past.watched), len(past.unwatched), last, len(past.days), sentence)
+
+
+def _subject(of: str, aircraft: Aircraft) -> dict[str, Any] | None:
+    """Whose visits are counted, as the baseline asks for it; None where that is not known."""
     if of == "tail":
-        return {"aircraft": aircraft.icao24 or aircraft.registration or ANYBODY}
+        return {"tail": _tail(aircraft)}
     if of == "fleet":
-        return {"operator": aircraft.operator or ANYBODY}
-    return {"typecode": aircraft.typecode or ANYBODY} if of == "type" else {}
+        return {"operator": aircraft.operator} if aircraft.operator else None
+    if of == "type":
+        return {"typecode": aircraft.typecode} if aircraft.typecode else None
+    return {}
 
 
-def _who(baseline: Baseline, of: str, aircraft: Aircraft, day: date) -> list[str]:
+def _tail(aircraft: Aircraft) -> Tail:
+    return aircraft.icao24, aircraft.registration
+
+
+def _watched(baseline: Baseline, of: str, aircraft: Aircraft, day: date) -> list[Tail]:
     """Those who must have been in the scope of a day for it to count."""
-    own = aircraft.icao24 or aircraft.registration or ANYBODY
     if of == "tail":
-        return [own]
+        return [_tail(aircraft)]
     if of == "fleet" and aircraft.operator:
-        return baseline.covered_members(aircraft.operator, day) or [own]
+        return baseline.covered_members(aircraft.operator, day) or [_tail(aircraft)]
     return [ANYBODY]
 
 
@@ -97,30 +125,50 @@ def place_name(target: Target, airports: Airports) -> str:
     return " or ".join([*map(country_name, target.countries), *(a.municipality or a.name for a in found)])
 
 
-def _own_sentence(name: str, place: str, visits: Sequence[EarlierVisit], days: int, airports: Airports) -> str:
-    span = f"in the {days:,} observed days before" if days else "on record; on no day before would it surely have been seen"
-    if not visits:
-        return f"No earlier visit of {name} to {place} {span}."
-    last = _local_day(visits[-1], airports)
-    if len(visits) == 1:
-        return f"One earlier visit of {name} to {place} {span}: on {last}."
-    return f"{len(visits)} earlier visits of {name} to {place} {span}, the last on {last}."
+# ------------------------------------------------------------------------------------------------------------------- in words
 
 
-def _fleet_sentence(operator: str, place: str, others: Sequence[EarlierVisit], known: int, days: int, airports: Airports) -> str:
-    if not others and not known:
+def _own_sentence(name: str, place: str, past: Past, airports: Airports) -> str:
+    if not past.days:
+        told = f"{_visits(len(past.visits), 'No', 'One')} of {name} to {place} on record{_last(past.visits, airports)}"
+        return f"{told}; on no day before would it surely have been seen."
+    told = f"{_visits(len(past.watched), 'No', 'One')} of {name} to {place} in the {len(past.days):,} observed days before"
+    return f"{told}{_last(past.watched, airports)}{_besides(past, airports)}."
+
+
+def _fleet_sentence(operator: str, place: str, others: Past, known: int, airports: Airports) -> str:
+    if not others.visits and not known:
         return f"Whether other aircraft of the {operator} went to {place} is not known: this history has none of them."
-    times = {0: "no visit", 1: "one visit"}.get(len(others), f"{len(others)} visits")
-    last = (
-        f", the last on {_local_day(others[-1], airports)} by {others[-1].registration or 'a tail not known'}" if others else ""
-    )
-    if not (days and known):
+    if not (others.days and known):
+        times = _visits(len(others.visits), "no", "one", earlier="")
         return (
-            f"Other aircraft of the {operator}: {times} to {place} on record{last};"
+            f"Other aircraft of the {operator}: {times} to {place} on record{_last(others.visits, airports, tails=True)};"
             " on no day before would they surely have been seen."
         )
     them = "one other known aircraft" if known == 1 else f"{known} other known aircraft"
-    return f"The {them} of the {operator}: {times} to {place} in the {days:,} observed days before{last}."
+    times = _visits(len(others.watched), "no", "one", earlier="")
+    told = f"The {them} of the {operator}: {times} to {place} in the {len(others.days):,} observed days before"
+    return f"{told}{_last(others.watched, airports, tails=True)}{_besides(others, airports)}."
+
+
+def _visits(number: int, none: str, one: str, earlier: str = "earlier ") -> str:
+    return f"{ {0: none, 1: one}.get(number, str(number)) } {earlier}visit{'s' if number > 1 else ''}"
+
+
+def _last(visits: Sequence[EarlierVisit], airports: Airports, *, tails: bool = False) -> str:
+    """When the last of some visits was, and whose where they are those of several."""
+    if not visits:
+        return ""
+    by = f" by {visits[-1].registration or 'a tail not known'}" if tails else ""
+    return f", {'the last ' if len(visits) > 1 or tails else ''}on {_local_day(visits[-1], airports)}{by}"
+
+
+def _besides(past: Past, airports: Airports) -> str:
+    """The visits that are on record from days that count for nothing."""
+    if not past.unwatched:
+        return ""
+    more = f"{len(past.unwatched)} more" if past.watched else f"{len(past.unwatched)}"
+    return f"; on record from other days: {more}{_last(past.unwatched, airports)}"
 
 
 def _local_day(visit: EarlierVisit, airports: Airports) -> str:

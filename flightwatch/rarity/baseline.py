@@ -15,6 +15,7 @@ probabilities sum to one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -27,12 +28,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from flightwatch.places import Airports
+from flightwatch.places.great_circle import distance_nm
 from flightwatch.records import LEGS, EarlierVisit, Scope, utc
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Which = Literal["origin", "destination"]
+
+Tail = tuple[str | None, str | None]
+"""One aircraft: its address and its registration, as far as known."""
+
+ANYBODY: Tail = (None, None)
+"""Somebody whom only a scope of the whole world covers."""
 
 DAY_US = 86_400_000_000
 
@@ -45,12 +53,20 @@ SCHEDULED_FACTOR = 3.0
 
 NULL = -1
 
+EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+ADDRESS = re.compile("~?[0-9a-f]{6}")
+
 PRIORS_KEPT = 256
 """Priors that are remembered (0.4 MB each): those of the flights that are looked at again and again."""
 
-SAME_FLIGHT_US = DAY_US
-"""A listed leg within a day of a tracked one of the same aircraft, with ends that agree, is the same flight: lists
-give local days."""
+SAME_FLIGHT_US = 36 * 3_600_000_000
+"""A listed leg within a day and a half of a tracked one of the same aircraft, with ends that agree, is the same flight:
+lists give local days, and the middle of a day stands for it."""
+
+SAME_PLACE_NM = 60.0
+"""Airports of one city lie this close to the middle of it."""
+
+TRACKED_ROW = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +81,7 @@ class Exposure:
 @dataclass(frozen=True)
 class Columns:
     """Legs as arrays of one length, sorted by departure. Words are numbers into `words`; places are rows of the
-    airport table, then other codes."""
+    airport table, then other codes. `told_by` tells the flight lists apart (-1: tracked)."""
 
     leg_id: NDArray[np.object_]
     aircraft: Ints
@@ -78,6 +94,7 @@ class Columns:
     arrived: Ints
     listed: Flags
     observed: Flags
+    told_by: Ints
 
     def take(self, index: Ints | Flags | slice) -> Columns:
         return Columns(**{name: getattr(self, name)[index] for name in self.__dataclass_fields__})
@@ -93,6 +110,7 @@ class Baseline:
         self._table = LEGS.empty_table() if legs is None else legs
         self._visitors: dict[tuple[int, ...], frozenset[str]] = {}
         self._priors: dict[tuple[object, ...], Floats] = {}
+        self._exposed: dict[Tail, frozenset[int]] = {}
 
     def extended(self, legs: pa.Table, exposures: Sequence[Exposure] | None = None) -> Baseline:
         """With these legs added; one whose `leg_id` is there already takes its place."""
@@ -128,20 +146,15 @@ class Baseline:
         return list(self._codes)
 
     @cached_property
-    def _countries(self) -> NDArray[np.str_]:
-        known = self.airports.country.tolist()
-        return np.array([*known, *[""] * (len(self._codes) - len(known))])
-
-    @cached_property
     def columns(self) -> Columns:
         table = self._table
         departed = _first_known(table, "takeoff_time", "first_seen", "landing_time")
         arrived = _first_known(table, "landing_time", "last_seen", "takeoff_time")
-        aircraft = _numbers(table["icao24"], self._words)
+        address = _numbers(table["icao24"], self._words)
         registration = _numbers(table["registration"], self._words)
         rows = Columns(
             leg_id=np.array(table["leg_id"].to_pylist(), dtype=object),
-            aircraft=np.where(aircraft == NULL, registration, aircraft),
+            aircraft=np.where(address == NULL, _addresses_of(registration, address, departed), address),
             registration=registration,
             operator=_numbers(table["operator"], self._words),
             typecode=_numbers(table["typecode"], self._words),
@@ -151,27 +164,57 @@ class Baseline:
             arrived=arrived,
             listed=np.array(pc.equal(table["source"], "listed").to_numpy(zero_copy_only=False), dtype=bool),
             observed=np.array(pc.equal(table["destination_basis"], "observed").to_numpy(zero_copy_only=False), dtype=bool),
+            told_by=_lists(table),
         )
         order = np.argsort(departed, kind="stable")
         return self._without_doubles(rows.take(order))
 
     def _without_doubles(self, rows: Columns) -> Columns:
-        """Without the listed legs that are tracked, too: one flight counts once."""
-        tracked = ~rows.listed
+        """Without the listed legs that are tracked, too, or stand in another list: one flight counts once, and each
+        leg stands for one row of a list."""
         drop = np.zeros(len(rows.aircraft), bool)
-        for i in np.flatnonzero(rows.listed & np.isin(rows.aircraft, rows.aircraft[tracked])):
-            same = np.flatnonzero(
-                tracked & (rows.aircraft == rows.aircraft[i]) & (np.abs(rows.departed - rows.departed[i]) <= 1.5 * SAME_FLIGHT_US)
-            )
-            drop[i] = any(
-                self._agree(rows.origin[i], rows.origin[j]) and self._agree(rows.destination[i], rows.destination[j])
-                for j in same
-            )
+        order = np.lexsort((rows.departed, rows.aircraft))
+        for mine in np.split(order, np.flatnonzero(np.diff(rows.aircraft[order])) + 1):
+            if rows.listed[mine].any() and len(np.unique(rows.told_by[mine])) > 1:
+                drop[self._doubles(rows, mine)] = True
         return rows.take(~drop)
 
+    def _doubles(self, rows: Columns, mine: Ints) -> list[int]:
+        """Of the rows of one aircraft in order of departure, the listed ones that are told elsewhere."""
+        times, told, doubles = rows.departed[mine], set(np.flatnonzero(~rows.listed[mine]).tolist()), []
+        used: set[tuple[int, int]] = set()
+        for i in np.flatnonzero(rows.listed[mine]).tolist():
+            lists = int(rows.told_by[mine[i]])
+            near = range(*np.searchsorted(times, [times[i] - SAME_FLIGHT_US, times[i] + SAME_FLIGHT_US + 1]).tolist())
+            same = [
+                j
+                for j in near
+                if j in told
+                and rows.told_by[mine[j]] != lists
+                and (j, lists) not in used
+                and self._one_flight(rows, int(mine[i]), int(mine[j]))
+            ]
+            if same:
+                used.add((min(same, key=lambda j: abs(times[j] - times[i])), lists))
+                doubles.append(int(mine[i]))
+            else:
+                told.add(i)
+        return doubles
+
+    def _one_flight(self, rows: Columns, i: int, j: int) -> bool:
+        """Whether both ends of two legs can be the same places, and at least one is."""
+        ends = [(int(side[i]), int(side[j])) for side in (rows.origin, rows.destination)]
+        return all(self._agree(a, b) for a, b in ends) and any(NULL not in pair for pair in ends)
+
     def _agree(self, a: int, b: int) -> bool:
-        """Whether two ends can be one place: a null agrees with all, others if they lie in one country."""
-        return NULL in (a, b) or a == b or (self._countries[a] != "" and self._countries[a] == self._countries[b])
+        """Whether two ends can be one place: a null agrees with all, others if they are one or lie near each other,
+        because lists name cities (MOW) and neighbouring fields."""
+        if NULL in (a, b) or a == b:
+            return True
+        if max(a, b) >= len(self.airports):
+            return False
+        lat, lon = self.airports.latitude, self.airports.longitude
+        return bool(distance_nm(lat[a], lon[a], lat[b], lon[b]) <= SAME_PLACE_NM)
 
     def _before(self, day: date) -> slice:
         """The legs that were over before a day."""
@@ -221,18 +264,26 @@ class Baseline:
     # ------------------------------------------------------------------------------------------------------------- visits
 
     def earlier_visits(
-        self, day: date, places: Flags, *, aircraft: str | None = None, operator: str | None = None, typecode: str | None = None
+        self, day: date, places: Flags, *, tail: Tail | None = None, operator: str | None = None, typecode: str | None = None
     ) -> list[EarlierVisit]:
         """Visits to places (a flag for each row of the airport table) before a day, oldest first: of all, or of one
         aircraft, operator or type."""
-        found = self._visiting(day, places, aircraft, operator, typecode)
+        found = self._visiting(day, places, tail, operator, typecode)
         return [self._visit(int(i), _midnight(day)) for i in np.flatnonzero(found)]
 
     def count_visits(
-        self, day: date, places: Flags, *, aircraft: str | None = None, operator: str | None = None, typecode: str | None = None
+        self,
+        day: date,
+        places: Flags,
+        *,
+        days: frozenset[int],
+        tail: Tail | None = None,
+        operator: str | None = None,
+        typecode: str | None = None,
     ) -> int:
-        """How many `earlier_visits` there are."""
-        return int(np.count_nonzero(self._visiting(day, places, aircraft, operator, typecode)))
+        """How many `earlier_visits` there are whose arrival fell on one of some days (ordinals)."""
+        arrived = self.columns.arrived[self._visiting(day, places, tail, operator, typecode)]
+        return sum(int(ordinal) in days for ordinal in arrived // DAY_US + EPOCH_ORDINAL)
 
     def visitors(self, rows: tuple[int, ...]) -> frozenset[str]:
         """The aircraft (address or registration) that ever ended a leg at one of these rows of the airport table."""
@@ -241,11 +292,13 @@ class Baseline:
             self._visitors[rows] = frozenset(self._spelled[n] for n in there if n != NULL)
         return self._visitors[rows]
 
-    def _visiting(self, day: date, places: Flags, aircraft: str | None, operator: str | None, typecode: str | None) -> Flags:
+    def _visiting(self, day: date, places: Flags, tail: Tail | None, operator: str | None, typecode: str | None) -> Flags:
         rows = self.columns
         extra = np.zeros(len(self._codes) - len(places), bool)
         wanted = np.r_[places, extra, False][rows.destination] & (rows.arrived < _midnight(day))
-        for column, word in ((rows.aircraft, aircraft), (rows.operator, operator), (rows.typecode, typecode)):
+        if tail is not None:
+            wanted &= np.isin(rows.aircraft, [self._words[name] for name in tail if name in self._words])
+        for column, word in ((rows.operator, operator), (rows.typecode, typecode)):
             if word is not None:
                 wanted &= column == self._words.get(word, len(self._words))
         return np.asarray(wanted)
@@ -269,27 +322,36 @@ class Baseline:
 
     # ----------------------------------------------------------------------------------------------------------- exposure
 
-    def covered_members(self, operator: str, day: date) -> list[str]:
-        """The aircraft of an operator (address or registration) that the history before a day knows and some exposure
-        covers."""
+    def covered_members(self, operator: str, day: date) -> list[Tail]:
+        """The aircraft of an operator that the history before a day knows and some exposure covers."""
         rows = self.columns.take(self._before(day))
         mine = np.unique(rows.aircraft[rows.operator == self._words.get(operator, len(self._words))])
-        names = [self._spelled[n] for n in mine if n != NULL]
-        return [name for name in names if any(_covers(e, name) and e.first < day for e in self.exposures)]
+        tails = [self._tail_of(self._spelled[n]) for n in mine if n != NULL]
+        first = day.toordinal()
+        return [tail for tail in tails if any(ordinal < first for ordinal in self._exposed_days(tail))]
 
-    def observed_days(self, day: date, aircraft: Sequence[str]) -> int:
-        """Days before a day on which a flight of each of these aircraft (address or registration) would have been
-        recorded."""
-        days: set[int] = set()
-        for exposure in self.exposures:
-            if all(_covers(exposure, name) for name in aircraft):
-                last = min(exposure.last.toordinal(), day.toordinal() - 1)
-                days.update(range(exposure.first.toordinal(), last + 1))
-        return len(days)
+    def _tail_of(self, name: str) -> Tail:
+        return (name, self._registrations.get(name)) if ADDRESS.fullmatch(name) else (None, name)
 
+    @cached_property
+    def _registrations(self) -> dict[str, str]:
+        """The registration that each address was known by last."""
+        known = self._table.filter(pc.and_(pc.is_valid(self._table["icao24"]), pc.is_valid(self._table["registration"])))
+        return dict(zip(known["icao24"].to_pylist(), known["registration"].to_pylist(), strict=True))
 
-def _covers(exposure: Exposure, name: str) -> bool:
-    return exposure.scope.covers(name, name)
+    def observed_days(self, day: date, tails: Sequence[Tail]) -> frozenset[int]:
+        """The days (ordinals) before a day on which a flight of each of these aircraft would have been recorded."""
+        common = frozenset.intersection(*(self._exposed_days(tail) for tail in tails)) if tails else frozenset()
+        return frozenset(ordinal for ordinal in common if ordinal < day.toordinal())
+
+    def _exposed_days(self, tail: Tail) -> frozenset[int]:
+        if tail not in self._exposed:
+            days: set[int] = set()
+            for exposure in self.exposures:
+                if exposure.scope.covers(*tail):
+                    days.update(range(exposure.first.toordinal(), exposure.last.toordinal() + 1))
+            self._exposed[tail] = frozenset(days)
+        return self._exposed[tail]
 
 
 def _backed_off(tables: Sequence[Ints], bottom: Floats) -> Floats:
@@ -311,7 +373,25 @@ def _backed_off(tables: Sequence[Ints], bottom: Floats) -> Floats:
 
 
 def _midnight(day: date) -> int:
-    return (day.toordinal() - date(1970, 1, 1).toordinal()) * DAY_US
+    return (day.toordinal() - EPOCH_ORDINAL) * DAY_US
+
+
+def _lists(table: pa.Table) -> Ints:
+    """A number for the flight list that each row comes from (the last of its feeds), and one for all tracked ones."""
+    listed = np.array(pc.equal(table["source"], "listed").to_numpy(zero_copy_only=False), dtype=bool)
+    names = [feeds[-1] for feeds in table["feeds"].filter(pa.array(listed)).to_pylist()]
+    out = np.full(len(table), TRACKED_ROW, dtype=np.int64)
+    out[listed] = np.unique(np.array(names, dtype=str), return_inverse=True)[1]
+    return out
+
+
+def _addresses_of(registration: Ints, address: Ints, departed: Ints) -> Ints:
+    """For each row the address under which its registration is known from other rows (the last one known), else the
+    registration itself: lists often have registrations alone."""
+    both = np.flatnonzero((registration != NULL) & (address != NULL))
+    both = both[np.argsort(departed[both], kind="stable")]
+    known = dict(zip(registration[both].tolist(), address[both].tolist(), strict=True))
+    return np.array([known.get(r, r) for r in registration.tolist()], dtype=np.int64)
 
 
 def _numbers(column: pa.ChunkedArray, numbers: dict[str, int]) -> Ints:

@@ -13,7 +13,15 @@ from fnmatch import fnmatchcase
 
 from flightwatch.places import Airports, country_name
 from flightwatch.records import Aircraft, Counted, Held, Journey, Stop, Target
-from flightwatch.rules.language import AircraftCondition, Condition, PlaceCondition, RarityCondition, Rule, conditions
+from flightwatch.rules.language import (
+    AircraftCondition,
+    Condition,
+    PlaceCondition,
+    RarityCondition,
+    Rule,
+    conditions,
+    names_somebody_or_somewhere,
+)
 
 Truth = bool | None
 
@@ -75,8 +83,9 @@ def matches(
     `count(leg)` counts as of the day of a leg; `factors` scale the demanded probabilities for the place at the end of
     each leg.
     """
-    target = target_of(rule)
+    named = target_of(rule)
     for place in range(1, len(journey.stops)):
+        target = named if named.airports or named.countries else Target(_one(journey.stops[place].airport), ())
         longest = place if rule.subject == "journey" else 1
         for length in range(1, longest + 1):
             start = place - length
@@ -85,19 +94,10 @@ def matches(
             case = Case(
                 aircraft, callsigns, journey.stops[start], journey.stops[place], airports, target, count(place - 1), factor
             )
-            result = decide(rule, case)
+            result = evaluate(rule.when, case)
             if result.truth:
-                yield Match(start, place, result.held, place_probability(journey.stops[place], target, airports))
+                yield Match(start, place, result.held, place_probability(journey.stops[place], named, airports))
                 break
-
-
-def decide(rule: Rule, case: Case) -> Result:
-    """The verdict on a case. A rarity that is not known holds in a rule that also names aircraft or places, and fails
-    where it is the only condition."""
-    result = evaluate(rule.when, case)
-    if result.truth is None and any(c.aircraft or c.origin or c.destination for c in conditions(rule.when)):
-        return Result(True, result.held)
-    return result
 
 
 def could_match(rule: Rule, aircraft: Aircraft, journey: Journey | None, airports: Airports) -> bool:
@@ -113,8 +113,8 @@ def could_match(rule: Rule, aircraft: Aircraft, journey: Journey | None, airport
 
 
 def target_of(rule: Rule) -> Target:
-    """The places that the rule's conditions on the destination name."""
-    places = [c.destination for c in conditions(rule.when) if c.destination]
+    """The places that the rule demands as a destination. Without any, history is asked about the place in question."""
+    places = [c.destination for c in conditions(rule.when, denied=False) if c.destination]
     return Target(tuple(a for p in places for a in p.airport or ()), tuple(c for p in places for c in p.country or ()))
 
 
@@ -137,13 +137,18 @@ def evaluate(condition: Condition, case: Case) -> Result:
 
 
 def _together(parts: Sequence[Condition], case: Case) -> Result:
-    """All of them; the counting of history comes last, and not at all where something else fails."""
+    """All of them; the counting of history comes last, and not at all where something else fails. A rarity that is not
+    known holds beside a condition that demands certain aircraft or places, and nowhere else."""
     results: dict[int, Result] = {}
     for i in sorted(range(len(parts)), key=lambda i: parts[i].rarity is not None):
         results[i] = evaluate(parts[i], case)
         if results[i].truth is False:
             return Result(False)
-    return _all_of([results[i] for i in range(len(parts))])
+    whole = _all_of([results[i] for i in range(len(parts))])
+    decided = case.count is not None  # else a place is open that will be known later
+    if whole.truth is None and decided and any(map(names_somebody_or_somewhere, parts)):
+        return Result(True, whole.held)
+    return whole
 
 
 def _all_of(results: Sequence[Result]) -> Result:
@@ -213,11 +218,16 @@ def place_probability(stop: Stop, target: Target, airports: Airports) -> float:
 def _rarity(condition: RarityCondition, case: Case) -> Result:
     if case.count is None:
         return Result(None)
-    counted = case.count(condition.of, case.target)
     name = f"rarity of {condition.of}: at most {condition.at_most}"
+    if not (case.target.airports or case.target.countries):
+        return _not_known(condition, name, "unknown: the place is not known")
+    counted = case.count(condition.of, case.target)
     if counted.observed_days < LEAST_OBSERVED_DAYS:
-        truth = {"match": True, "skip": False, None: None}[condition.unknown]
-        value = f"unknown: {counted.observed_days} observed days are too few"
-        return Result(truth, (Held(name, value),) if truth is not False else ())
+        return _not_known(condition, name, f"unknown: {counted.observed_days} observed days are too few")
     rare = counted.count / counted.observed_days <= condition.per_day
     return Result(rare, (Held(name, f"{counted.count} in {counted.observed_days} observed days"),) if rare else ())
+
+
+def _not_known(condition: RarityCondition, name: str, why: str) -> Result:
+    truth = {"match": True, "skip": False, None: None}[condition.unknown]
+    return Result(truth, (Held(name, why),) if truth is not False else ())

@@ -11,9 +11,10 @@ rarity:       {of: tail | fleet | type | anybody, at_most: 12 per year, unknown:
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from flightwatch.config import Name
 from flightwatch.documents import Strict
@@ -21,6 +22,7 @@ from flightwatch.documents import Strict
 PERIOD_DAYS = {"day": 1.0, "week": 7.0, "month": 365.25 / 12, "year": 365.25}
 RATE = re.compile(r"(\d+) per (day|week|month|year)")
 LEG = re.compile(r"([A-Za-z0-9-]+?)-([A-Za-z0-9]{3,4}|[A-Za-z]{2}-\d{4})")
+ADDRESS = re.compile(r"~?(?:[0-9a-fA-F?]{6}|(?=.{1,7}$)[0-9a-fA-F?]*\*[0-9a-fA-F?*]*)")
 HISTORY = re.compile(r"(\S+) (\d{4}-\d{2}-\d{2})")
 
 
@@ -35,8 +37,17 @@ def _address(value: Any) -> Any:
     return f"{value:06d}" if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _are_addresses(words: list[str]) -> list[str]:
+    for word in words:
+        if not ADDRESS.fullmatch(word):
+            raise ValueError(f"`{word}` is no address: six hex digits in quotes, or a pattern of them like 1552*")
+    return words
+
+
 Words = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
-Addresses = Annotated[list[str], BeforeValidator(lambda v: _address(_listed(v))), Field(min_length=1)]
+Addresses = Annotated[
+    list[str], BeforeValidator(lambda v: _address(_listed(v))), Field(min_length=1), AfterValidator(_are_addresses)
+]
 
 
 class AircraftCondition(Strict):
@@ -128,9 +139,17 @@ class Given(Strict):
     def _are_dated(cls, history: list[str] | None) -> list[str] | None:
         for item in history or ():
             match = HISTORY.fullmatch(item)
-            if not match or not LEG.fullmatch(match[1]):
+            if not match or not LEG.fullmatch(match[1]) or not _is_a_day(match[2]):
                 raise ValueError(f"`{item}`: write an earlier flight as two airports and a day, like UUMU-ZKPY 2023-08-01")
         return history
+
+
+def _is_a_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 class InlineTest(Strict):
@@ -153,7 +172,12 @@ class RuleFile(Strict):
     rules: list[Rule]
 
 
-def conditions(condition: Condition) -> list[Condition]:
-    """A condition and all that it is made of."""
-    inner = [*(condition.all_ or ()), *(condition.any_ or ()), *([condition.not_] if condition.not_ else ())]
-    return [condition, *(c for part in inner for c in conditions(part))]
+def conditions(condition: Condition, *, denied: bool = True) -> list[Condition]:
+    """A condition and all that it is made of; without what stands under a `not` where `denied` is false."""
+    inner = [*(condition.all_ or ()), *(condition.any_ or ()), *([condition.not_] if condition.not_ and denied else ())]
+    return [condition, *(c for part in inner for c in conditions(part, denied=denied))]
+
+
+def names_somebody_or_somewhere(condition: Condition) -> bool:
+    """Whether a condition demands certain aircraft or places."""
+    return any(c.aircraft or c.origin or c.destination for c in conditions(condition, denied=False))

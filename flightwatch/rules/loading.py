@@ -83,8 +83,11 @@ def _unknown_names(
             if code not in country_names():
                 problems.append((code, "country (two capital letters)", _country_words()))
         for code in (a for p in places for a in p.airport or ()):
-            if airports.row(code) is None:
-                problems.append((code, "airport ident", [airports.ident[r] for r in airports.readings(code)] or airports.ident))
+            if not airports.is_airport(code):
+                problems.append((code, "airport ident", airports.meant_by(code) or airports.ident))
+    for code in (c for t in rule.tests for leg in [*t.given.legs, *(t.given.history or ())] for c in _codes(leg)):
+        if not airports.readings(code):
+            problems.append((code, "airport", airports.ident))
     if channels is not None:
         valid = [*channels, "digest", "all"]
         problems += [(name, "channel", valid) for name in rule.notify if name not in valid]
@@ -94,10 +97,17 @@ def _unknown_names(
     ]
 
 
+def _codes(leg: str) -> tuple[str, ...]:
+    """The two airports of a leg, dated or not."""
+    match = LEG.fullmatch(leg.split()[0])
+    return match.groups() if match else ()
+
+
 def _hint(name: str, valid: Sequence[str]) -> str:
     if len(valid) == 1:
         return f": did you mean `{valid[0]}`?"
-    return nearest(name, valid)
+    close = nearest(name, valid)
+    return close or (f": it means one of {', '.join(valid)}" if len(valid) <= MOST_MEANT else "")
 
 
 def _country_words() -> list[str]:
@@ -112,6 +122,8 @@ def _find(document: Document, at: Path_, value: str) -> Path_:
             for step in path:
                 part = part[step]
             if part == value or (isinstance(part, list) and value in part and path[-1] in ("notify",)):
+                return path
+            if path[-1] in ("legs", "history") and isinstance(part, list) and any(value in _codes(str(leg)) for leg in part):
                 return path
     return at
 
@@ -128,6 +140,9 @@ class TestOutcome:
     passed: bool
     detail: str
 
+
+MOST_MEANT = 12
+"""A code that stands for no more airports than this is answered with all of them."""
 
 TEST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 """The day of the flights in inline tests without a history."""

@@ -9,7 +9,8 @@ SQLite in WAL mode with full syncs. Paths are relative to the store, so a store 
     snapshots    one row a poll, its scope, what was refused, and the file that holds it; null while it is in `pending`
     pending      snapshots too small for a file of their own, as Arrow streams, until enough have come together
     scopes       scopes by number
-    imports      what was imported, by the SHA-256 of its content and options
+    polled       for each scope and UTC day the hours in which a poll came in, as bits
+    imports      what was imported, by the SHA-256 of its content and options, and the days that it covers
     feeds        what each source demands (attribution, retention, republishing) and whether it is real
     legs         legs that may still change, and corrections of older ones, as MessagePack
     frozen_legs  the same as they stood when the model of the day was frozen
@@ -34,6 +35,7 @@ from flightwatch.store import files
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
+HOUR_US = 3_600_000_000
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -50,10 +52,13 @@ CREATE TABLE snapshots (
 ) STRICT;
 CREATE INDEX snapshots_by_path ON snapshots (path);
 CREATE INDEX snapshots_by_time ON snapshots (feed_time_us);
+CREATE TABLE polled (
+    scope INTEGER NOT NULL REFERENCES scopes (id), day INTEGER NOT NULL, hours INTEGER NOT NULL, PRIMARY KEY (scope, day)
+) STRICT;
 CREATE TABLE pending (seq INTEGER PRIMARY KEY, positions BLOB NOT NULL) STRICT;
 CREATE TABLE imports (
     id INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE, name TEXT NOT NULL, format TEXT NOT NULL, feed TEXT NOT NULL,
-    scope TEXT NOT NULL, rows INTEGER NOT NULL, refused TEXT NOT NULL, first_us INTEGER, last_us INTEGER
+    scope TEXT NOT NULL, rows INTEGER NOT NULL, refused TEXT NOT NULL, covered TEXT NOT NULL
 ) STRICT;
 CREATE TABLE feeds (
     name TEXT PRIMARY KEY, attribution TEXT NOT NULL, retention_days INTEGER, republish INTEGER NOT NULL,
@@ -114,6 +119,15 @@ class Catalog:
             "INSERT OR REPLACE INTO files (path, kind, feed, first_us, last_us, rows, size, footer)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (str(path), kind, feed, *span, rows, written.size, written.footer),
+        )
+
+    def note_poll(self, scope: str, feed_time_us: int) -> None:
+        """Remembers that a scope was asked for in an hour; to be called inside a transaction."""
+        day, hour = divmod(feed_time_us // HOUR_US, 24)
+        self.db.execute(
+            "INSERT INTO polled SELECT id, ?, ? FROM scopes WHERE scope = ?"
+            " ON CONFLICT (scope, day) DO UPDATE SET hours = hours | excluded.hours",
+            (day, 1 << hour, scope),
         )
 
     def read(self, path: str, empty: pa.Table, filters: pc.Expression | None = None) -> pa.Table:

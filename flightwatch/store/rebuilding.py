@@ -84,6 +84,7 @@ def _leg_span(table: pa.Table) -> tuple[int, int]:
 def _restore_snapshot(entry: dict[str, object], feed: str, path: str, catalog: Catalog) -> None:
     scope = Scope(entry["scope"]["kind"], tuple(entry["scope"]["members"])).to_json()  # type: ignore[index]  # as `Snapshots` wrote it
     catalog.db.execute("INSERT OR IGNORE INTO scopes (scope) VALUES (?)", (scope,))
+    catalog.note_poll(scope, int(entry["feed_time_us"]))  # type: ignore[call-overload]  # a number, as `Snapshots` wrote it
     catalog.db.execute(
         "INSERT OR IGNORE INTO snapshots (seq, feed, feed_time_us, received_us, scope, rows, refused, content, path)"
         " SELECT ?, ?, ?, ?, id, ?, ?, ?, ? FROM scopes WHERE scope = ?",

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from flightwatch.errors import StoreError
 from flightwatch.records import POSITIONS, Scope, Snapshot, Terms, ipc_bytes, ipc_table, micros, utc
 from flightwatch.store import files
-from flightwatch.store.catalog import Catalog
+from flightwatch.store.catalog import HOUR_US, Catalog
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,10 @@ class Snapshots:
                 scope,
             ),
         )
-        return inserted.lastrowid if inserted.rowcount else None
+        if not inserted.rowcount:
+            return None
+        self._catalog.note_poll(scope, micros(snapshot.feed_time))
+        return inserted.lastrowid
 
     def _flush_if_due(self, feed: str) -> None:
         waiting = self._pending[feed]
@@ -340,11 +343,13 @@ def with_feed(table: pa.Table, feed: str) -> pa.Table:
 
 def by_hour(table: pa.Table) -> Iterator[tuple[datetime, pa.Table]]:
     """The rows of each UTC hour, in order."""
-    hours = np.asarray(table["timestamp"].cast(pa.int64())) // (3600 * 1_000_000)
+    if not len(table):
+        return
+    hours = np.asarray(table["timestamp"].cast(pa.int64())) // HOUR_US
     order = np.argsort(hours, kind="stable")
-    edges = np.flatnonzero(np.r_[True, np.diff(hours[order]) != 0]) if len(order) else np.empty(0, int)
+    edges = np.flatnonzero(np.r_[True, np.diff(hours[order]) != 0])
     for start, stop in zip(edges, [*edges[1:], len(order)], strict=True):
-        yield utc(int(hours[order[start]]) * 3600 * 1_000_000), table.take(pa.array(order[start:stop]))
+        yield utc(int(hours[order[start]]) * HOUR_US), table.take(pa.array(order[start:stop]))
 
 
 def _by_aircraft(table: pa.Table) -> pa.Table:

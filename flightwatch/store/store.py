@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ import pyarrow as pa
 from flightwatch.errors import StoreError
 from flightwatch.records import Scope, Terms, micros, utc
 from flightwatch.store import files
-from flightwatch.store.catalog import Catalog
+from flightwatch.store.catalog import HOUR_US, Catalog
 from flightwatch.store.legs import Legs
 from flightwatch.store.lock import WriterLock
 from flightwatch.store.snapshots import Snapshots, span
@@ -27,6 +28,12 @@ KEPT_BODY = 64 * 1024
 KEPT_REFUSALS = 1000
 EVERYTHING = "*"
 
+HOURS_OF_A_DAY = 20
+"""A day counts as watched when there is something of this many of its hours: an outage of an evening hides flights."""
+
+WHOEVER_IS_IN_IT = Scope("aircraft")
+"""The scope of an import that holds all that its aircraft did in its time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Import:
@@ -38,6 +45,16 @@ class Import:
     rows: int
     refused: Mapping[str, int]
     new: bool
+
+
+def _covered_days(scope: Scope, hours: Sequence[datetime]) -> list[tuple[date, date]]:
+    """The days that imported positions cover, given the hours that have any. A file of some aircraft has them only
+    when they fly, and covers what lies between; in one of a whole sky an hour without a position was not recorded."""
+    if not hours or scope.kind == "reported":
+        return []
+    if scope.kind == "aircraft":
+        return [(hours[0].date(), hours[-1].date())]
+    return [(day, day) for day, count in Counter(hour.date() for hour in hours).items() if count >= HOURS_OF_A_DAY]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +123,15 @@ class Store:
         written = []
         for number, part in enumerate(parts):
             written += self.snapshots.write_history(f"import-{identity[:12]}-{number:04d}", feed, part)
-        rows = sum(len(table) for _, table, _ in written)
+        tables = [table for _, table, _ in written]
+        if scope == WHOEVER_IS_IN_IT:
+            members = {icao24 for table in tables for icao24 in table["icao24"].unique().to_pylist()}
+            scope = Scope("aircraft", tuple(sorted(members)))
+        hours = sorted({utc(span(table)[0]).replace(minute=0, second=0, microsecond=0) for table in tables})
+        rows = sum(map(len, tables))
         with self.catalog.transaction():
             self.snapshots.register_history(feed, written)
-            spans = [span(table) for _, table, _ in written]
-            first, last = (utc(min(s[0] for s in spans)), utc(max(s[1] for s in spans))) if spans else (None, None)
-            self._register_import(identity, name, format, feed, scope, rows, refused, first, last)
+            self._register_import(identity, name, format, feed, scope, rows, refused, hours, _covered_days(scope, hours))
         return Import(name, format, rows, dict(refused), new=True)
 
     def import_legs(
@@ -124,9 +144,8 @@ class Store:
         days = [t for t in new["takeoff_time"].to_pylist() + new["landing_time"].to_pylist() if t is not None]
         with self.catalog.transaction():
             self.legs.register_list(path, new, written)
-            self._register_import(
-                identity, name, "legs", feed, scope, len(new), refused, min(days, default=None), max(days, default=None)
-            )
+            covered = [(min(days).date(), max(days).date())] if days and scope.kind != "reported" else []
+            self._register_import(identity, name, "legs", feed, scope, len(new), refused, days, covered)
         return Import(name, "legs", len(new), dict(refused), new=True)
 
     def _register_import(
@@ -138,30 +157,27 @@ class Store:
         scope: Scope,
         rows: int,
         refused: Mapping[str, int],
-        first: datetime | None,
-        last: datetime | None,
+        times: Sequence[datetime],
+        covered: Sequence[tuple[date, date]],
     ) -> None:
-        times = [None if t is None else micros(t) for t in (first, last)]
+        days = json.dumps([[first.isoformat(), last.isoformat()] for first, last in covered])
         self.catalog.db.execute(
-            "INSERT INTO imports (identity, name, format, feed, scope, rows, refused, first_us, last_us)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (identity, name, format, feed, scope.to_json(), rows, json.dumps(dict(refused)), *times),
+            "INSERT INTO imports (identity, name, format, feed, scope, rows, refused, covered) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (identity, name, format, feed, scope.to_json(), rows, json.dumps(dict(refused)), days),
         )
-        self.mark(EVERYTHING, first or datetime(1970, 1, 1, tzinfo=UTC))
+        self.mark(EVERYTHING, min(times, default=datetime(1970, 1, 1, tzinfo=UTC)))
 
     def covered(self) -> list[Covered]:
-        """The days of imports and snapshots, by scope."""
+        """The days of imports and polls, by scope: those on which what was asked for would have been recorded."""
         out = []
-        for scope, first, last in self.catalog.db.execute(
-            "SELECT scope, first_us, last_us FROM imports WHERE first_us IS NOT NULL"
-        ):
-            out.append(Covered(Scope.from_json(scope), utc(first).date(), utc(last).date()))
-        days = self.catalog.db.execute(
-            "SELECT DISTINCT scopes.scope, feed_time_us / 86400000000 FROM snapshots JOIN scopes ON scopes.id = snapshots.scope"
-        )
-        for scope, day in days:
-            when = utc(day * 86_400_000_000).date()
-            out.append(Covered(Scope.from_json(scope), when, when))
+        for scope, covered in self.catalog.db.execute("SELECT scope, covered FROM imports"):
+            days = [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in json.loads(covered)]
+            out += [Covered(Scope.from_json(scope), first, last) for first, last in days]
+        polled = self.catalog.db.execute("SELECT scopes.scope, day, hours FROM polled JOIN scopes ON scopes.id = polled.scope")
+        for scope, day, hours in polled:
+            if hours.bit_count() >= HOURS_OF_A_DAY:
+                when = utc(day * 24 * HOUR_US).date()
+                out.append(Covered(Scope.from_json(scope), when, when))
         return out
 
     # -------------------------------------------------------------------------------------------------- what is to be derived
