@@ -7,7 +7,7 @@ they were.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -18,7 +18,7 @@ from flightwatch import legs as leg_stage
 from flightwatch import pipeline as pipes
 from flightwatch.pipeline import Correction, Pipeline, State, corrected
 from flightwatch.rarity import Baseline, Exposure
-from flightwatch.records import Leg, utc
+from flightwatch.records import Leg, legs_from_table, legs_table, utc
 from flightwatch.store import EVERYTHING, Store
 
 BATCH_ROWS = 1_000_000
@@ -31,11 +31,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Derived:
-    """The state after the snapshot `seq`, and the time up to which anything is known."""
+    """The state after the snapshot `seq`, the time up to which anything is known, and the marks that are dealt with
+    once the state is kept."""
 
     state: State
     seq: int
     now: datetime
+    marked: tuple[str, ...]
 
 
 def exposures(store: Store) -> Callable[[], Sequence[Exposure]]:
@@ -45,16 +47,16 @@ def exposures(store: Store) -> Callable[[], Sequence[Exposure]]:
 
 def refresh(store: Store, pipeline: Pipeline, progress: Progress | None = None) -> None:
     """Brings the stored legs up to all that is stored, those in the air included; leaves what live has told and will
-    tell alone."""
+    tell, and its checkpoint, alone."""
     saved = store.load_checkpoint()
-    if saved is None or store.marked():
+    if store.legs_due() or (saved is None and store.snapshots.last()):
         derive(store, pipeline, progress)
-        return
-    state, seq = pipes.from_bytes(saved, frozen_baseline(store, pipeline))
-    for _, snapshot in store.snapshots.after(seq):
-        state, outcome = pipeline.absorb(state, snapshot.positions)
-        store.legs.put(outcome.settled)
-    store.legs.put(pipeline.all_unsettled(state, newest(store)))
+    elif saved is not None:
+        state, seq = pipes.from_bytes(saved, frozen_baseline(store, pipeline))
+        for _, snapshot in store.snapshots.after(seq):
+            state, outcome = pipeline.absorb(state, snapshot.positions)
+            store.legs.put(outcome.settled)
+        store.legs.put(pipeline.all_unsettled(state, newest(store)))
 
 
 def frozen_baseline(store: Store, pipeline: Pipeline) -> Baseline:
@@ -63,9 +65,11 @@ def frozen_baseline(store: Store, pipeline: Pipeline) -> Baseline:
 
 
 def derive(store: Store, pipeline: Pipeline, progress: Progress | None = None) -> Derived:
-    """Derives all legs from the stored positions, and stores them."""
-    seq, marked, now = store.snapshots.last(), store.marked(), newest(store)
-    state = pipeline.start(_given(store))
+    """Derives all legs from the stored positions, and stores them. What becomes of the state is for the caller to
+    say: only live knows what was told."""
+    seq, marked, now = store.snapshots.last(), tuple(store.marked()), newest(store)
+    derivable = _derivable(store)
+    state = pipeline.start(_given(store, derivable))
     found: dict[str, Leg] = {}
     frozen: dict[str, Leg] = {}
     late: set[str] = set()
@@ -73,28 +77,28 @@ def derive(store: Store, pipeline: Pipeline, progress: Progress | None = None) -
     for batch in store.snapshots.batches(BATCH_ROWS):
         state, outcome = pipeline.absorb(state, batch)
         found |= {leg.leg_id: leg for leg in outcome.settled}
-        frozen |= {leg.leg_id: leg for leg in outcome.frozen or ()}
+        frozen |= {leg.leg_id: leg for leg in outcome.frozen}
         late |= set(outcome.late)
         done += len(batch)
         if progress:
             progress(done, total)
-    for icao24 in sorted(late):
-        state, correction = pipeline.rederive(state, icao24, store.snapshots.positions(aircraft=[icao24]), (), now)
+    for icao24, positions in _positions_of(store, late):
+        state, correction = pipeline.rederive(state, icao24, positions, (), now)
         found = {k: leg for k, leg in found.items() if leg.icao24 != icao24} | {leg.leg_id: leg for leg in correction.legs}
     found |= {leg.leg_id: leg for leg in pipeline.all_unsettled(state, now)}
-    aliases = _keep(store, list(found.values()))
+    aliases = _keep(store, list(found.values()), derivable)
     state = replace(state, legs=leg_stage.renamed(state.legs, aliases))
     store.legs.freeze([leg_stage.rename(leg, aliases) for leg in frozen.values()], anew=True)
-    store.save_checkpoint(pipes.to_bytes(state, seq))
-    store.unmark(marked)
-    return Derived(state, seq, now)
+    store.legs_done()
+    return Derived(state, seq, now, marked)
 
 
-def rederive_late(store: Store, pipeline: Pipeline, state: State, late: Iterable[str], now: datetime) -> State:
+def rederive_late(store: Store, pipeline: Pipeline, state: State, late: Sequence[str], now: datetime) -> State:
     """Derives the aircraft again whose positions came too late to be taken in order, and corrects their legs."""
-    for icao24 in late:
-        positions = store.snapshots.positions(aircraft=[icao24])
-        state, correction = pipeline.rederive(state, icao24, positions, store.legs.tracked_of([icao24]), now)
+    derivable = _derivable(store)
+    known = _by_aircraft(store.legs.tracked_of(late))
+    for icao24, positions in _positions_of(store, late):
+        state, correction = pipeline.rederive(state, icao24, positions, known.get(icao24, ()), now, derivable)
         _store(store, correction)
         store.unmark([icao24])
     return state
@@ -105,26 +109,59 @@ def newest(store: Store) -> datetime:
     return utc(store.snapshots.newest_us())
 
 
-def _given(store: Store) -> pa.Table:
-    """The legs that are not derived from stored positions: flight lists, and tracked ones from before the first
-    stored position."""
+def _positions_of(store: Store, aircraft: Iterable[str]) -> Iterator[tuple[str, pa.Table]]:
+    """All stored positions of each of these aircraft, read in one go."""
+    if names := sorted(aircraft):
+        table = store.snapshots.positions(aircraft=names)
+        for name in names:
+            yield name, table.filter(pc.equal(table["icao24"], name))
+
+
+def _derivable(store: Store) -> Callable[[Leg], bool]:
+    """Whether the positions that a tracked leg was made of are still stored, as far as hours tell."""
+    hours = store.snapshots.stored_hours()
+
+    def ask(leg: Leg) -> bool:
+        times = (leg.first_seen, leg.last_seen)
+        return all(t is not None and any((feed, _hour(t)) in hours for feed in leg.feeds) for t in times)
+
+    return ask
+
+
+def _hour(time: datetime) -> datetime:
+    return time.replace(minute=0, second=0, microsecond=0)
+
+
+def _given(store: Store, derivable: Callable[[Leg], bool]) -> pa.Table:
+    """The legs that are not derived from stored positions: flight lists, and tracked ones whose positions are
+    gone."""
     table = store.legs.table()
-    older = pc.less(table["last_seen"], pa.scalar(utc(store.snapshots.oldest_us()), table.schema.field("last_seen").type))
-    return table.filter(pc.or_(pc.equal(table["source"], "listed"), pc.fill_null(older, False)))
+    listed = table.filter(pc.equal(table["source"], "listed"))
+    tracked = legs_from_table(table.filter(pc.equal(table["source"], "tracked")))
+    return pa.concat_tables([listed, legs_table(leg for leg in tracked if not derivable(leg))])
 
 
-def _keep(store: Store, legs: Sequence[Leg]) -> dict[str, str]:
+def _keep(store: Store, legs: Sequence[Leg], derivable: Callable[[Leg], bool]) -> dict[str, str]:
     """Stores derived legs under the ids that they had; returns the other names that they would have now."""
-    by_aircraft: dict[str, list[Leg]] = {}
-    for leg in legs:
-        by_aircraft.setdefault(leg.aircraft, []).append(leg)
-    known: dict[str, list[Leg]] = {}
-    for leg in store.legs.tracked_of(sorted(by_aircraft)) if by_aircraft else ():
-        known.setdefault(leg.aircraft, []).append(leg)
-    corrections = [corrected(own, known.get(name, ())) for name, own in by_aircraft.items()]
+    by_aircraft = _by_aircraft(legs)
+    known = _by_aircraft(store.legs.tracked_of(sorted(by_aircraft)) if by_aircraft else ())
+    corrections = [corrected(own, known.get(name, ()), derivable) for name, own in by_aircraft.items()]
+    stored = {leg.leg_id: leg for group in known.values() for leg in group}
     for correction in corrections:
-        _store(store, correction)
+        changed = tuple(leg for leg in correction.legs if not _is_stored(leg, stored.get(leg.leg_id)))
+        _store(store, replace(correction, legs=changed))
     return {new: old for correction in corrections for new, old in correction.aliases.items()}
+
+
+def _is_stored(leg: Leg, stored: Leg | None) -> bool:
+    return stored is not None and replace(leg, revision=stored.revision) == stored
+
+
+def _by_aircraft(legs: Iterable[Leg]) -> dict[str, list[Leg]]:
+    found: dict[str, list[Leg]] = {}
+    for leg in legs:
+        found.setdefault(leg.aircraft, []).append(leg)
+    return found
 
 
 def _store(store: Store, correction: Correction) -> None:

@@ -5,6 +5,8 @@ In: a finding with its alert, or a span of time. Out: a `Message` with the track
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +18,15 @@ import pyarrow as pa
 
 from flightwatch.aircraft import Registry
 from flightwatch.alerts import Alert, AlertBook, Context, message
-from flightwatch.alerts.wording import chance, duration, times, who
+from flightwatch.alerts.wording import bare_message, chance, duration, times, who
 from flightwatch.config import DigestSettings
 from flightwatch.deliveries.digest import Digest, FeedDay, Movement, render
 from flightwatch.deliveries.email import digest_mail
 from flightwatch.places import Airports
 from flightwatch.records import Finding, Leg, Message, Track, legs_from_table
 from flightwatch.store import Store
+
+log = logging.getLogger(__name__)
 
 TRACK_POINTS = 400
 """Enough for a picture and a page; an alert with more of them says no more."""
@@ -40,7 +44,17 @@ class Desk:
     registry: Registry
 
     def compose(self, finding: Finding, alert: Alert) -> Message:
-        """The message for an alert at its stage, with its track and the terms of the feeds that it rests on."""
+        """The message for an alert at its stage, with its track and the terms of the feeds that it rests on. Where the
+        words cannot be found, the bare fact is better than silence."""
+        try:
+            return self._composed(finding, alert)
+        except (OSError, sqlite3.Error):
+            raise  # the disk, not the words: the snapshot is taken in again
+        except Exception:
+            log.exception("the message for %s could not be put together", alert.alert_id)
+            return bare_message(finding, alert)
+
+    def _composed(self, finding: Finding, alert: Alert) -> Message:
         legs = [*finding.visit.way, *([finding.visit.departure] if finding.visit.departure else [])]
         known = self.store.terms()
         terms = tuple(known[feed] for feed in sorted({f for leg in legs for f in leg.feeds}) if feed in known)
@@ -62,9 +76,9 @@ class Desk:
     def digest(self, book: AlertBook, since: datetime, until: datetime, settings: DigestSettings) -> Digest:
         """What the digest says of a span of time that ends with the day it is named after."""
         zone = ZoneInfo(settings.timezone)
-        changed = [a for a in book.alerts(since) if a.updated <= until]
+        changed = [a for a in book.alerts(since) if a.changed <= until]
         named = {a.alert.alert_id for a in changed}
-        still_open = [a for a in book.alerts(only_open=True) if a.alert.alert_id not in named and a.updated <= until]
+        still_open = [a for a in book.alerts(only_open=True) if a.alert.alert_id not in named and a.changed <= until]
         watched = self._watched_legs(since, until)
         made_up = [name for name, terms in self.store.terms().items() if terms.reconstructed]
         notes = (
@@ -81,7 +95,7 @@ class Desk:
             movements=tuple(self._movement(leg) for leg in watched),
             feeds=tuple(self._feed_days(since, until)),
             unobserved=tuple(self._unobserved(watched)),
-            undelivered=tuple(f"{subject} to {channel}: {error}" for subject, channel, error in book.dead()),
+            undelivered=tuple(f"{subject} to {channel}: {error}" for subject, channel, error in book.undelivered()),
             notes=notes,
         )
 

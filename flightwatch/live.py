@@ -9,6 +9,7 @@ the main loop does both, so that only one thread writes to the store. Deliveries
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from collections import Counter
@@ -54,7 +55,16 @@ SLICE_S = 0.5
 LEGS_AT_ONCE = 100
 """Aircraft whose legs are drawn up and stored at one go between two polls: a quarter of a second at the most."""
 
-CLOSING_S = 5.0
+BLIND_AFTER = timedelta(minutes=5)
+"""A sky of which nothing came in for so long is not quiet: nobody is looking."""
+
+DISK_FAULTS = (OSError, sqlite3.Error, StoreError)
+"""What a full or failing disk raises: none of it ends the run, and what it kept from being done is done later."""
+
+LAST_DELIVERY_S = 6.0
+"""How long a stop waits for a message that is on its way."""
+
+CLOSING_S = 2.0
 """What stopping may spend on that; what is left over is drawn up from the state the next time."""
 
 
@@ -137,16 +147,17 @@ class Runner:
         self.schedule = Schedule(found, clock.monotonic())
         self.book = AlertBook(store.root / "alerts.sqlite")
         self.book.take_over()
+        store.snapshots.number_after(self.book.applied)
         self._pipeline = pipeline
         self._clock = clock
         self._retention_days = retention_days
         self._checkpoint_every = checkpoint_every
         self._desk = Desk(store, pipeline.airports, pipeline.registry)
         self._unsaved: set[int] = set()
-        self._state, self._seq = self._resume()
+        self._behind = False
+        self._resume()
         self._unsaved = set(leg_stage.aircraft_of(self._state.legs))
-        self._checkpointed = clock.now()
-        self._kept_house = clock.now()
+        self._checkpointed = self._kept_house = clock.monotonic()
         self._skip_first_digest(clock.now())
 
     def close(self) -> None:
@@ -159,7 +170,7 @@ class Runner:
 
     # ------------------------------------------------------------------------------------------------------------ beginning
 
-    def _resume(self) -> tuple[State, int]:
+    def _resume(self) -> None:
         """The state as it was left: the checkpoint and the snapshots behind it; then what was imported meanwhile."""
         saved = self.store.load_checkpoint()
         before: State | None = None
@@ -168,16 +179,20 @@ class Runner:
             self._state, self._seq = pipes.from_bytes(saved, baseline)
             self._replay()
             before = self._state
-        if before is not None and not self.store.marked():
-            return self._state, self._seq
-        derived = backfill.derive(self.store, self._pipeline)
-        state = self._pipeline.take_stock(derived.state, derived.now, before)
-        self.store.save_checkpoint(pipes.to_bytes(state, derived.seq))
-        return state, derived.seq
+            self._save_legs(before.reported)  # derived legs get the ids of those that were told
+        if before is None or backfill.EVERYTHING in self.store.marked():
+            derived = backfill.derive(self.store, self._pipeline)
+            self._state, self._seq = self._pipeline.take_stock(derived.state, derived.now, before), derived.seq
+            self.store.save_checkpoint(pipes.to_bytes(self._state, self._seq))
+            self.store.unmark(derived.marked)
+        elif self.store.marked():
+            self.checkpoint()
 
     def _replay(self) -> None:
+        """Takes in the snapshots that are stored and were not taken in yet."""
         for seq, snapshot in self.store.snapshots.after(self._seq):
             self._step(seq, snapshot)
+        self._behind = False
 
     # ----------------------------------------------------------------------------------------------------------------- running
 
@@ -200,7 +215,7 @@ class Runner:
             wait = self.schedule.failed(index, self._clock.monotonic(), error)
             what = "not asked again until flightwatch is started anew" if error.permanent else f"next try in {wait:.0f} s"
             log.warning("%s (%s): %s [%s]; %s", query.name, query.label, error, error.reason, what)
-            self.store.refuse(self._clock.now(), query.name, error.reason, str(error), error.body)
+            self._note_refusal(query.name, error.reason, str(error), error.body)
             return False
         try:
             seq = self.store.snapshots.append(snapshot)
@@ -212,21 +227,51 @@ class Runner:
         if seq is None:
             log.info("%s (%s): the same reply as before, clock %s", query.name, query.label, snapshot.feed_time)
             return True
-        self._step(seq, snapshot)
+        self._take_in(seq, snapshot)
         return True
 
+    def _take_in(self, seq: int, snapshot: Snapshot) -> None:
+        """Makes of a stored snapshot what is to be made of it; where the disk fails, that is done with the next one."""
+        try:
+            if self._behind:
+                self._replay()
+            else:
+                self._step(seq, snapshot)
+        except DISK_FAULTS as error:
+            self._behind = True
+            log.error("snapshot %d is stored, but nothing could be made of it (%s): tried again with the next one", seq, error)
+
     def _step(self, seq: int, snapshot: Snapshot) -> None:
-        self._state, outcome = self._pipeline.step(self._state, snapshot)
-        self._seq = seq
-        self._keep(outcome)
-        for decision in self.book.apply(seq, outcome.findings, self._desk.compose):
+        """The state moves on last: what fails on the way is done again, and the book takes findings once."""
+        try:
+            state, outcome = self._pipeline.step(self._state, snapshot)
+        except DISK_FAULTS:
+            raise
+        except Exception as error:  # a poll that nobody foresaw must not stop the ones after it
+            log.exception("snapshot %d of %s is passed over: please report this", seq, snapshot.feed)
+            self._note_refusal(snapshot.feed, "not_understood", f"snapshot {seq}: {type(error).__name__}: {error}", b"")
+            self._seq = seq
+            return
+        self._keep(state, outcome)
+        for decision in self.book.apply(seq, outcome.findings, self._desk.compose, self._clock.now()):
             if decision.tell and decision.alert is not None:
                 log.info("alert %s: %s (%s)", decision.alert.alert_id, decision.alert.stage, decision.reason)
+        self._state, self._seq = state, seq
 
-    def _keep(self, outcome: Outcome) -> None:
+    def _note_refusal(self, feed: str, reason: str, message: str, body: bytes) -> None:
+        """Keeps what could not be used, if the disk lets us."""
+        try:
+            self.store.refuse(self._clock.now(), feed, reason, message, body)
+        except DISK_FAULTS as error:
+            log.error("a refusal of %s could not be kept (%s): make room", feed, error)
+
+    def _keep(self, state: State, outcome: Outcome) -> None:
+        """Stores what is final, and the legs that are going to be told of, so that better data find them under the id
+        that they were told under."""
         self._unsaved |= set(outcome.turned)
-        if outcome.settled:
-            self.store.legs.put(outcome.settled)
+        told = {aircraft_number(f.visit.arrival.icao24) for f in outcome.findings if f.visit.arrival.icao24}
+        now = outcome.now
+        self.store.legs.put((*outcome.settled, *self._pipeline.unsettled_legs(state, told, now)))
         if outcome.frozen is not None:
             self.store.legs.put(outcome.frozen)
             self.store.legs.freeze(outcome.frozen)
@@ -241,20 +286,24 @@ class Runner:
 
     def look_after(self) -> None:
         """Whatever is due besides polling: legs to store, the checkpoint, the digest, housekeeping."""
-        self._save_some_legs()
-        now = self._clock.now()
-        if now - self._checkpointed >= self._checkpoint_every:
-            self.checkpoint()
-        self.send_digest_if_due(now)
-        if now - self._kept_house >= HOUSEKEEPING_EVERY:
-            self.keep_house(now)
+        try:
+            self._save_some_legs()
+            if self._clock.monotonic() - self._checkpointed >= self._checkpoint_every.total_seconds():
+                self.checkpoint()
+            self.send_digest_if_due(self._clock.now())
+            if self._clock.monotonic() - self._kept_house >= HOUSEKEEPING_EVERY.total_seconds():
+                self.keep_house()
+        except DISK_FAULTS as error:
+            log.error("housekeeping could not be done (%s): make room; it is tried again", error)
 
     def checkpoint(self) -> None:
-        """Stores the legs as they stand and the state, so that a restart begins here."""
+        """Stores the state, so that a restart begins here, after late data have been put in their place."""
         late = [a for a in self.store.marked() if a != backfill.EVERYTHING]
-        self._state = backfill.rederive_late(self.store, self._pipeline, self._state, late, self._now())
+        if late:
+            self._save_legs(map(aircraft_number, late))
+            self._state = backfill.rederive_late(self.store, self._pipeline, self._state, late, self._now())
         self.store.save_checkpoint(pipes.to_bytes(self._state, self._seq))
-        self._checkpointed = self._clock.now()
+        self._checkpointed = self._clock.monotonic()
 
     def _save_some_legs(self) -> None:
         """Stores the legs of some of the aircraft that turned since they were stored last."""
@@ -269,24 +318,27 @@ class Runner:
         """The time up to which anything is known: that of the newest snapshot, which a silent feed holds back."""
         return backfill.newest(self.store)
 
-    def keep_house(self, now: datetime) -> None:
-        """Compacts hours that are over, retires what is older than it may be, files settled legs."""
+    def keep_house(self) -> None:
+        """Compacts hours that are over, retires what is older than it may be, files settled legs. A wall clock that is
+        far ahead of the feeds' is not believed: it would retire everything."""
+        now = min(self._clock.now(), self._now() + HOUSEKEEPING_EVERY)
         self.store.snapshots.compact(now)
         self.store.snapshots.retain(now, self._retention_days, self.store.terms())
         self.store.snapshots.remove_retired(now)
         self.store.legs.file_settled(now - timedelta(days=SETTLED_AFTER_DAYS))
-        self._kept_house = now
+        self.book.forget(now)
+        self._kept_house = self._clock.monotonic()
 
     def send_digest_if_due(self, now: datetime) -> bool:
-        """Writes the digest once its time has come and puts it in the outbox; once a day, whatever restarts."""
+        """Writes the digest once its time has come and puts it in the outbox; once a day, whatever restarts. It tells
+        of what was written down since the last one."""
         settings = self.outlets.digest
         if settings is None:
             return False
         local = now.astimezone(ZoneInfo(settings.timezone))
-        last = self.book.last_digest()
-        if local.strftime("%H:%M") < settings.at or (last is not None and last >= local.date().isoformat()):
+        if local.strftime("%H:%M") < settings.at or self.book.has_digest(local.date().isoformat()):
             return False
-        since = _since(last, settings, now)
+        since = self.book.last_digest(now) or now - timedelta(days=1)
         self._save_legs(map(aircraft_number, self._pipeline.registry.addresses()))
         digest = self._desk.digest(self.book, since, now, settings)
         return self.book.post_digest(local.date().isoformat(), self._desk.digest_mails(digest, settings), now)
@@ -294,7 +346,7 @@ class Runner:
     def _skip_first_digest(self, now: datetime) -> None:
         """On its first day flightwatch sends no digest for a time at which it was not there."""
         settings = self.outlets.digest
-        if settings is not None and self.book.last_digest() is None:
+        if settings is not None and self.book.last_digest(now) is None:
             local = now.astimezone(ZoneInfo(settings.timezone))
             day = local.date() if local.strftime("%H:%M") >= settings.at else local.date() - timedelta(days=1)
             self.book.post_digest(day.isoformat(), (), now)
@@ -303,27 +355,29 @@ class Runner:
         """One line on how things are."""
         health = list(self.schedule.health.values())
         good, failed = sum(h.good for h in health), sum((h.failed for h in health), Counter[str]())
-        newest = max((h.last_good for h in health if h.last_good), default=None)
-        seen = f"newest {newest:%H:%M:%S} UTC" if newest else "BLIND: nothing came in since the start"
         counts = self.book.counts()
         return (
             f"polls: {good} good, {sum(h.unchanged for h in health)} unchanged, {failed.total()} failed{_reasons(failed)};"
-            f" {sum(h.positions for h in health):,} positions; {seen};"
+            f" {sum(h.positions for h in health):,} positions; {self._sight()};"
             f" outbox: {counts.get('waiting', 0)} waiting, {counts.get('dead', 0)} dead"
         )
+
+    def _sight(self) -> str:
+        """Up to when anything was seen, and loudly if that is too long ago, or something is not asked for any more."""
+        health = self.schedule.health
+        newest = max((h.last_good for h in health.values() if h.last_good), default=None)
+        if newest is None:
+            seen = "BLIND: nothing came in since the start"
+        elif self._clock.now() - newest > BLIND_AFTER:
+            seen = f"BLIND since {newest:%Y-%m-%d %H:%M:%S} UTC"
+        else:
+            seen = f"newest {newest:%H:%M:%S} UTC"
+        gone = [f"{q.name} ({q.label})" for i, q in enumerate(self.schedule.queries) if health[i].given_up]
+        return f"{seen}; NOT ASKED any more: {', '.join(gone)}" if gone else seen
 
 
 def _reasons(counts: Counter[str]) -> str:
     return f" ({', '.join(f'{reason} {n}' for reason, n in counts.most_common())})" if counts else ""
-
-
-def _since(last: str | None, settings: DigestSettings, now: datetime) -> datetime:
-    """From where a digest tells: the time of the last one, or a day back."""
-    if last is None:
-        return now - timedelta(days=1)
-    hour, minute = map(int, settings.at.split(":"))
-    day = datetime.fromisoformat(last).replace(hour=hour, minute=minute, tzinfo=ZoneInfo(settings.timezone))
-    return min(day.astimezone(UTC), now - timedelta(hours=1))
 
 
 def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path) -> None:
@@ -331,7 +385,7 @@ def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path) ->
     checkpoint."""
     wake = threading.Event()
     scheduler = _calendar(runner.outlets.digest, wake)
-    deliverer = threading.Thread(target=_deliver_until, args=(runner, stop, clock, book_path), name="deliveries")
+    deliverer = threading.Thread(target=_deliver_until, args=(runner, stop, clock, book_path), name="deliveries", daemon=True)
     scheduler.start()
     deliverer.start()
     beat = clock.monotonic()
@@ -351,7 +405,7 @@ def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path) ->
     finally:
         stop.set()
         scheduler.shutdown(wait=False)
-        deliverer.join()
+        deliverer.join(LAST_DELIVERY_S)  # a server that hangs is left; its message is looked up at the next start
 
 
 def _calendar(digest: DigestSettings | None, wake: threading.Event) -> BackgroundScheduler:
@@ -370,7 +424,10 @@ def _deliver_until(runner: Runner, stop: threading.Event, clock: Clock, book_pat
     worker = runner.deliver(book)
     try:
         while not stop.wait(WORKER_IDLE_S):
-            worker.run_once(clock.now())
+            try:
+                worker.run_once(clock.now(), stop.is_set)
+            except DISK_FAULTS as error:
+                log.error("the outbox cannot be read or written (%s): tried again", error)
         worker.run_once(clock.now())
     finally:
         book.close()

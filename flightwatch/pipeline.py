@@ -81,7 +81,8 @@ class Reported:
 
 @dataclass(frozen=True)
 class State:
-    """Everything that lasts from step to step. The baseline is not saved with it: the stored legs make it again.
+    """Everything that lasts from step to step. The baseline is not saved with it: the stored legs make it again; nor is
+    `dismissed`, because the rules may be others after a restart.
 
     `dismissed` are the aircraft that no rule can match until they turn to something else, `settled` the legs that
     were settled since the last model was frozen, `reported` what was said, by aircraft.
@@ -100,14 +101,26 @@ class State:
 class Outcome:
     """What a step brought.
 
-    `turned` are the aircraft whose legs changed; `settled` legs that are final; `frozen` those that went into the
-    model of a new day, None where no day began; `late` aircraft to derive anew.
+    `now` is the time of the data; `turned` are the aircraft whose legs changed; `settled` legs that are final; `frozen`
+    those that went into the model of a new day, None where no day began; `late` aircraft to derive anew.
     """
 
+    now: datetime
     findings: tuple[Finding, ...]
     turned: tuple[int, ...]
     settled: tuple[Leg, ...]
     frozen: tuple[Leg, ...] | None
+    refused: Mapping[str, int]
+    late: Mapping[str, datetime]
+
+
+@dataclass(frozen=True)
+class Absorbed:
+    """What stored positions brought: legs that are final, those that went into the models of new days, positions
+    refused by reason, and aircraft to derive anew."""
+
+    settled: tuple[Leg, ...]
+    frozen: tuple[Leg, ...]
     refused: Mapping[str, int]
     late: Mapping[str, datetime]
 
@@ -139,9 +152,9 @@ class Pipeline:
         ticking = state.ticked is None or now - state.ticked >= TICK
         state = replace(state, dismissed=state.dismissed - set(brought.turned), ticked=now if ticking else state.ticked)
         state, findings = self._look(state, self._worth_a_look(state, brought.turned, everything=ticking), now)
-        return state, Outcome(tuple(findings), brought.turned, brought.settled, frozen, brought.refused, brought.late)
+        return state, Outcome(now, tuple(findings), brought.turned, brought.settled, frozen, brought.refused, brought.late)
 
-    def absorb(self, state: State, positions: pa.Table) -> tuple[State, Outcome]:
+    def absorb(self, state: State, positions: pa.Table) -> tuple[State, Absorbed]:
         """Takes stored positions in, any amount at once, without looking at rules: `judge` does that when all are
         in."""
         settled: list[Leg] = []
@@ -155,7 +168,7 @@ class Pipeline:
             settled += brought.settled
             late |= {a: min(t, late.get(a, t)) for a, t in brought.late.items()}
             refused = {r: refused.get(r, 0) + brought.refused.get(r, 0) for r in {*refused, *brought.refused}}
-        return state, Outcome((), (), tuple(settled), tuple(frozen) or None, refused, late)
+        return state, Absorbed(tuple(settled), tuple(frozen), refused, late)
 
     def _take(self, state: State, positions: pa.Table) -> tuple[State, leg_stage.Outcome]:
         advanced, brought = leg_stage.advance(state.legs, positions, self.model(state))
@@ -187,14 +200,21 @@ class Pipeline:
         return self.unsettled_legs(state, leg_stage.aircraft_of(state.legs), now)
 
     def rederive(
-        self, state: State, icao24: str, positions: pa.Table, known: Sequence[Leg], now: datetime
+        self,
+        state: State,
+        icao24: str,
+        positions: pa.Table,
+        known: Sequence[Leg],
+        now: datetime,
+        derivable: Callable[[Leg], bool] = lambda _: True,
     ) -> tuple[State, Correction]:
         """One aircraft anew from all its positions, because some came too late to be taken in order. The rest of the
         state stays."""
         number = aircraft_number(icao24)
         alone, brought = leg_stage.advance(leg_stage.emptied(state.legs), positions, self.model(state))
-        state = replace(state, legs=leg_stage.replaced(state.legs, number, alone))
-        correction = corrected((*brought.settled, *self.unsettled_legs(state, [number], now)), known)
+        legs = leg_stage.replaced(state.legs, number, alone)
+        state = replace(state, legs=legs, dismissed=state.dismissed - {number})
+        correction = corrected((*brought.settled, *self.unsettled_legs(state, [number], now)), known, derivable)
         return replace(state, legs=leg_stage.renamed(state.legs, correction.aliases)), correction
 
     def take_stock(self, state: State, now: datetime, before: State | None) -> State:
@@ -355,17 +375,14 @@ class Correction:
     gone: tuple[str, ...]
 
 
-def corrected(new: Sequence[Leg], known: Sequence[Leg]) -> Correction:
+def corrected(new: Sequence[Leg], known: Sequence[Leg], derivable: Callable[[Leg], bool]) -> Correction:
     """Legs derived anew against the tracked legs of the same aircraft that are known.
 
-    Known legs that began before the first new one are left alone: the positions that they were made from are no
-    longer stored.
+    Known legs whose positions are not stored any more (`derivable`) are left alone, and what was derived of their
+    remains gives way to them.
     """
     unique = {leg.leg_id: leg for leg in new}
-    horizon = min((leg.first_seen for leg in unique.values() if leg.first_seen), default=None)
-    if horizon is None:
-        return Correction((), {}, ())
-    spared = {o.leg_id for o in known if o.first_seen is not None and o.first_seen < horizon - timedelta(minutes=1)}
+    spared = {leg.leg_id for leg in known if not derivable(leg)}
     aliases: dict[str, str] = {}
     for leg in unique.values():
         free = [o for o in known if o.leg_id not in aliases.values() and overlap(leg, o) > timedelta(0)]
@@ -449,7 +466,6 @@ class _Saved(msgspec.Struct):
     legs: bytes
     model_day: date | None
     ticked: datetime | None
-    dismissed: list[int]
     settled: bytes
     reported: dict[int, tuple[Reported, ...]]
 
@@ -458,7 +474,7 @@ def to_bytes(state: State, seq: int) -> bytes:
     """The state after the snapshot with this number, without its baseline."""
     legs = leg_stage.to_bytes(state.legs)
     settled = ipc_bytes(pa.concat_tables([LEGS.empty_table(), *state.settled]))
-    saved = _Saved(seq, legs, state.model_day, state.ticked, sorted(state.dismissed), settled, dict(state.reported))
+    saved = _Saved(seq, legs, state.model_day, state.ticked, settled, dict(state.reported))
     return msgspec.msgpack.encode(saved)
 
 
@@ -470,5 +486,5 @@ def from_bytes(data: bytes, baseline: Baseline) -> tuple[State, int]:
         raise Damaged(f"the checkpoint of the store cannot be read ({error}): run `flightwatch rebuild`") from None
     legs = leg_stage.from_bytes(saved.legs)
     settled = (ipc_table(saved.settled),)
-    state = State(baseline, legs, saved.model_day, saved.ticked, frozenset(saved.dismissed), settled, saved.reported)
+    state = State(baseline, legs, saved.model_day, saved.ticked, frozenset(), settled, saved.reported)
     return state, saved.seq

@@ -29,11 +29,6 @@ class UserFiles:
     rules: Rules
     base: Path
 
-    @property
-    def channels(self) -> list[str]:
-        """The names that a rule's `notify` may use."""
-        return _channels(self.settings)
-
 
 def settings_of(config: Path) -> Settings:
     """The configuration; what it would be if it were empty where there is none and none was asked for. Raises
@@ -73,7 +68,7 @@ def read_lists(settings: Settings, base: Path, rule_files: Sequence[Path] = ()) 
 
 
 def _channels(settings: Settings) -> list[str]:
-    return [channel.name for channel in settings.channels]
+    return [*(channel.name for channel in settings.channels), *(["digest"] if settings.digest else [])]
 
 
 def _files(entries: list[str], kind: str, base: Path, problems: list[Problem]) -> list[Path]:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from flightwatch import backfill, live
 from flightwatch.aircraft import Registry, read_watchlist
-from flightwatch.config import files_in
+from flightwatch.config import DigestSettings, files_in
 from flightwatch.feeds.poller import Query
 from flightwatch.imports import import_file
 from flightwatch.pipeline import Pipeline
 from flightwatch.places import Airports, airports
 from flightwatch.records import Message, Scope
-from flightwatch.rules import read_rules
+from flightwatch.rules import Rule, read_rules
 from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
 from flightwatch.testing.world import Flight, Sky, World
@@ -48,12 +48,14 @@ def state_registry() -> Registry:
     return Registry([read_watchlist(p) for p in files_in(["shipped"], "watchlists", Path())])
 
 
-def pipeline(store: Store) -> Pipeline:
-    """The shipped rules, told to the ledger."""
-    registry = state_registry()
-    rules = read_rules(files_in(["shipped"], "rules", Path()), registry, airports(), []).rules
-    rules = [rule.model_copy(update={"notify": ["ledger"]}) for rule in rules]
-    return Pipeline(airports(), registry, rules, backfill.exposures(store))
+def shipped_rules() -> list[Rule]:
+    return list(read_rules(files_in(["shipped"], "rules", Path()), state_registry(), airports(), []).rules)
+
+
+def pipeline(store: Store, rules: Sequence[Rule] | None = None) -> Pipeline:
+    """The shipped rules, or others, told to the ledger."""
+    told = [rule.model_copy(update={"notify": ["ledger"]}) for rule in (shipped_rules() if rules is None else rules)]
+    return Pipeline(airports(), state_registry(), told, backfill.exposures(store))
 
 
 def world(flights: Sequence[Flight], table: Airports) -> World:
@@ -72,14 +74,20 @@ def query(sky: Sky, clock: FakeClock, every_s: float = POLL_S) -> Query:
 
 @contextmanager
 def running(
-    folder: Path, sky: Sky, clock: FakeClock, ledger: Ledger, checkpoint_every: timedelta = timedelta(hours=2)
+    folder: Path,
+    sky: Sky,
+    clock: FakeClock,
+    ledger: Ledger,
+    checkpoint_every: timedelta = timedelta(hours=2),
+    rules: Sequence[Rule] | None = None,
+    digest: DigestSettings | None = None,
 ) -> Iterator[live.Runner]:
     """A runner on a store. It is left as a kill would leave it: nothing is saved at the end, only the lock goes."""
     store = Store(folder)
     for path in files_in(["shipped"], "history", Path()):
         import_file(store, path, format="legs", scope="reported", feed="reported")
-    outlets = live.Outlets({"ledger": ledger}, None, None)
-    runner = live.Runner(store, pipeline(store), [query(sky, clock)], outlets, clock, checkpoint_every=checkpoint_every)
+    outlets = live.Outlets({"ledger": ledger}, None, digest)
+    runner = live.Runner(store, pipeline(store, rules), [query(sky, clock)], outlets, clock, checkpoint_every=checkpoint_every)
     try:
         yield runner
     finally:

@@ -131,6 +131,7 @@ def finding(stage: Stage, rule: RuleReference = RULE, minutes: float = 0.0) -> F
                 "RA-86559",
                 "North Korea",
                 1,
+                0,
                 None,
                 1289,
                 "One earlier visit of RA-86559 to North Korea in the 1,289 observed days before.",
@@ -270,11 +271,11 @@ def book(tmp_path: Path):  # type: ignore[no-untyped-def]  # an AlertBook, close
 
 def test_findings_are_applied_once(book: AlertBook, airports: Airports) -> None:
     """A restart steps through the same snapshots again; nothing is told again."""
-    assert [d.reason for d in book.apply(7, [finding("lost")], told(airports))] == ["opened"]
-    assert book.apply(7, [finding("lost")], told(airports)) == []
-    assert book.apply(3, [finding("presumed_landed")], told(airports)) == []
+    assert [d.reason for d in book.apply(7, [finding("lost")], told(airports), START)] == ["opened"]
+    assert book.apply(7, [finding("lost")], told(airports), START) == []
+    assert book.apply(3, [finding("presumed_landed")], told(airports), START) == []
     assert book.counts() == {"waiting": 1}
-    assert [d.reason for d in book.apply(8, [finding("presumed_landed")], told(airports))] == ["stage changed"]
+    assert [d.reason for d in book.apply(8, [finding("presumed_landed")], told(airports), START)] == ["stage changed"]
     assert book.counts() == {"waiting": 2}
 
 
@@ -285,13 +286,13 @@ def test_a_failing_message_leaves_no_trace(book: AlertBook, airports: Airports) 
         raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="full"):
-        book.apply(1, [finding("lost")], broken)
+        book.apply(1, [finding("lost")], broken, START)
     assert (book.applied, book.alerts(), book.counts()) == (0, [], {})
-    assert book.apply(1, [finding("lost")], told(airports))
+    assert book.apply(1, [finding("lost")], told(airports), START)
 
 
 def test_the_digest_is_no_channel_of_its_own_messages(book: AlertBook, airports: Airports) -> None:
-    book.apply(1, [finding("lost"), finding("lost", OTHER)], told(airports))
+    book.apply(1, [finding("lost"), finding("lost", OTHER)], told(airports), START)
     now = START + timedelta(days=1)
     assert book.claim(now, ["digest"]) is None
     assert book.claim(now, ["slack"]) is not None
@@ -299,8 +300,8 @@ def test_the_digest_is_no_channel_of_its_own_messages(book: AlertBook, airports:
 
 
 def test_messages_of_an_alert_go_out_in_their_order_and_know_their_thread(book: AlertBook, airports: Airports) -> None:
-    book.apply(1, [finding("lost")], told(airports))
-    book.apply(2, [finding("presumed_landed")], told(airports))
+    book.apply(1, [finding("lost")], told(airports), START)
+    book.apply(2, [finding("presumed_landed")], told(airports), START)
     now = START + timedelta(days=1)
     first = book.claim(now, ["slack"])
     assert first is not None
@@ -315,7 +316,7 @@ def test_messages_of_an_alert_go_out_in_their_order_and_know_their_thread(book: 
 
 def test_a_worker_that_died_leaves_its_message_to_be_looked_up(book: AlertBook, airports: Airports) -> None:
     """Nobody knows whether it was sent: the lease runs out, and the next worker is told since when to look."""
-    book.apply(1, [finding("lost")], told(airports))
+    book.apply(1, [finding("lost")], told(airports), START)
     now = START + timedelta(days=1)
     assert book.claim(now, ["slack"]) is not None
     assert book.claim(now + timedelta(seconds=30), ["slack"]) is None, "leased"
@@ -326,7 +327,7 @@ def test_a_worker_that_died_leaves_its_message_to_be_looked_up(book: AlertBook, 
 
 
 def test_failures_wait_longer_and_longer_up_to_a_quarter_of_an_hour(book: AlertBook, airports: Airports) -> None:
-    book.apply(1, [finding("lost")], told(airports))
+    book.apply(1, [finding("lost")], told(airports), START)
     now = START + timedelta(days=1)
     waits = []
     for _ in range(14):
@@ -346,12 +347,12 @@ def test_failures_wait_longer_and_longer_up_to_a_quarter_of_an_hour(book: AlertB
 
 
 def test_a_permanent_failure_is_put_aside_and_told(book: AlertBook, airports: Airports) -> None:
-    book.apply(1, [finding("lost")], told(airports))
+    book.apply(1, [finding("lost")], told(airports), START)
     due = book.claim(START + timedelta(days=1), ["slack"])
     assert due is not None
     book.failed(due, START, "channel_not_found", permanent=True, retry_after_s=None, outcome_unknown=False)
     assert book.counts() == {"dead": 1}
-    assert book.dead() == [("15521f-20230925T131139", "slack", "channel_not_found")]
+    assert book.undelivered() == [("15521f-20230925T131139", "slack", "channel_not_found")]
 
 
 def test_a_digest_goes_out_once_a_day(book: AlertBook) -> None:
@@ -359,7 +360,9 @@ def test_a_digest_goes_out_once_a_day(book: AlertBook) -> None:
     assert book.post_digest("2023-09-26", mails, START)
     assert not book.post_digest("2023-09-26", mails, START)
     assert book.counts() == {"waiting": 2}
-    assert book.last_digest() == "2023-09-26"
+    assert book.has_digest("2023-09-26")
+    assert book.last_digest(START) == START
+    assert book.last_digest(START - timedelta(days=1)) is None, "what a wrong clock wrote does not count"
 
 
 def test_a_damaged_book_is_named(tmp_path: Path) -> None:
@@ -380,7 +383,7 @@ def test_no_message_is_lost_and_none_sent_twice_without_a_doubt(steps: Sequence[
     with tempfile.TemporaryDirectory() as folder:
         book = AlertBook(Path(folder) / "alerts.sqlite")
         for seq, stage in enumerate(STAGES[:4], start=1):
-            book.apply(seq, [finding(stage)], told(all_airports()))
+            book.apply(seq, [finding(stage)], told(all_airports()), START)
         now, held, sent, doubtful = START + timedelta(days=1), None, Counter[int](), set[int]()
         for step in [*steps, *["wait", "claim", "send"] * 12]:
             if step == "wait":
@@ -409,7 +412,7 @@ def test_no_message_is_lost_and_none_sent_twice_without_a_doubt(steps: Sequence[
 def test_the_book_survives_being_closed(tmp_path: Path, airports: Airports) -> None:
     path = tmp_path / "alerts.sqlite"
     book = AlertBook(path)
-    book.apply(1, [finding("lost")], told(airports))
+    book.apply(1, [finding("lost")], told(airports), START)
     book.close()
     assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
     again = AlertBook(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import smtplib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,7 +24,7 @@ from flightwatch.deliveries.slack import Slack, blocks, escape, fallback
 from flightwatch.deliveries.worker import Worker
 from flightwatch.errors import DeliveryError
 from flightwatch.places import Airports
-from flightwatch.records import Finding, Message
+from flightwatch.records import Finding, Message, RuleReference
 from flightwatch.testing.mail import MailServer as FakeMailServer
 from flightwatch.testing.slack import Failure, SlackServer
 from tests.test_alerts import GOLDEN, RULE, START, context, finding, told
@@ -71,7 +73,7 @@ def run(book: AlertBook, slack: SlackServer, minutes: int = 60) -> None:
 def test_one_thread_for_one_alert(book: AlertBook, slack: SlackServer, airports: Airports) -> None:
     """A post, then replies below it; the post always says how things stand."""
     for seq, stage in enumerate(("heading_there", "lost", "presumed_landed"), start=1):
-        book.apply(seq, [finding(stage)], told(airports))  # type: ignore[arg-type]  # stages
+        book.apply(seq, [finding(stage)], told(airports), NOW)  # type: ignore[arg-type]  # stages
     run(book, slack)
     parent, *replies = slack.posts
     assert parent.thread_ts is None
@@ -96,7 +98,7 @@ def test_one_thread_for_one_alert(book: AlertBook, slack: SlackServer, airports:
 )
 def test_what_was_not_taken_is_sent_again(failure: Failure, book: AlertBook, slack: SlackServer, airports: Airports) -> None:
     slack.fail("chat.postMessage", failure, failure)
-    book.apply(1, [finding("lost")], unmapped(airports))
+    book.apply(1, [finding("lost")], unmapped(airports), NOW)
     run(book, slack)
     assert len(slack.posts) == 1
     assert book.counts() == {"sent": 1}
@@ -110,10 +112,10 @@ def test_what_was_not_taken_is_sent_again(failure: Failure, book: AlertBook, sla
 def test_what_was_taken_but_not_answered_is_looked_for_first(
     failure: Failure, number: int, book: AlertBook, slack: SlackServer, airports: Airports
 ) -> None:
-    book.apply(1, [finding("lost")], unmapped(airports))
+    book.apply(1, [finding("lost")], unmapped(airports), NOW)
     if number == 2:
         run(book, slack, minutes=1)
-        book.apply(2, [finding("presumed_landed")], unmapped(airports))
+        book.apply(2, [finding("presumed_landed")], unmapped(airports), NOW)
     slack.fail("chat.postMessage", failure)
     run(book, slack)
     assert len(slack.posts) == number
@@ -125,25 +127,111 @@ def test_a_repeat_is_better_than_silence_where_the_channel_cannot_be_read(
 ) -> None:
     slack.fail("chat.postMessage", Failure(drop=True, after_accepting=True))
     slack.fail("conversations.history", Failure(200, b'{"ok":false,"error":"missing_scope"}'))
-    book.apply(1, [finding("lost")], unmapped(airports))
+    book.apply(1, [finding("lost")], unmapped(airports), NOW)
     run(book, slack)
     assert len(slack.posts) == 2
     assert book.counts() == {"sent": 1}
 
 
-@pytest.mark.parametrize("code", ["channel_not_found", "invalid_auth", "is_archived", "token_revoked"])
+@pytest.mark.parametrize("code", ["msg_too_long", "invalid_blocks"])
 def test_what_can_never_work_is_put_aside(code: str, book: AlertBook, slack: SlackServer, airports: Airports) -> None:
     slack.fail("chat.postMessage", Failure(200, f'{{"ok":false,"error":"{code}"}}'.encode()))
-    book.apply(1, [finding("lost")], unmapped(airports))
+    book.apply(1, [finding("lost")], unmapped(airports), NOW)
     run(book, slack)
     assert book.counts() == {"dead": 1}
-    ((_, channel, error),) = book.dead()
+    ((_, channel, error),) = book.undelivered()
     assert (channel, code in error, "canary" in error) == ("slack", True, False)
+
+
+@pytest.mark.parametrize("code", ["channel_not_found", "invalid_auth", "not_in_channel", "token_revoked"])
+def test_a_channel_that_is_set_up_wrongly_keeps_its_messages_until_somebody_mends_it(
+    code: str, book: AlertBook, slack: SlackServer, airports: Airports
+) -> None:
+    """Asked once in a quarter of an hour, told of in the digest, and delivered in the end."""
+    slack.fail("chat.postMessage", *[Failure(200, f'{{"ok":false,"error":"{code}"}}'.encode())] * 6)
+    book.apply(1, [finding("lost")], unmapped(airports), NOW)
+    working = worker(book, slack)
+    for minute in range(89):
+        working.run_once(NOW + timedelta(minutes=minute))
+    ((_, _, error),) = book.undelivered()
+    assert code in error
+    assert "tried 6 times, still trying" in error
+    for minute in range(89, 140):
+        working.run_once(NOW + timedelta(minutes=minute))
+    assert book.counts() == {"sent": 1}
+    assert len(slack.posts) == 1
+
+
+def test_a_first_message_that_was_deleted_keeps_nobody_from_the_news(
+    book: AlertBook, slack: SlackServer, airports: Airports
+) -> None:
+    book.apply(1, [finding("lost")], unmapped(airports), NOW)
+    run(book, slack, minutes=1)
+    slack.posts.clear()
+    book.apply(2, [finding("presumed_landed")], unmapped(airports), NOW)
+    book.apply(3, [finding("left_again")], unmapped(airports), NOW)
+    run(book, slack, minutes=5)
+    assert book.counts() == {"sent": 3}
+    assert len(slack.posts) == 2
+
+
+def test_a_rule_that_joins_tells_its_own_channel(book: AlertBook, slack: SlackServer, airports: Airports) -> None:
+    """At the same stage, so nobody else hears of it again."""
+    other = RuleReference("other", "Another rule", "high", ("console",))
+    book.apply(1, [finding("landed")], unmapped(airports), NOW)
+    book.apply(2, [finding("landed", rule=other)], unmapped(airports), NOW)
+    written = io.StringIO()
+    working = Worker(book, {"slack": Slack("C1", TOKEN, slack.api), "console": Console(written)}, None, [])
+    for minute in range(3):
+        working.run_once(NOW + timedelta(minutes=minute))
+    assert len(slack.posts) == 1
+    assert written.getvalue().count("ALERT") == 1
+
+
+class Unforeseen:
+    """A channel that errs in a way that nobody thought of."""
+
+    def send(self, message: Message, thread: str | None) -> str:
+        raise ZeroDivisionError
+
+    def find(self, message: Message, thread: str | None, since_s: float) -> str | None:
+        raise UnicodeError
+
+
+def test_a_channel_that_errs_in_an_unforeseen_way_stops_no_other(
+    book: AlertBook, slack: SlackServer, airports: Airports, caplog: pytest.LogCaptureFixture
+) -> None:
+    both = RuleReference("both", "Both", "high", ("strange", "slack"))
+    book.apply(1, [finding("landed", rule=both)], unmapped(airports), NOW)
+    working = Worker(book, {"strange": Unforeseen(), "slack": Slack("C1", TOKEN, slack.api)}, None, [])
+    with caplog.at_level(logging.CRITICAL):
+        for minute in range(30):
+            working.run_once(NOW + timedelta(minutes=minute))
+    assert len(slack.posts) == 1
+    assert book.counts() == {"sent": 1, "waiting": 1}
+
+
+def test_a_doubt_is_kept_through_a_look_that_failed(book: AlertBook, slack: SlackServer, airports: Airports) -> None:
+    """It may have been sent; looking for it fails once; it is looked for again before anything is sent."""
+    slack.fail("chat.postMessage", Failure(after_accepting=True, drop=True))
+    slack.fail("conversations.history", Failure(429, b"", {"Retry-After": "5"}))
+    book.apply(1, [finding("lost")], unmapped(airports), NOW)
+    run(book, slack)
+    assert book.counts() == {"sent": 1}
+    assert len(slack.posts) == 1
+
+
+def test_a_clock_that_is_set_back_makes_nobody_wait(book: AlertBook, slack: SlackServer, airports: Airports) -> None:
+    book.apply(1, [finding("lost")], unmapped(airports), NOW)
+    working = worker(book, slack)
+    assert working.run_once(NOW) == 1
+    book.apply(2, [finding("presumed_landed")], unmapped(airports), NOW)
+    assert working.run_once(NOW - timedelta(hours=1)) == 1
 
 
 def test_a_failed_map_blocks_no_alert(book: AlertBook, slack: SlackServer, airports: Airports) -> None:
     slack.fail("files.getUploadURLExternal", Failure(500))
-    book.apply(1, [finding("lost")], told(airports))
+    book.apply(1, [finding("lost")], told(airports), NOW)
     run(book, slack, minutes=1)
     assert len(slack.posts) == 1
     assert book.counts() == {"sent": 1}
@@ -164,7 +252,7 @@ def test_a_channel_that_is_down_keeps_nothing_from_the_others(
     from tests.test_alerts import OTHER
 
     slack.fail("chat.postMessage", *[Failure(500)] * 50)
-    book.apply(1, [finding("lost"), finding("lost", OTHER)], told(airports))
+    book.apply(1, [finding("lost"), finding("lost", OTHER)], told(airports), NOW)
     Worker(book, {"slack": Slack("C1", TOKEN, slack.api), "console": Console()}, None, []).run_once(NOW)
     assert "ALERT 15521f-20230925T131139" in capsys.readouterr().out
     assert book.counts() == {"sent": 1, "waiting": 1}
@@ -173,7 +261,7 @@ def test_a_channel_that_is_down_keeps_nothing_from_the_others(
 def test_at_most_one_message_a_second(book: AlertBook, slack: SlackServer, airports: Airports) -> None:
     for seq in range(1, 4):
         other = replace(finding("lost"), visit=replace(finding("lost").visit, visit_id=f"visit-{seq}"))
-        book.apply(seq, [other], told(airports))
+        book.apply(seq, [other], told(airports), NOW)
     working = worker(book, slack)
     tried = [working.run_once(NOW + timedelta(milliseconds=250 * i)) for i in range(9)]
     assert tried == [1, 0, 0, 0, 1, 0, 0, 0, 1]

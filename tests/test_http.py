@@ -31,7 +31,7 @@ def test_a_good_reply(httpserver: HTTPServer) -> None:
 
 @pytest.mark.parametrize(
     ("status", "permanent"),
-    [(401, True), (402, True), (403, True), (404, True), (429, False), (500, False), (503, False), (520, False)],
+    [(401, True), (402, True), (403, True), (404, False), (429, False), (500, False), (503, False), (520, False)],
 )
 def test_statuses_are_reasons(httpserver: HTTPServer, status: int, permanent: bool) -> None:
     httpserver.expect_request("/s").respond_with_data(b"<html>no</html>", status=status)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import signal
+import socket
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -140,6 +142,32 @@ def test_it_stops_when_asked_and_goes_on_where_it_was(place: Place, httpserver: 
         assert len(after) > len(before)
         assert len([p for p in slack.posts if p.thread_ts is None]) == 1
     httpserver.check()
+
+
+def test_a_mail_server_that_hangs_holds_no_stop_up(place: Place, httpserver: HTTPServer) -> None:
+    """It takes the connection and says nothing; the process ends all the same, and the mail is kept."""
+    httpserver.expect_request("/v2/all").respond_with_handler(sky(time.time()))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place.configure(httpserver.url_for(""))
+        config = place.folder / "flightwatch.yaml"
+        port = silent.getsockname()[1]
+        to = ", ".join(f"desk{n}@example.org" for n in range(5))
+        config.write_text(config.read_text() + f"digest: {{to: [{to}], from: f@example.org, at: '00:00', port: {port}}}\n")
+        place.run("run", "--once")  # the first day has no digest
+        with closing(sqlite3.connect(place.store / "alerts.sqlite")) as db, db:
+            db.execute("DELETE FROM digests")
+            db.execute("INSERT INTO digests VALUES ('2020-01-01', 0)")
+        process = place.start("run")
+        silent.settimeout(20)
+        connection, _ = silent.accept()
+        begun = time.monotonic()
+        status, _, err = stop(process)
+        took = time.monotonic() - begun
+        connection.close()
+    assert status == 0, err
+    assert took < 10, "as long as systemd would wait"
+    with closing(sqlite3.connect(place.store / "alerts.sqlite")) as db:
+        assert db.execute("SELECT count(*) FROM outbox WHERE state = 'waiting'").fetchone() == (5,)
 
 
 def test_a_second_process_is_sent_away_with_the_holders_name(place: Place, httpserver: HTTPServer) -> None:

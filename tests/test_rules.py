@@ -236,6 +236,7 @@ TEST = "  tests:\n    - name: t\n      given: {{aircraft: abc123, legs: [{legs}]
         ("- id: x\n  title: T\n  when:\n    origin: {country: Russia}\n", 4, "two capital letters"),
         ("- id: x\n  title: T\n  when:\n    origin: {airport: FNJ}\n", 4, "did you mean `ZKPY`"),
         ("- id: x\n  title: T\n  when: {aircraft: {icao24: abc123}}\n  notify: [slak-desk]\n", 4, "did you mean `slack-desk`"),
+        ("- id: x\n  title: T\n  when: {aircraft: {icao24: abc123}}\n  notify: [digest]\n", 4, "`digest` is no channel"),
         ("- id: x\n  title: T\n  when: {aircraft: {icao24: 15e521}}\n", 3, "quotes"),
         ("- id: x\n  title: T\n  when: {aircraft: {icao24: RA-86559}}\n", 3, "six hex digits"),
         ("- id: x\n  title: T\n  when: {aircraft: {icao24: 0x155221}}\n", 3, "six hex digits"),
@@ -290,7 +291,7 @@ def test_a_rule_as_the_documentation_has_it(tmp_path: Path, registry: Registry, 
       expect: no match
 """
     )
-    found = read_rules([path], registry, airports, ["slack-desk"])
+    found = read_rules([path], registry, airports, ["slack-desk", "digest"])
     assert [o.passed for o in run_tests(found.rules, registry, airports)] == [True, True]
 
 

@@ -28,10 +28,10 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS alerts (
     alert_id TEXT PRIMARY KEY, aircraft TEXT NOT NULL, stage TEXT NOT NULL, opened_us INTEGER NOT NULL,
-    updated_us INTEGER NOT NULL,
+    updated_us INTEGER NOT NULL, changed_us INTEGER NOT NULL,
     alert BLOB NOT NULL, finding BLOB NOT NULL, message BLOB NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS alerts_by_time ON alerts (updated_us);
+CREATE INDEX IF NOT EXISTS alerts_by_change ON alerts (changed_us);
 CREATE TABLE IF NOT EXISTS decisions (
     id INTEGER PRIMARY KEY, alert_id TEXT NOT NULL, time_us INTEGER NOT NULL, stage TEXT NOT NULL, told INTEGER NOT NULL,
     reason TEXT NOT NULL
@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS outbox (
     unknown_since_us INTEGER, receipt TEXT, error TEXT, UNIQUE (subject, number, channel)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS outbox_due ON outbox (state, due_us);
-CREATE TABLE IF NOT EXISTS digests (day TEXT PRIMARY KEY) STRICT;
+CREATE TABLE IF NOT EXISTS digests (day TEXT PRIMARY KEY, written_us INTEGER NOT NULL) STRICT;
 """
 
 LEASE = timedelta(minutes=2)
@@ -51,19 +51,41 @@ LEASE = timedelta(minutes=2)
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 900.0
 
+LONGEST_REST = timedelta(seconds=2 * LONGEST_WAIT_S)
+"""Nothing is put off for longer: what is due later than this was put off by a clock that has been set back since."""
+
+SENT_KEPT, DECISIONS_KEPT = timedelta(days=7), timedelta(days=400)
+"""How long the content of what was sent, and what was decided, can be looked up."""
+
+STUCK_AFTER = 5
+"""Attempts after which a waiting message is told of."""
+
 
 @dataclass(frozen=True, slots=True)
 class OpenAlert:
-    """An alert of the book with its last finding and message."""
+    """An alert of the book with its last finding and message. `opened` and `updated` are times of the data, `changed`
+    is when it was written down."""
 
     alert: Alert
     opened: datetime
     updated: datetime
+    changed: datetime
     finding: Finding
     message: Message
 
 
 Compose = Callable[[Finding, Alert], Message]
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What is to be written about one visit; no message where nothing changes."""
+
+    key: str
+    decision: Decision
+    finding: Finding
+    message: Message | None
+    opened_us: int
 
 
 class AlertBook:
@@ -102,64 +124,77 @@ class AlertBook:
         row = self._db.execute("SELECT value FROM meta WHERE key = 'applied'").fetchone()
         return int(row[0]) if row else 0
 
-    def apply(self, seq: int, findings: Sequence[Finding], compose: Compose) -> list[Decision]:
-        """Takes the findings of a snapshot in, once. Returns what was decided about each visit."""
+    def apply(self, seq: int, findings: Sequence[Finding], compose: Compose, now: datetime) -> list[Decision]:
+        """Takes the findings of a snapshot in, once. Returns what was decided about each visit.
+
+        Messages are composed before anything is locked: only the one process that holds the store writes alerts, and
+        deliveries must not wait for a picture.
+        """
         if not findings or seq <= self.applied:
             return []
+        ordered = sorted(findings, key=lambda f: (alert_id(f), f.rule.rule_id))
+        decided = [self._decide(list(group), compose) for _, group in groupby(ordered, key=alert_id)]
         with self._transaction() as db:
-            ordered = sorted(findings, key=lambda f: (alert_id(f), f.rule.rule_id))
-            decisions = [self._apply(list(group), compose) for _, group in groupby(ordered, key=alert_id)]
+            for one in decided:
+                self._write(one, now)
             db.execute("INSERT INTO meta VALUES ('applied', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (seq,))
-        return decisions
+        return [one.decision for one in decided]
 
-    def _apply(self, findings: list[Finding], compose: Compose) -> Decision:
+    def _decide(self, findings: list[Finding], compose: Compose) -> _Decided:
         key = alert_id(findings[0])
         row = self._db.execute("SELECT alert, opened_us FROM alerts WHERE alert_id = ?", (key,)).fetchone()
         decision = decide(_decode_alert(row[0]) if row else None, findings)
         finding = next((f for f in reversed(findings) if f.stage != "withdrawn"), findings[-1])
-        now = micros(finding.as_of)
-        if decision.alert is not None and decision.reason not in ("nothing new", "closed"):
-            message = compose(finding, decision.alert)
+        changed = decision.alert is not None and decision.reason not in ("nothing new", "closed")
+        message = compose(finding, decision.alert) if changed and decision.alert else None
+        return _Decided(key, decision, finding, message, row[1] if row else micros(finding.as_of))
+
+    def _write(self, decided: _Decided, now: datetime) -> None:
+        alert, finding, time = decided.decision.alert, decided.finding, micros(decided.finding.as_of)
+        if alert is not None and decided.message is not None:
+            payload = message_to_bytes(decided.message)
             self._db.execute(
-                "INSERT OR REPLACE INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    key,
+                    decided.key,
                     finding.aircraft.icao24 or "",
-                    decision.alert.stage,
-                    row[1] if row else now,
-                    now,
-                    _encode(decision.alert),
+                    alert.stage,
+                    decided.opened_us,
+                    time,
+                    micros(now),
+                    _encode(alert),
                     _encode(finding),
-                    message_to_bytes(message),
+                    payload,
                 ),
             )
-            if decision.tell:
-                self._post(
-                    key,
-                    decision.alert.number,
-                    [c for c in decision.alert.channels if c != "digest"],
-                    message_to_bytes(message),
-                    now,
-                )
-        stage = decision.alert.stage if decision.alert else finding.stage
+            # a rule that joins brings channels that have not heard of it yet; those that have keep what they have
+            self._post(decided.key, alert.number, [c for c in alert.channels if c != "digest"], payload, micros(now))
+        stage = alert.stage if alert else finding.stage
         self._db.execute(
             "INSERT INTO decisions (alert_id, time_us, stage, told, reason) VALUES (?, ?, ?, ?, ?)",
-            (key, now, stage, int(decision.tell), decision.reason),
+            (decided.key, time, stage, int(decided.decision.tell), decided.decision.reason),
         )
-        return decision
 
     def alerts(self, since: datetime | None = None, *, only_open: bool = False) -> list[OpenAlert]:
-        """Alerts that changed since a time, the newest last."""
+        """Alerts that were changed after a time, the newest last; open are those that something may still be said
+        of."""
         rows = self._db.execute(
-            "SELECT opened_us, updated_us, alert, finding, message FROM alerts"
-            " WHERE updated_us >= ? ORDER BY updated_us, alert_id",
+            "SELECT opened_us, updated_us, changed_us, alert, finding, message FROM alerts"
+            " WHERE changed_us > ? ORDER BY updated_us, alert_id",
             (micros(since) if since else -(2**62),),
         )
         found = [
-            OpenAlert(_decode_alert(alert), utc(opened), utc(updated), _decode_finding(finding), message_from_bytes(message))
-            for opened, updated, alert, finding, message in rows
+            OpenAlert(
+                _decode_alert(alert),
+                utc(opened),
+                utc(updated),
+                utc(changed),
+                _decode_finding(finding),
+                message_from_bytes(message),
+            )
+            for opened, updated, changed, alert, finding, message in rows
         ]
-        return [a for a in found if not only_open or a.alert.stage not in FINAL]
+        return [a for a in found if not only_open or a.alert.stage not in (*FINAL, "withdrawn")]
 
     # --------------------------------------------------------------------------------------------------------------- outbox
 
@@ -182,10 +217,10 @@ class AlertBook:
         with self._transaction() as db:
             row = db.execute(
                 "SELECT id, subject, number, channel, payload, attempts, unknown_since_us, lease_us FROM outbox AS o"
-                f" WHERE state = 'waiting' AND due_us <= ? AND lease_us <= ? AND channel IN ({marks})"  # only question marks
+                f" WHERE state = 'waiting' AND (due_us <= ? OR due_us > ?) AND lease_us <= ? AND channel IN ({marks})"  # only ?
                 " AND NOT EXISTS (SELECT 1 FROM outbox AS e WHERE e.subject = o.subject AND e.channel = o.channel"
                 " AND e.number < o.number AND e.state = 'waiting') ORDER BY due_us, id LIMIT 1",
-                (now_us, now_us, *channels),
+                (now_us, micros(now + LONGEST_REST), now_us, *channels),
             ).fetchone()
             if row is None:
                 return None
@@ -224,7 +259,8 @@ class AlertBook:
             return
         ceiling = min(FIRST_WAIT_S * 2 ** min(due.attempts, 20), LONGEST_WAIT_S)
         wait = max(random.uniform(FIRST_WAIT_S / 2, ceiling), retry_after_s or 0.0)  # no secret hangs on it
-        since = micros(now) if outcome_unknown else None
+        doubt = due.unknown_since or (now if outcome_unknown else None)
+        since = micros(doubt) if doubt else None
         self._db.execute(
             "UPDATE outbox SET due_us = ?, lease_us = 0, error = ?,"
             " unknown_since_us = coalesce(unknown_since_us, ?) WHERE id = ?",
@@ -235,23 +271,39 @@ class AlertBook:
         """Rows of the outbox by state."""
         return dict(self._db.execute("SELECT state, count(*) FROM outbox GROUP BY state").fetchall())
 
-    def dead(self) -> list[tuple[str, str, str]]:
-        """Messages that could not be delivered: subject, channel, why."""
-        return [
-            tuple(row) for row in self._db.execute("SELECT subject, channel, error FROM outbox WHERE state = 'dead' ORDER BY id")
-        ]
+    def undelivered(self) -> list[tuple[str, str, str]]:
+        """Messages that could not be delivered, or not yet in many attempts: subject, channel, why."""
+        rows = self._db.execute(
+            "SELECT subject, channel, error, state, attempts FROM outbox"
+            " WHERE state = 'dead' OR (state = 'waiting' AND attempts >= ?) ORDER BY id",
+            (STUCK_AFTER,),
+        )
+        return [(s, c, e if state == "dead" else f"{e}; tried {n} times, still trying") for s, c, e, state, n in rows]
+
+    def forget(self, now: datetime) -> None:
+        """Drops what nobody needs any more, so that the book does not grow for ever: the content of old messages that
+        were sent (not that they were), and old decisions."""
+        self._db.execute(
+            "UPDATE outbox SET payload = x'' WHERE state = 'sent' AND due_us < ? AND length(payload) > 0",
+            (micros(now - SENT_KEPT),),
+        )
+        self._db.execute("DELETE FROM decisions WHERE time_us < ?", (micros(now - DECISIONS_KEPT),))
 
     # --------------------------------------------------------------------------------------------------------------- digest
 
-    def last_digest(self) -> str | None:
-        """The day of the last digest that was put in the outbox, as YYYY-MM-DD."""
-        row = self._db.execute("SELECT max(day) FROM digests").fetchone()
-        return row[0] if row and row[0] else None
+    def last_digest(self, now: datetime) -> datetime | None:
+        """When the last digest was written; one that a wrong clock wrote in the future does not count."""
+        row = self._db.execute("SELECT max(written_us) FROM digests WHERE written_us <= ?", (micros(now),)).fetchone()
+        return utc(row[0]) if row and row[0] is not None else None
+
+    def has_digest(self, day: str) -> bool:
+        """Whether the digest of a day (YYYY-MM-DD) was written."""
+        return self._db.execute("SELECT 1 FROM digests WHERE day = ?", (day,)).fetchone() is not None
 
     def post_digest(self, day: str, mails: Iterable[tuple[str, bytes]], now: datetime) -> bool:
         """Puts the digest of a day in the outbox, one row a recipient, once; says whether it was the first time."""
         with self._transaction() as db:
-            if db.execute("INSERT OR IGNORE INTO digests VALUES (?)", (day,)).rowcount == 0:
+            if db.execute("INSERT OR IGNORE INTO digests VALUES (?, ?)", (day, micros(now))).rowcount == 0:
                 return False
             for recipient, mail in mails:
                 self._post(f"digest-{day}", 1, [f"mail:{recipient}"], mail, micros(now))

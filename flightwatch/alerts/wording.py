@@ -69,6 +69,17 @@ def message(finding: Finding, alert: Alert, context: Context) -> Message:
     )
 
 
+def bare_message(finding: Finding, alert: Alert) -> Message:
+    """What can be said of an alert without any of the words below, for when they fail."""
+    rules = ", ".join(r.title for r in alert.rules) or finding.rule.title
+    headline = f"{finding.aircraft.registration or finding.aircraft.icao24}: {rules}: {alert.stage.replace('_', ' ')}"
+    note = f"The details could not be put together. They are in the store under alert {alert.alert_id}; please report this."
+    update = headline if alert.number > 1 else ""
+    return Message(
+        alert.alert_id, alert.number, alert.stage, headline, "inferred", (), update, (), (note,), _severity(alert), None
+    )
+
+
 def _severity(alert: Alert) -> Severity:
     """The highest among the rules that hold."""
     return next((s for s in SEVERITIES if s in {r.severity for r in alert.rules}), "medium")

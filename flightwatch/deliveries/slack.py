@@ -32,7 +32,10 @@ SECTION_LIMIT, FALLBACK_LIMIT, TOTAL_LIMIT = 2_900, 1_000, 9_000
 """Slack takes 3,000 characters a section; messages of more than about 13,000 in all are refused although each part is
 within its limit."""
 
-PERMANENT = {
+PERMANENT = {"msg_too_long", "msg_blocks_too_long", "invalid_blocks", "invalid_blocks_format", "no_text"}
+"""What is wrong with a message stays wrong."""
+
+SHUT = {
     "invalid_auth",
     "not_authed",
     "account_inactive",
@@ -42,16 +45,26 @@ PERMANENT = {
     "channel_not_found",
     "not_in_channel",
     "is_archived",
-    "msg_too_long",
-    "msg_blocks_too_long",
-    "invalid_blocks",
-    "no_text",
     "restricted_action",
+    "org_login_required",
+    "ekm_access_denied",
 }
+"""What is wrong with the channel or the token, until somebody mends it: messages wait, and the channel is asked once in
+a quarter of an hour."""
+
+SHUT_FOR_S = 900.0
+
+GONE = {"message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed"}
+"""The first message was deleted or cannot be edited any more: what comes next is said without it."""
+
 DRAWN_STAGES = ("presumed_landed", "landed", "returned")
 """Updates that come with a map; so does the first message, whatever its stage."""
 
 COLOURS = {"high": ":red_circle:", "medium": ":large_orange_circle:", "low": ":large_blue_circle:"}
+
+
+class Gone(DeliveryError):
+    """The message that was to be edited or answered is not there."""
 
 
 class Slack:
@@ -65,17 +78,27 @@ class Slack:
         """Posts the message, or its update below the thread's first message, which is edited before. Returns the time
         stamp that names the post."""
         metadata = {"event_type": METADATA, "event_payload": {"alert": message.alert_id, "number": message.number}}
+        if thread is not None:
+            self._edit(message, thread)
+            text = escape(message.update or message.headline)
+            try:
+                answer = self._call("chat.postMessage", channel=self._channel, thread_ts=thread, text=text, metadata=metadata)
+            except Gone:
+                thread = None
         if thread is None:
             answer = self._call(
                 "chat.postMessage", channel=self._channel, text=fallback(message), blocks=blocks(message), metadata=metadata
             )
-        else:
-            self._call("chat.update", channel=self._channel, ts=thread, text=fallback(message), blocks=blocks(message))
-            text = escape(message.update or message.headline)
-            answer = self._call("chat.postMessage", channel=self._channel, thread_ts=thread, text=text, metadata=metadata)
         ts = str(answer["ts"])
         self._attach_map(message, thread or ts)
         return ts
+
+    def _edit(self, message: Message, thread: str) -> None:
+        """Best effort: an edit that fails keeps nobody from the news in the thread."""
+        try:
+            self._call("chat.update", channel=self._channel, ts=thread, text=fallback(message), blocks=blocks(message))
+        except Gone:
+            log.info("the first message for %s is gone or cannot be edited", message.alert_id)
 
     def find(self, message: Message, thread: str | None, since_s: float) -> str | None:
         method = "conversations.history" if thread is None else "conversations.replies"
@@ -84,8 +107,10 @@ class Slack:
             answer = self._call(
                 method, channel=self._channel, oldest=f"{since_s - 60:.6f}", include_all_metadata=True, limit=100, **place
             )
+        except Gone:
+            return None
         except DeliveryError as error:
-            if error.permanent:  # the token may not read the channel: then a repeat is possible, and better than silence
+            if "missing_scope" in str(error):  # it may not read the channel: then a repeat is possible, better than silence
                 return None
             raise
         for post in answer.get("messages", []):
@@ -106,7 +131,7 @@ class Slack:
                 title=clean(message.map.note),
                 alt_txt=clean(f"Map: {message.headline}. {message.map.note}"),
             )
-        except (SlackClientError, OSError, http.client.HTTPException, ValueError) as error:
+        except Exception as error:  # whatever it is: the text is there, and that is what counts
             log.warning("the map for %s was not uploaded (%s); the text is there", message.alert_id, type(error).__name__)
 
     def _call(self, method: str, **arguments: Any) -> Any:
@@ -122,7 +147,7 @@ class Slack:
         except urllib.error.URLError as error:
             unknown = not isinstance(error.reason, ConnectionRefusedError)
             raise DeliveryError(f"Slack cannot be reached ({error.reason})", outcome_unknown=unknown) from None
-        except (http.client.HTTPException, OSError) as error:
+        except (http.client.HTTPException, OSError, SlackClientError) as error:
             raise DeliveryError(f"Slack broke off during {method} ({type(error).__name__})", outcome_unknown=True) from None
 
 
@@ -133,8 +158,12 @@ def _refused(method: str, error: SlackApiError) -> DeliveryError:
     code = str(data.get("error", ""))
     if not re.fullmatch(r"[a-z_]+", code):  # slack-sdk puts a sentence of its own where the answer was not JSON
         code = ""
+    if code in GONE:
+        return Gone(f"Slack refuses {method}: {code}", permanent=True)
     if code in PERMANENT:
         return DeliveryError(f"Slack refuses {method}: {code}", permanent=True)
+    if code in SHUT:
+        return DeliveryError(f"Slack refuses {method}: {code}: correct the channel or the token", retry_after_s=SHUT_FOR_S)
     wait = _seconds((getattr(response, "headers", None) or {}).get("Retry-After"))
     unknown = status >= 500 or (status == 200 and not code)  # an answer that is not Slack's says nothing about what Slack did
     return DeliveryError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 
 PACE = timedelta(seconds=1)
 """Slack allows about one message a second and channel."""
+
+LONGEST_REST = timedelta(minutes=15)
+"""No channel is left alone for longer, whatever it asks for."""
 
 MAIL = "mail:"
 
@@ -40,33 +43,48 @@ class Worker:
         self._channels = channels
         self._mailer = mailer
         self._names = [*channels, *(f"{MAIL}{recipient}" for recipient in (recipients if mailer else []))]
-        self._rested: dict[str, datetime] = {}
+        self._rests: dict[str, datetime] = {}
 
-    def run_once(self, now: datetime) -> int:
+    def run_once(self, now: datetime, stopping: Callable[[], bool] = lambda: False) -> int:
         """Delivers one message on each channel that has one due and has rested; returns how many were tried."""
         tried = 0
         for name in self._names:
-            if now >= self._rested.get(name, now) and (due := self._outbox.claim(now, [name])) is not None:
-                self._rested[name] = now + PACE
+            if stopping():
+                break
+            if self._has_rested(name, now) and (due := self._outbox.claim(now, [name])) is not None:
+                self._rests[name] = now + PACE
                 self._deliver(due, now)
                 tried += 1
         return tried
+
+    def _has_rested(self, name: str, now: datetime) -> bool:
+        """A rest that ends further ahead than any is asked for was set before the clock was put back."""
+        until = self._rests.get(name, now)
+        return not now < until <= now + LONGEST_REST
 
     def _deliver(self, due: Delivery, now: datetime) -> None:
         try:
             receipt = self._mail(due) if due.channel.startswith(MAIL) else self._message(due)
         except DeliveryError as error:
-            log.warning("%s to %s: %s", due.subject, due.channel, error)
-            self._outbox.failed(
-                due,
-                now,
-                str(error),
-                permanent=error.permanent,
-                retry_after_s=error.retry_after_s,
-                outcome_unknown=error.outcome_unknown,
-            )
+            self._failed(due, now, error)
+        except Exception as error:  # a channel that errs in a way nobody thought of keeps nothing from the others
+            log.exception("%s to %s", due.subject, due.channel)
+            self._failed(due, now, DeliveryError(f"{type(error).__name__} in {due.channel}", outcome_unknown=True))
         else:
             self._outbox.sent(due, receipt)
+
+    def _failed(self, due: Delivery, now: datetime, error: DeliveryError) -> None:
+        log.warning("%s to %s: %s", due.subject, due.channel, error)
+        if error.retry_after_s:
+            self._rests[due.channel] = now + min(timedelta(seconds=error.retry_after_s), LONGEST_REST)
+        self._outbox.failed(
+            due,
+            now,
+            str(error),
+            permanent=error.permanent,
+            retry_after_s=error.retry_after_s,
+            outcome_unknown=error.outcome_unknown,
+        )
 
     def _message(self, due: Delivery) -> str:
         channel, message = self._channels[due.channel], message_from_bytes(due.payload)

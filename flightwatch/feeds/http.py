@@ -22,6 +22,9 @@ from flightwatch.errors import FeedError
 READ_SIZE = 1 << 16
 MOST_REDIRECTS = 3
 KEPT_BODY = 64 * 1024
+GONE_WAIT_S = 900.0
+"""An address that is not there may be a slip of the service, so it is asked again, but rarely."""
+
 USER_AGENT = "flightwatch"
 
 
@@ -104,12 +107,12 @@ def _accepted(response: requests.Response, body: bytes, url: str) -> bytes:
         if not body.strip():
             raise FeedError("empty", f"{shown(url)} answered 200 with nothing in it")
         return body
-    permanent = status in (401, 402, 403, 404, 410)
+    permanent = status in (401, 402, 403)
     raise FeedError(
         f"http_{status}",
         f"{shown(url)} answered {status} {response.reason or ''}".rstrip() + _advice(status),
         permanent=permanent,
-        retry_after_s=retry_after(response.headers),
+        retry_after_s=retry_after(response.headers) or (GONE_WAIT_S if status in (404, 410) else None),
         body=body[:KEPT_BODY],
     )
 
@@ -119,7 +122,7 @@ def _advice(status: int) -> str:
         401: ": the key is missing or wrong",
         402: ": the credits are used up",
         403: ": access is refused; flightwatch does not try to get round that",
-        404: ": this service does not have that address",
+        404: ": this service does not have that address; it is asked again, but rarely",
         429: ": too many requests; it is asked less often now",
     }.get(status, "")
 

@@ -164,7 +164,7 @@ class Rule(Strict):
     severity: Literal["low", "medium", "high"] = "medium"
     subject: Literal["leg", "journey"] = "journey"
     when: Condition
-    notify: list[str] = ["digest"]
+    notify: list[str] = ["all"]
     tests: list[InlineTest] = []
 
 

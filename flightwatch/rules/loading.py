@@ -29,8 +29,8 @@ class Rules:
 
 
 def read_rules(paths: Iterable[Path], registry: Registry, airports: Airports, channels: Collection[str] | None) -> Rules:
-    """Reads rule files. Raises ConfigError with the problems of all of them. Channels are not checked where they are
-    None."""
+    """Reads rule files. Raises ConfigError with the problems of all of them. `channels` are the names that `notify`
+    may use besides `all`; they are not checked where it is None."""
     problems: list[Problem] = []
     rules: list[Rule] = []
     documents = []
@@ -89,7 +89,7 @@ def _unknown_names(
         if not airports.readings(code):
             problems.append((code, "airport", airports.ident))
     if channels is not None:
-        valid = [*channels, "digest", "all"]
+        valid = [*channels, "all"]
         problems += [(name, "channel", valid) for name in rule.notify if name not in valid]
     return [
         document.problem(_find(document, at, name), f"`{name}` is no {what} that is known{_hint(name, valid)}")

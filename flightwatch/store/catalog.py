@@ -15,7 +15,8 @@ SQLite in WAL mode with full syncs. Paths are relative to the store, so a store 
     legs         legs that may still change, and corrections of older ones, as MessagePack
     frozen_legs  the same as they stood when the model of the day was frozen
     refusals     replies and files that could not be used
-    derive       what has to be derived anew: an aircraft since a time, or everything (*)
+    derive       what live has to derive anew: an aircraft since a time, or everything (*); and whether the stored legs
+                 lack it, too
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ CREATE TABLE frozen_legs (leg_id TEXT PRIMARY KEY, leg BLOB) STRICT;
 CREATE TABLE refusals (
     id INTEGER PRIMARY KEY, time_us INTEGER NOT NULL, feed TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, kept TEXT
 ) STRICT;
-CREATE TABLE derive (aircraft TEXT PRIMARY KEY, since_us INTEGER NOT NULL) STRICT;
+CREATE TABLE derive (aircraft TEXT PRIMARY KEY, since_us INTEGER NOT NULL, legs_due INTEGER NOT NULL) STRICT;
 """
 
 
@@ -132,14 +133,18 @@ class Catalog:
 
     def read(self, path: str, empty: pa.Table, filters: pc.Expression | None = None) -> pa.Table:
         """The rows of a listed file; a damaged one is named, marked, and counts as `empty`."""
-        (footer,) = self.db.execute("SELECT footer FROM files WHERE path = ?", (path,)).fetchone()
         try:
-            return files.read_parquet(self._root / path, filters, footer)
+            return self.read_surely(path, filters)
         except Damaged as error:
             log.error("%s", error)
             if not self._read_only:
                 self.db.execute("UPDATE files SET damaged = 1 WHERE path = ?", (path,))
             return empty
+
+    def read_surely(self, path: str, filters: pc.Expression | None = None) -> pa.Table:
+        """The rows of a listed file. Raises Damaged."""
+        (footer,) = self.db.execute("SELECT footer FROM files WHERE path = ?", (path,)).fetchone()
+        return files.read_parquet(self._root / path, filters, footer)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

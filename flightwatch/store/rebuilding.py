@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from flightwatch.errors import Damaged, StoreError
 from flightwatch.records import Scope, micros
@@ -32,8 +31,9 @@ def rebuild_catalog(root: Path) -> list[str]:
         told = _put_aside(root)
         catalog = Catalog(root)
         try:
-            for kind in ("live", "history", "legs"):
+            for kind in ("history", "live", "legs"):  # an hour that was compacted stands in both for a while
                 told.append(_register_all(root, kind, catalog))
+            told.append("which days imports cover stood in the old catalog: import those files again, nothing is stored twice")
         finally:
             catalog.close()
         return told
@@ -65,6 +65,9 @@ def _register_all(root: Path, kind: str, catalog: Catalog) -> str:
 
 def _register(root: Path, path: Path, kind: str, catalog: Catalog) -> None:
     table = files.read_parquet(path)
+    entries = json.loads((table.schema.metadata or {}).get(SNAPSHOTS_KEY, b"[]"))
+    if kind == "live" and all(_is_known(int(entry["seq"]), catalog) for entry in entries):
+        return
     data = path.read_bytes()
     written = files.Written(len(data), files.footer_digest(data))
     feed = next((part.removeprefix("feed=") for part in path.parts if part.startswith("feed=")), None)
@@ -72,8 +75,12 @@ def _register(root: Path, path: Path, kind: str, catalog: Catalog) -> None:
     span = _leg_span(table) if kind == "legs" else positions_span(table)
     with catalog.transaction():
         catalog.register(path.relative_to(root), kind, feed, span, len(table), written)
-        for entry in json.loads((pq.read_schema(path).metadata or {}).get(SNAPSHOTS_KEY, b"[]")):
+        for entry in entries:
             _restore_snapshot(entry, feed or "", name, catalog)
+
+
+def _is_known(seq: int, catalog: Catalog) -> bool:
+    return catalog.db.execute("SELECT 1 FROM snapshots WHERE seq = ?", (seq,)).fetchone() is not None
 
 
 def _leg_span(table: pa.Table) -> tuple[int, int]:

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flightwatch.errors import StoreError
+from flightwatch.errors import Damaged, StoreError
 from flightwatch.records import POSITIONS, Scope, Snapshot, Terms, ipc_bytes, ipc_table, micros, utc
 from flightwatch.store import files
 from flightwatch.store.catalog import HOUR_US, Catalog
@@ -118,7 +118,7 @@ class Snapshots:
             return
         try:
             self.flush(feed)
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             log.error("%d snapshots of %s stay in the catalog, no file can be written (%s): make room", len(waiting), feed, error)
 
     def flush(self, feed: str) -> None:
@@ -133,11 +133,15 @@ class Snapshots:
         first, last = waiting[0].seq, waiting[-1].seq
         path = self._folder("live", feed, waiting[0].feed_time) / f"{first:09d}-{last:09d}.parquet"
         written = files.write_parquet(self._root / path, table)
-        with self._catalog.transaction() as db:
-            self._register(path, "live", feed, table, written)
-            numbers = [(str(path), p.seq) for p in waiting]
-            db.executemany("UPDATE snapshots SET path = ? WHERE seq = ?", numbers)
-            db.executemany("DELETE FROM pending WHERE seq = ?", [(p.seq,) for p in waiting])
+        try:
+            with self._catalog.transaction() as db:
+                self._register(path, "live", feed, table, written)
+                numbers = [(str(path), p.seq) for p in waiting]
+                db.executemany("UPDATE snapshots SET path = ? WHERE seq = ?", numbers)
+                db.executemany("DELETE FROM pending WHERE seq = ?", [(p.seq,) for p in waiting])
+        except sqlite3.Error:
+            (self._root / path).unlink(missing_ok=True)  # the snapshots stay pending; nothing may stand twice
+            raise
 
     def _described(self, table: pa.Table, seqs: Sequence[int]) -> pa.Table:
         """The table with its snapshots in the metadata."""
@@ -187,8 +191,17 @@ class Snapshots:
     # ------------------------------------------------------------------------------------------------------------- reading
 
     def last(self) -> int:
-        """The number of the newest snapshot; 0 where there is none."""
-        return int(self._catalog.db.execute("SELECT coalesce(max(seq), 0) FROM snapshots").fetchone()[0])
+        """The number of the newest snapshot there ever was; 0 where there was none."""
+        row = self._catalog.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'snapshots'").fetchone()
+        return int(row[0]) if row else 0
+
+    def number_after(self, seq: int) -> None:
+        """New snapshots get numbers above this one: a catalog that was made again has forgotten some that others
+        remember."""
+        if seq > self.last():
+            db = self._catalog.db
+            if db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'snapshots'", (seq,)).rowcount == 0:
+                db.execute("INSERT INTO sqlite_sequence VALUES ('snapshots', ?)", (seq,))
 
     def days(self, since: datetime, until: datetime) -> list[tuple[str, int, int, dict[str, int], timedelta]]:
         """How the feeds did in a span of time: name, polls, positions, refused positions by reason, and the longest
@@ -220,13 +233,14 @@ class Snapshots:
         polled = self._catalog.db.execute("SELECT coalesce(max(feed_time_us), 0) FROM snapshots").fetchone()[0]
         return int(max(filed, polled))
 
-    def oldest_us(self) -> int:
-        """The time of the oldest stored position, microseconds since 1970; 0 where there is none."""
-        return int(
-            self._catalog.db.execute(
-                "SELECT coalesce(min(first_us), 0) FROM files WHERE kind != 'legs' AND retired_us IS NULL"
-            ).fetchone()[0]
-        )
+    def stored_hours(self) -> set[tuple[str, datetime]]:
+        """The feeds and hours of which positions are stored."""
+        found = self._catalog.db.execute("SELECT path, feed FROM files WHERE kind != 'legs' AND retired_us IS NULL")
+        hours = {(feed, _folder_hour(path)) for path, feed in found}
+        for feed, group in self._pending.items():
+            for times in (span(p.positions) for p in group):
+                hours |= {(feed, _hour(utc(time))) for time in times}
+        return hours
 
     def after(self, seq: int) -> Iterator[tuple[int, Snapshot]]:
         """The snapshots with a higher number, in their order."""
@@ -288,18 +302,23 @@ class Snapshots:
 
     def compact(self, now: datetime) -> int:
         """Moves the hours that have been over for an hour from live/ to history/; returns how many. Files stay on
-        disk for a while."""
+        disk for a while; an hour with a file that cannot be read stays where it is."""
         rows = self._catalog.db.execute(
             "SELECT path, feed FROM files WHERE kind = 'live' AND retired_us IS NULL ORDER BY path"
         ).fetchall()
         over = [(path, feed) for path, feed in rows if _folder_hour(path) + HOUR + GRACE <= now]
         folders = [(folder, list(group)) for folder, group in groupby(over, key=lambda row: Path(row[0]).parent)]
+        done = 0
         for folder, group in folders:
-            self._compact_hour(folder, group[0][1], [path for path, _ in group], now)
-        return len(folders)
+            try:
+                self._compact_hour(folder, group[0][1], [path for path, _ in group], now)
+                done += 1
+            except Damaged as error:
+                log.error("%s stays as it is: %s", folder, error)
+        return done
 
     def _compact_hour(self, folder: Path, feed: str, paths: list[str], now: datetime) -> None:
-        table = _by_aircraft(pa.concat_tables([self._read(path).replace_schema_metadata(None) for path in paths]))
+        table = _by_aircraft(pa.concat_tables([self._catalog.read_surely(path).replace_schema_metadata(None) for path in paths]))
         marks = ", ".join("?" * len(paths))
         seqs = [
             seq for (seq,) in self._catalog.db.execute(f"SELECT seq FROM snapshots WHERE path IN ({marks}) ORDER BY seq", paths)
@@ -325,6 +344,9 @@ class Snapshots:
                     db.execute("UPDATE snapshots SET path = '' WHERE path = ?", (path,))
                     db.execute("UPDATE files SET retired_us = ? WHERE path = ?", (micros(now), path))
                 retired += 1
+        oldest = micros(now - timedelta(days=days))
+        with self._catalog.transaction() as db:  # what they covered stands in `polled`
+            db.execute("DELETE FROM snapshots WHERE feed_time_us < ? AND (path = '' OR rows = 0)", (oldest,))
         return retired
 
     def remove_retired(self, now: datetime) -> None:

@@ -140,10 +140,11 @@ class Store:
         """Stores a flight list; rows that another list brought already are left out."""
         known = self.legs.known_listed()
         new = legs.filter(pa.array([leg_id not in known for leg_id in legs["leg_id"].to_pylist()], pa.bool_()))
-        path, written = self.legs.write_list(f"list-{identity[:12]}", new)
-        days = [t for t in new["takeoff_time"].to_pylist() + new["landing_time"].to_pylist() if t is not None]
+        written = self.legs.write_list(f"list-{identity[:12]}", new) if len(new) else None
+        days = [t for t in legs["takeoff_time"].to_pylist() + legs["landing_time"].to_pylist() if t is not None]
         with self.catalog.transaction():
-            self.legs.register_list(path, new, written)
+            if written is not None:
+                self.legs.register_list(written[0], new, written[1])
             covered = [(min(days).date(), max(days).date())] if days and scope.kind != "reported" else []
             self._register_import(identity, name, "legs", feed, scope, len(new), refused, days, covered)
         return Import(name, "legs", len(new), dict(refused), new=True)
@@ -186,15 +187,25 @@ class Store:
         """Notes that the legs of an aircraft (or of all, `EVERYTHING`) have to be derived anew because data came for
         a time that is past."""
         self.catalog.db.execute(
-            "INSERT INTO derive VALUES (?, ?) ON CONFLICT (aircraft) DO UPDATE SET since_us = min(since_us, excluded.since_us)",
+            "INSERT INTO derive VALUES (?, ?, 1)"
+            " ON CONFLICT (aircraft) DO UPDATE SET since_us = min(since_us, excluded.since_us), legs_due = 1",
             (aircraft, micros(since)),
         )
 
     def marked(self) -> dict[str, datetime]:
+        """What live has not taken in yet."""
         return {aircraft: utc(since) for aircraft, since in self.catalog.db.execute("SELECT aircraft, since_us FROM derive")}
 
     def unmark(self, aircraft: Iterable[str]) -> None:
         self.catalog.db.executemany("DELETE FROM derive WHERE aircraft = ?", [(a,) for a in aircraft])
+
+    def legs_due(self) -> bool:
+        """Whether the stored legs lack something that is marked."""
+        return self.catalog.db.execute("SELECT 1 FROM derive WHERE legs_due = 1").fetchone() is not None
+
+    def legs_done(self) -> None:
+        """Notes that the stored legs have all that is marked; live may still have to take it in."""
+        self.catalog.db.execute("UPDATE derive SET legs_due = 0")
 
     # ----------------------------------------------------------------------------------------------------- feeds, refusals
 
