@@ -383,7 +383,8 @@ class Aircraft:
 
 @dataclass(frozen=True, slots=True)
 class EarlierVisit:
-    """A visit of the past, as the stored history has it. A time that nobody saw is null."""
+    """A visit of the past, as the stored history has it. A time that nobody saw is null; `days_only`: the times are the
+    middles of days, because a list gave nothing else."""
 
     registration: str | None
     operator: str | None
@@ -392,6 +393,7 @@ class EarlierVisit:
     left: datetime | None
     basis: Basis
     source: Literal["tracked", "listed"]
+    days_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

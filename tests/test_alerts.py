@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flightwatch.alerts import Alert, AlertBook, Context, decide, message
-from flightwatch.alerts.wording import chance, duration
+from flightwatch.alerts.wording import chance, duration, ordinal, times
 from flightwatch.errors import Damaged
 from flightwatch.places import Airports
 from flightwatch.records import (
@@ -209,6 +209,77 @@ def test_durations_are_no_more_exact_than_they_are(minutes: float, words: str) -
 
 
 # ------------------------------------------------------------------------------------------------------------------- life cycle
+
+
+ALERT = Alert("15521f-20230925T131139", "lost", 2, (RULE,), ("slack",))
+
+
+@pytest.mark.parametrize(
+    ("number", "word"), [(2, "second"), (10, "tenth"), (11, "11th"), (21, "21st"), (112, "112th"), (122, "122nd"), (223, "223rd")]
+)
+def test_ordinals(number: int, word: str) -> None:
+    assert ordinal(number) == word
+
+
+@pytest.mark.parametrize(
+    ("arrived", "says"),
+    [
+        (datetime(2023, 8, 1, 14, 40, tzinfo=UTC), "its second visit in 56 days"),  # 23:40 in Pyongyang
+        (datetime(2023, 9, 25, 20, 0, tzinfo=UTC), "second visit on one day"),
+    ],
+)
+def test_days_are_counted_as_the_calendar_has_them(arrived: datetime, says: str, airports: Airports) -> None:
+    """From late in the evening of 1 August to early on 26 September: 56 days; and two on one day are no `0 days`."""
+    earlier = EarlierVisit("RA-86559", None, "ZKPY", arrived, None, "inferred", "tracked")
+    made = message(replace(finding("lost"), earlier=(earlier,)), ALERT, context(airports))
+    assert any(says in fact for fact in made.facts), made.facts
+
+
+def test_the_days_of_a_list_are_told_as_days(airports: Airports) -> None:
+    """A list that gives days alone says nothing of how long it stayed, and its days are not turned into others."""
+    noon = datetime(2023, 7, 31, 12, 0, tzinfo=UTC)
+    earlier = EarlierVisit("RA-86559", None, "ZKPY", noon, noon + timedelta(days=2), "inferred", "listed", days_only=True)
+    made = message(replace(finding("lost"), earlier=(earlier,)), ALERT, context(airports))
+    (fact,) = [f for f in made.facts if f.startswith("Same aircraft")]
+    assert "in Pyongyang on 31 Jul – 2 Aug 2023 (as listed)" in fact
+    assert "stayed" not in fact
+
+
+def test_an_interval_over_days_shows_both_days() -> None:
+    first = datetime(2024, 4, 1, 3, 0, tzinfo=UTC)
+    words = times(end("ZKPY", 0.9, "inferred", first, first + timedelta(days=2, hours=2)), "Asia/Pyongyang")
+    assert words == "between 1 Apr 2024 03:00 and 3 Apr 05:00 UTC (1 Apr 12:00 – 3 Apr 14:00 local)"
+
+
+@pytest.mark.parametrize("stage", ["left_again", "returned"])
+def test_a_visit_that_nobody_saw_is_never_certain(stage: Stage, airports: Airports) -> None:
+    """Seen on neither side of the border crossing: `probably`, with the probability that it was down at all."""
+    unseen, alert = finding(stage), replace(ALERT, stage=stage)
+    doubtful = replace(unseen.visit.way[-1], landed_probability=0.6)
+    made = message(replace(unseen, visit=replace(unseen.visit, way=(doubtful,))), alert, context(airports))
+    assert "has probably left" in made.headline
+    assert "after about" in made.headline
+    assert "down 0.60" in made.qualifier
+    seen = replace(doubtful, destination=replace(doubtful.destination, basis="observed"))
+    made = message(replace(unseen, visit=replace(unseen.visit, way=(seen,))), alert, context(airports))
+    assert "probably" not in made.headline.split(" after ")[0]
+
+
+def test_a_withdrawal_says_it_was_wrong_only_where_something_else_was_seen(airports: Airports) -> None:
+    gone, alert = finding("withdrawn"), replace(ALERT, stage="withdrawn")
+    assert "it was wrong" in message(gone, alert, context(airports)).qualifier
+    way = gone.visit.way[-1]
+    guess = replace(way.destination, basis="inferred", reason="seen on the ground there 5.5 h later")
+    elsewhere = replace(gone.visit, way=(replace(way, destination=guess),))
+    made = message(replace(gone, visit=elsewhere), alert, context(airports))
+    assert "wrong" not in made.qualifier
+    assert "It probably went to Vladivostok" in made.update
+
+
+def test_a_message_names_its_sources(airports: Airports) -> None:
+    """Whose data it rests on, as their licence demands."""
+    made = message(finding("lost"), ALERT, context(airports))
+    assert any("adsb.lol and its contributors (ODbL 1.0)" in line for line in made.footer)
 
 
 def test_one_alert_for_one_visit_whichever_rules_find_it() -> None:

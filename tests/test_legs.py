@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -19,9 +21,10 @@ from flightwatch.places import Airports
 from flightwatch.places import airports as all_airports
 from flightwatch.places.great_circle import destination
 from flightwatch.rarity import Baseline
-from flightwatch.records import Leg
+from flightwatch.records import Leg, legs_table
 from flightwatch.testing.world import Flight, World
 from tests.conftest import T0, positions
+from tests.test_rarity import flown
 
 NAN = float("nan")
 SFO = (37.619, -122.375)
@@ -163,8 +166,84 @@ def test_lost_in_descent_and_found_climbing_is_two_legs_with_a_stay() -> None:
     assert first.destination.basis == "inferred"
     assert second.origin.basis == "inferred"
     assert first.destination.airport == second.origin.airport
-    assert first.status == "landed"
+    assert first.status == "presumed_landed", "nobody saw it on the ground"
     assert 0.5 < first.landed_probability < 1.0
+
+
+@pytest.mark.parametrize("flagged", [True, False])
+@pytest.mark.parametrize("every", [2, 10, 30])
+def test_one_bad_speed_in_the_air_is_no_landing(flagged: bool, every: float) -> None:
+    """A row that says 0 kt in the climb, with and without a ground flag in the feed."""
+    rows = flying(0, 30, (50.05, 8.6), 90, 380, (3000, 30_000), every=every)
+    rows = rows if flagged else [r | {"onground": None} for r in rows]
+    rows[20] |= {"groundspeed": 0.0}
+    (leg,) = legs_of(rows)
+    assert leg.destination.basis != "observed"
+
+
+@pytest.mark.parametrize("known_as", [{"category": "A7"}, {"typecode": "EC35"}, {}])
+def test_a_helicopter_that_hangs_in_the_air_has_not_landed(known_as: dict[str, object]) -> None:
+    """2,500 ft above an airport, standing still for five minutes, whatever is known of what it is."""
+    there = flying(0, 10, (48.2, 11.79), 0, 90, (4000, 4000), **known_as)
+    end = (float(there[-1]["latitude"]), float(there[-1]["longitude"]))  # type: ignore[arg-type]  # numbers
+    hovering = ground(600, 5, end, onground=False, altitude=4000.0, **known_as)
+    away = flying(900, 10, end, 0, 90, (4000, 4000), **known_as)
+    (leg,) = legs_of(there + hovering + away)
+    assert leg.destination.basis != "observed"
+
+
+def test_without_a_squat_switch_standing_at_the_field_is_ground_all_the_same() -> None:
+    """Light aircraft never say that they are on the ground: slow and at the field's height is enough."""
+    down = flying(0, 6, (37.4, -122.375), 0, 100, (1500, 20))
+    standing = ground(370, 20, onground=False, altitude=25.0)
+    up = flying(1600, 6, SFO, 0, 90, (20, 2500))
+    assert [leg.destination.airport for leg in legs_of(down + standing + up)] == ["KSFO", None]
+
+
+@pytest.mark.parametrize(("hours", "seen_at"), [(7, "UHWW"), (30, "UHWW"), (70, "UUMU")])
+def test_a_return_that_nobody_saw_does_not_undo_where_it_went(hours: float, seen_at: str) -> None:
+    """Lost on the way to Pyongyang; hours or days later it stands in Vladivostok, or in Moscow: it was there, and came back
+    unseen. The leg back is told as one that nobody saw."""
+    out = Flight("15521f", "RA-86559", "IL62", "RFF1", "UHWW", "ZKPY", T0)
+    next_ = Flight("15521f", "RA-86559", "IL62", "RFF2", seen_at, "ULLI", T0 + timedelta(hours=hours))
+    history = [visit_before(i) for i in range(3)]
+    judged = Model(all_airports(), Baseline(all_airports(), legs_table(history)), Registry().who)
+    seen = World((out, next_), all_airports()).positions(60.0)
+    state, _ = leg_stage.advance(LegState(), seen, judged)
+    drawn = leg_stage.current(state, leg_stage.aircraft_of(state), judged, T0 + timedelta(hours=hours + 20))[0x15521F]
+    went, back, later = drawn
+    assert (went.destination.airport, went.destination.basis, went.status) == ("ZKPY", "inferred", "presumed_landed")
+    assert went.landed_probability > 0.5
+    assert back.positions == 0
+    assert (back.origin.airport, back.origin.basis) == ("ZKPY", "inferred")
+    assert (back.destination.airport, back.destination.basis) == (seen_at, "inferred")
+    assert (later.origin.airport, later.origin.basis) == (seen_at, "observed")
+    in_order(drawn)
+
+
+def visit_before(number: int) -> Leg:
+    """A flight to Pyongyang of the year before."""
+    return flown(number, 100 + 30 * number, origin="UHWW")
+
+
+def in_order(legs: Sequence[Leg]) -> None:
+    """Each leg lands before the next one takes off, as far as the times go."""
+    for earlier, later in pairwise(legs):
+        assert earlier.destination.time is not None
+        assert later.origin.time is not None
+        assert earlier.destination.time <= later.origin.time
+        for end in (earlier.destination, later.origin):
+            assert end.earliest is not None
+            assert end.latest is not None
+            assert end.earliest <= end.latest
+
+
+def test_a_landing_on_the_way_is_believed_where_it_was_heading() -> None:
+    """Lost on approach, seen on the stand there hours later: it landed there, and stood."""
+    down = flying(0, 12, (38.55, -122.375), 180, 250, (16_000, 2500))
+    (leg,) = legs_of(down + ground(8 * 3600, 10))
+    assert (leg.destination.airport, leg.destination.basis) == ("KSFO", "inferred")
+    assert leg.destination.probability > 0.9
 
 
 def test_a_ghost_makes_no_leg_and_leaves_the_track_alone() -> None:

@@ -17,6 +17,7 @@ from flightwatch.places import Airports
 from flightwatch.records import Leg, legs_from_table
 from flightwatch.store import Store
 from tests.conftest import real
+from tests.test_legs import in_order
 
 
 def derived(files: list[Path], folder: Path, airports: Airports) -> list[Leg]:
@@ -74,6 +75,16 @@ def test_airliners_with_real_gaps(tmp_path: Path, airports: Airports) -> None:
     assert score.whole >= 31
     assert score.right / score.named >= 0.96
     assert (score.wrong, score.pretended) == (0, 0)
+
+
+def test_every_leg_lands_before_the_next_one_takes_off(tmp_path: Path, airports: Airports) -> None:
+    """Survey aircraft over two months, most of their landings unseen."""
+    by_aircraft: dict[str | None, list[Leg]] = {}
+    for leg in derived([real("tracks/surveillance_aeroptic.parquet")], tmp_path / "s", airports):
+        by_aircraft.setdefault(leg.icao24, []).append(leg)
+    assert sum(map(len, by_aircraft.values())) > 100
+    for legs in by_aircraft.values():
+        in_order(sorted(legs, key=lambda leg: leg.first_seen or leg.origin.time))  # type: ignore[arg-type,return-value]  # one of them
 
 
 @pytest.mark.slow

@@ -121,6 +121,17 @@ TYPES: dict[str, Performance] = {
 }
 
 
+ROTORCRAFT = frozenset((
+    "A109", "A119", "A129", "A139", "A149", "A169", "A189", "ALO2", "ALO3", "AS32", "AS3B", "AS50", "AS55", "AS65", "B06",
+    "B06T", "B105", "B212", "B214", "B222", "B230", "B407", "B412", "B427", "B429", "B430", "B47G", "B47J", "BK17", "CABR",
+    "EC20", "EC25", "EC30", "EC35", "EC45", "EC55", "EC75", "EH10", "EXPL", "FREL", "GAZL", "H2", "H47", "H500", "H53",
+    "H53S", "H60", "H64", "HUCO", "KA27", "KA32", "KA50", "KA62", "KMAX", "LAMA", "LYNX", "MD52", "MD60", "MI10", "MI2",
+    "MI24", "MI26", "MI28", "MI38", "MI6", "MI8", "NH90", "OH1", "PUMA", "R22", "R44", "R66", "S58T", "S61", "S64", "S65C",
+    "S76", "S92", "TIGR", "UH1", "UH1Y", "V22",
+))  # fmt: skip
+"""Type designators of aircraft that can stand still in the air (ICAO Doc 8643, classes H and T)."""
+
+
 def performance(typecode: str | None) -> Performance:
     return TYPES.get(typecode or "", DEFAULT)
 

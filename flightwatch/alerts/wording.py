@@ -8,12 +8,12 @@ it out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from flightwatch.aircraft.types import type_name
 from flightwatch.alerts.lifecycle import Alert
-from flightwatch.places import Airports, country_name
+from flightwatch.places import Airports, country_name, shown_distance_nm
 from flightwatch.records import (
     UNKNOWN,
     Aircraft,
@@ -59,7 +59,7 @@ def message(finding: Finding, alert: Alert, context: Context) -> Message:
         number=alert.number,
         headline=headline,
         qualifier=qualifier,
-        facts=tuple(_facts(finding, context.airports)),
+        facts=tuple(_facts(finding, context)),
         stage=alert.stage,
         update=_update(finding, alert, context.airports) if alert.number > 1 else "",
         links=tuple(_links(finding)),
@@ -111,14 +111,21 @@ def _headline(finding: Finding, alert: Alert, airports: Airports) -> tuple[str, 
             seen = "seen on the ground" if visit.arrival.destination.basis == "observed" else f"landing not observed: {landed}"
             return f"{name} has landed in {place}{came}", f"{seen}; {chances}"
         case "left_again":
-            return f"{name} has left {place} again after {_stay_words(finding)}", _left_qualifier(finding, airports)
+            left = f"{name} has {_probably(finding)}left {place} again after {_stay_words(finding)}"
+            return left, _left_qualifier(finding, airports)
         case "returned":
             back = _arrival_words(finding.visit.departure, airports) if finding.visit.departure else "back"
-            return f"{name} has left {place} after {_stay_words(finding)} and {back}", _left_qualifier(finding, airports)
+            left = f"{name} has {_probably(finding)}left {place} after {_stay_words(finding)} and {back}"
+            return left, _left_qualifier(finding, airports)
         case "withdrawn":
+            wrong = (
+                "and it was wrong"
+                if visit.arrival.destination.basis == "observed"
+                else "and what was seen since speaks against it"
+            )
             return (
                 f"Withdrawn: {name} is not, or no longer, thought to have gone to {place}",
-                "what was said before was a prediction, and it was wrong",
+                f"what was said before was a prediction, {wrong}",
             )
 
 
@@ -151,11 +158,19 @@ def _chances(stop: Stop, airports: Airports) -> str:
     return "no airport stands out" if top is None else f"{_town(top.airport, airports)} {chance(top.probability)}"
 
 
+def _was_seen_there(finding: Finding) -> list[bool]:
+    """Whether it was seen to arrive at the place of the visit, and to leave it."""
+    visit = finding.visit
+    return [e.basis == "observed" for e in (visit.arrival.destination, *([visit.departure.origin] if visit.departure else []))]
+
+
+def _probably(finding: Finding) -> str:
+    """What must stand before a claim that it was there, where nobody saw it there."""
+    return "" if any(_was_seen_there(finding)) else "probably "
+
+
 def _left_qualifier(finding: Finding, airports: Airports) -> str:
-    seen = [
-        e.basis == "observed"
-        for e in (finding.visit.arrival.destination, *([finding.visit.departure.origin] if finding.visit.departure else []))
-    ]
+    seen = _was_seen_there(finding)
     ends = (
         "landing and take-off observed"
         if all(seen)
@@ -163,7 +178,8 @@ def _left_qualifier(finding: Finding, airports: Airports) -> str:
         if not any(seen)
         else "not both landing and take-off observed"
     )
-    return f"{ends}; {_chances(finding.visit.place, airports)}"
+    down = "" if any(seen) else f"; down {chance(finding.visit.arrival.landed_probability)}"
+    return f"{ends}{down}; {_chances(finding.visit.place, airports)}"
 
 
 def _arrival_words(leg: Leg, airports: Airports) -> str:
@@ -177,9 +193,9 @@ def _arrival_words(leg: Leg, airports: Airports) -> str:
 # ---------------------------------------------------------------------------------------------------------------------- facts
 
 
-def _facts(finding: Finding, airports: Airports) -> list[str]:
-    visit = finding.visit
-    facts = [*_way_facts(finding, airports), _takeoff_fact(visit.arrival, airports), _last_seen_fact(visit.arrival, airports)]
+def _facts(finding: Finding, context: Context) -> list[str]:
+    visit, airports = finding.visit, context.airports
+    facts = [*_way_facts(finding, airports), _takeoff_fact(visit.arrival, airports), _last_seen_fact(visit.arrival, context)]
     went = (
         visit.place
         if finding.stage != "withdrawn"
@@ -216,10 +232,17 @@ def _takeoff_fact(leg: Leg, airports: Airports) -> str:
     return f"Took off from {airport.name} ({airport.ident}) {times(end, airport.timezone)}: {how}."
 
 
-def _last_seen_fact(leg: Leg, airports: Airports) -> str:
+def _last_seen_fact(leg: Leg, context: Context) -> str:
+    """Where it was seen last, and how far that is from where it probably went."""
     if leg.destination.basis == "observed" or leg.last_seen is None:
         return ""
-    return _sentence(leg.destination.reason.split(";")[0])
+    told = _sentence(leg.destination.reason.split(";")[0])
+    airport, track = context.airports.get(leg.destination.airport), context.track
+    if airport is None or not track.latitude:
+        return told
+    at = len(track.latitude) - 1 if track.departs is None else track.departs - 1
+    way = shown_distance_nm(track.latitude[at], track.longitude[at], airport.latitude, airport.longitude)
+    return f"{told.removesuffix('.')}, {way:,.0f} nm from {airport.short_name}."
 
 
 def _where_fact(stop: Stop, leg: Leg, airports: Airports) -> str:
@@ -264,45 +287,86 @@ def _departure_fact(finding: Finding, airports: Airports) -> str:
     )
     if not going and to.airport:
         going = f"; probably going to {_town(to.airport, airports)} ({chance(to.probability)})"
-    return f"Left again {times(departure.origin, zone)} ({how}; {seen}), after {_stay_words(finding)} on the ground{going}."
+    left = _capital(f"{_probably(finding)}left again")
+    return f"{left} {times(departure.origin, zone)} ({how}; {seen}), after {_stay_words(finding)} on the ground{going}."
 
 
 def _stay_words(finding: Finding) -> str:
+    """How long it was there; `about` where nobody saw it arrive and leave."""
     arrived, departure = finding.visit.arrival.destination.time, finding.visit.departure
     left = departure.origin.time if departure else None
-    return duration(left - arrived) if arrived and left else "a time not known"
+    if not (arrived and left):
+        return "a time not known"
+    return duration(left - arrived) if all(_was_seen_there(finding)) else f"about {duration(left - arrived)}"
 
 
 def _earlier_facts(finding: Finding, airports: Airports) -> list[str]:
     """The same aircraft's visits before, and which one this is."""
     if not finding.earlier:
         return []
-    arrived = finding.visit.arrival.destination.time
     told = "; ".join(_visit_words(v, airports) for v in finding.earlier[-3:])
-    number = len(finding.earlier) + 1
-    nth = NUMBERS[number - 1] if number <= len(NUMBERS) else f"{number}th"
-    since = f", {(arrived - finding.earlier[-1].arrived).days} days after the one before" if arrived else ""
-    within = (
-        f"{nth} visit in {(arrived - finding.earlier[0].arrived).days} days"
-        if arrived and number <= 4
-        else f"{nth} known visit{since}"
-    )
+    nth = ordinal(len(finding.earlier) + 1)
+    arrived = finding.visit.arrival.destination.time
+    known = f"{nth} known visit"
+    if arrived is not None:
+        today = arrived.astimezone(ZoneInfo(_zone(finding.visit.place, airports))).date()
+        if len(finding.earlier) < FEW_VISITS:
+            known = f"{nth} visit {_within_days((today - _arrival_day(finding.earlier[0], airports)).days)}"
+        else:
+            known += f", {_days((today - _arrival_day(finding.earlier[-1], airports)).days)} after the one before"
     certainty = {"heading_there": "would be", "lost": "would be", "landed": "is"}.get(finding.stage, "is probably")
-    return [f"Same aircraft as {told}: this {certainty} its {within}."]
+    return [f"Same aircraft as {told}: this {certainty} its {known}."]
+
+
+FEW_VISITS = 4
+"""Up to this many are dated from the first of them, more from the last."""
+
+
+def _within_days(days: int) -> str:
+    return "on one day" if days == 0 else f"in {_days(days)}"
+
+
+def _days(days: int) -> str:
+    return "1 day" if days == 1 else f"{days} days"
+
+
+def ordinal(number: int) -> str:
+    """`second`, `21st`, `112th`."""
+    if number <= len(NUMBERS):
+        return NUMBERS[number - 1]
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def _arrival_day(visit: EarlierVisit, airports: Airports) -> date:
+    return _as_it_was_there(visit, visit.arrived, airports).date()
+
+
+def _as_it_was_there(visit: EarlierVisit, time: datetime, airports: Airports) -> datetime:
+    """The local time; the day that a list gives is taken as it stands."""
+    airport = None if visit.days_only else airports.get(visit.airport)
+    return time.astimezone(ZoneInfo(airport.timezone if airport else "UTC"))
 
 
 def _visit_words(visit: EarlierVisit, airports: Airports) -> str:
     airport = airports.get(visit.airport)
-    zone = ZoneInfo(airport.timezone) if airport else ZoneInfo("UTC")
     place = airport.short_name if airport else visit.airport
-    arrived = visit.arrived.astimezone(zone)
+    arrived = _as_it_was_there(visit, visit.arrived, airports)
     how = "as listed" if visit.source == "listed" else visit.basis
+    local = "" if visit.days_only else " local time"
     if visit.left is None:
-        return f"in {place} on {arrived:%-d %b %Y} ({how})"
-    left = visit.left.astimezone(zone)
-    same_month = (arrived.year, arrived.month) == (left.year, left.month)
-    span = f"{arrived:%-d} – {left:%-d %b %Y}" if same_month else f"{arrived:%-d %b} – {left:%-d %b %Y}"
-    return f"in {place} on {span} local time (stayed {duration(visit.left - visit.arrived)}, {how})"
+        return f"in {place} on {arrived:%-d %b %Y}{local} ({how})"
+    left = _as_it_was_there(visit, visit.left, airports)
+    stayed = how if visit.days_only else f"stayed {duration(visit.left - visit.arrived)}, {how}"
+    return f"in {place} on {_span_words(arrived, left)}{local} ({stayed})"
+
+
+def _span_words(first: datetime, last: datetime) -> str:
+    if first.date() == last.date():
+        return f"{first:%-d %b %Y}"
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{first:%-d} – {last:%-d %b %Y}"
+    return f"{first:%-d %b}{'' if first.year == last.year else f' {first.year}'} – {last:%-d %b %Y}"
 
 
 def _gap_facts(leg: Leg) -> list[str]:
@@ -344,9 +408,17 @@ def _update(finding: Finding, alert: Alert, airports: Airports) -> str:
             )
             return f"{_capital(_arrival_words(visit.departure, airports))} {times(end, _end_zone(end, airports))} ({how})."
         case "withdrawn":
-            observed = visit.arrival.destination.basis == "observed"
-            seen = _landing_fact(visit.arrival, airports) if observed else _sentence(visit.arrival.destination.reason)
-            return f"Withdrawn: it is not, or no longer, thought to have gone to {place}. {seen}"
+            return f"Withdrawn: it is not, or no longer, thought to have gone to {place}. {_instead(visit.arrival, airports)}"
+
+
+def _instead(leg: Leg, airports: Airports) -> str:
+    """Where a flight went that was thought to go somewhere else."""
+    end = leg.destination
+    if end.basis == "observed":
+        return _landing_fact(leg, airports)
+    went = f"It probably went to {_town(end.airport, airports)} ({chance(end.probability)}): " if end.airport else ""
+    reason = end.reason if went else _capital(end.reason)
+    return f"{went}{reason}."
 
 
 def _in_area(stop: Stop, area: str, airports: Airports) -> float:
@@ -430,7 +502,8 @@ def times(end: End, zone: str) -> str:
         return f"{moment:%-d %b %Y %H:%M} UTC ({moment.astimezone(local):%-d %b %H:%M} local)"
     first, last = end.earliest, end.latest
     until = f"{last:%H:%M}" if first.date() == last.date() else f"{last:%-d %b %H:%M}"
-    there = f"{first.astimezone(local):%-d %b %H:%M} – {last.astimezone(local):%H:%M} local"
+    here, then = first.astimezone(local), last.astimezone(local)
+    there = f"{here:%-d %b %H:%M} – {then:{'%H:%M' if here.date() == then.date() else '%-d %b %H:%M'}} local"
     return f"between {first:%-d %b %Y %H:%M} and {until} UTC ({there})"
 
 

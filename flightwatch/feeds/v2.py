@@ -153,8 +153,10 @@ def _table(entries: Sequence[Entry], feed_time: datetime, received: datetime, fe
     places = [e if e.lat is not None else (e.lastPosition or e) for e in entries]
     times = _times_before(now_us, _numbers([p.seen_pos for p in places]))
     contact = _times_before(now_us, _numbers([e.seen for e in entries]))
-    on_ground = [e.alt_baro == "ground" for e in entries]
-    heights = [e.alt_baro if isinstance(e.alt_baro, (int, float)) else None for e in entries]
+    # beside an old place stand the height, speed and direction of now: they are not those of that place
+    moves: list[Entry] = [e if e.lat is not None else STILL for e in entries]
+    on_ground = [e.alt_baro == "ground" for e in moves]
+    heights = [e.alt_baro if isinstance(e.alt_baro, (int, float)) else None for e in moves]
     columns: dict[str, Any] = {
         "timestamp": times,
         "icao24": [e.hex_ for e in entries],
@@ -164,12 +166,12 @@ def _table(entries: Sequence[Entry], feed_time: datetime, received: datetime, fe
         "latitude": _numbers([p.lat for p in places]),
         "longitude": _numbers([p.lon for p in places]),
         "altitude": _numbers(heights),
-        "geoaltitude": _numbers([e.alt_geom for e in entries]),
-        "groundspeed": _numbers([e.gs for e in entries]),
+        "geoaltitude": _numbers([e.alt_geom for e in moves]),
+        "groundspeed": _numbers([e.gs for e in moves]),
         "track": _numbers(
-            [e.track if e.track is not None else (e.true_heading if g else None) for e, g in zip(entries, on_ground, strict=True)]
+            [e.track if e.track is not None else (e.true_heading if g else None) for e, g in zip(moves, on_ground, strict=True)]
         ),
-        "vertical_rate": _numbers([e.baro_rate if e.baro_rate is not None else e.geom_rate for e in entries]),
+        "vertical_rate": _numbers([e.baro_rate if e.baro_rate is not None else e.geom_rate for e in moves]),
         "onground": [g or (False if h is not None else None) for g, h in zip(on_ground, heights, strict=True)],
         "squawk": [e.squawk for e in entries],
         "emergency": [None if e.emergency == "none" else e.emergency for e in entries],
@@ -184,6 +186,10 @@ def _table(entries: Sequence[Entry], feed_time: datetime, received: datetime, fe
         "feed": pa.repeat(pa.scalar(feed), len(entries)),
     }
     return pa.table({name: _column(values) for name, values in columns.items()})
+
+
+STILL = Entry(hex_="")
+"""An entry that says nothing of how the aircraft moves."""
 
 
 def _times_before(now_us: int, age_s: np.ndarray[tuple[int], np.dtype[np.float64]]) -> pa.Array:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
+import numpy as np
+
 from flightwatch.aircraft.types import performance
 from flightwatch.legs import ends
 from flightwatch.legs.ends import Posterior, Prior
@@ -33,6 +35,14 @@ SURELY_DOWN = 0.99
 
 SEEN_ARRIVING = 0.95
 """An aircraft that was seen on the ground a plausible time after it was lost in the air flew there directly."""
+
+UNSEEN_LEG = 0.1
+"""Of the flights that leave a place where an aircraft was lost, the share of which nothing at all is seen."""
+
+TURNED_BACK = 0.01
+"""The least that is believed of an aircraft having ended where it was seen on the ground next, whatever its course."""
+
+QUICKEST_TURNROUND = 20 * MINUTE
 
 NEGLIGIBLE = 1e-4
 """Candidates with less than this do not move the probability of being down."""
@@ -67,6 +77,8 @@ def settle(log: Log, model: Model, names: Names) -> tuple[Log, tuple[Leg, ...]]:
     """Moves drafts that nothing coming can change to the settled legs: those with two later ones. Returns the newly
     settled ones, too."""
     done: list[Leg] = []
+    if len(log.legs) > 2:
+        log = replace(log, legs=(*_with_unseen_legs(log.legs[:-1], model), log.legs[-1]))
     while len(log.legs) > 2:
         first, second, *rest = log.legs
         last_seen = utc(first.last_seen)
@@ -80,7 +92,7 @@ def complete(log: Log, model: Model, now: datetime, names: Names) -> tuple[Leg, 
     """The drafts of a log as legs, as they stand at `now`."""
     legs: list[Leg] = []
     previous = log.settled[-1] if log.settled else None
-    drafts = list(log.legs)
+    drafts = _with_unseen_legs(log.legs, model)
     for i, draft in enumerate(drafts):
         following = drafts[i + 1] if i + 1 < len(drafts) else None
         previous, origin = _finish(draft, following, previous, model, names, now)
@@ -102,8 +114,107 @@ def _finish(
         destination, following_origin = _stop(draft, destination, following, _identity(following, model), model)
     landed = _landed_probability(draft, destination, who, model, now)
     end = _end("destination", draft, destination, model, latest=following.head[0].time if following else None)
+    if following is not None and following_origin is not None:
+        end, following_origin = _in_order(end, following_origin, draft, following)
     leg = _leg(draft, who, origin, end, landed, now, names)
     return replace(leg, journey_id=_journey_id(leg, previous)), following_origin
+
+
+def _in_order(landing: End, takeoff: End, draft: Draft, following: Draft) -> tuple[End, End]:
+    """The times of a stop, so that it lands before it leaves: what one interval says bounds the other. Where they
+    exclude each other, the flying was faster than thought, and only what was seen bounds both."""
+    assert landing.earliest is not None  # as `_end` makes it
+    assert landing.latest is not None
+    assert takeoff.earliest is not None
+    assert takeoff.latest is not None
+    if landing.earliest > takeoff.latest:
+        first, last = utc(draft.tail[-1].time), utc(following.head[0].time)
+        middle = first + (last - first) / 2
+        return _within(landing, first, middle), _within(takeoff, middle, last)
+    latest, earliest = min(landing.latest, takeoff.latest), max(takeoff.earliest, landing.earliest)
+    return _within(landing, landing.earliest, latest), _within(takeoff, earliest, takeoff.latest)
+
+
+def _within(end: End, earliest: datetime, latest: datetime) -> End:
+    return replace(end, earliest=earliest, latest=latest, time=earliest + (latest - earliest) / 2)
+
+
+# --------------------------------------------------------------------------------------------------------- legs that nobody saw
+
+
+def _with_unseen_legs(drafts: Sequence[Draft], model: Model) -> list[Draft]:
+    """The drafts, with a leg put in wherever an aircraft was lost on its way to one place and was seen next on the
+    ground at another."""
+    return [part for draft in drafts for part in _parted(draft, model)]
+
+
+def _parted(draft: Draft, model: Model) -> tuple[Draft, ...]:
+    ground = draft.landing
+    if ground is None or not _arrived_unseen(draft, ground):
+        return (draft,)
+    found = _where_it_went(draft, ground, draft.origin, _identity(draft, model), model)
+    elsewhere = 1.0 - float(found.probability[_at(found, ground, model)].sum())
+    if elsewhere < 0.5:
+        return (draft,)
+    went = replace(draft, landing=None, ending="gap", landed_in_gap=elsewhere)
+    return went, _unseen_leg(draft, ground, elsewhere)
+
+
+def _arrived_unseen(draft: Draft, ground: Ground) -> bool:
+    return draft.count > 0 and not _direct(draft.tail[-1], ground.first, draft)
+
+
+def _unseen_leg(draft: Draft, ground: Ground, probability: float) -> Draft:
+    """The leg from wherever it went to where it was seen on the ground next."""
+    at, last = ground.first, draft.tail[-1]
+    way = float(distance_nm(last.latitude, last.longitude, at.latitude, at.longitude))
+    hole = Hole(draft.last_seen, ground.since, 0.0, "lost on the way to another place, seen next on the ground here")
+    return replace(
+        draft,
+        first_seen=draft.last_seen,
+        last_seen=ground.since,
+        head=(at,),
+        tail=(at,),
+        count=0,
+        metres=round(way * METRES_PER_NM),
+        longest_gap=ground.since - draft.last_seen,
+        highest=math.nan,
+        fastest=math.nan,
+        holes=(hole,),
+        takeoff=None,
+        began_in_gap=probability,
+        origin=None,
+    )
+
+
+def _where_it_went(draft: Draft, ground: Ground, origin: End | None, who: Aircraft, model: Model) -> Posterior:
+    """Where a leg ended that was lost, when the aircraft was seen next on the ground, too late to have flown there and
+    no more: there, or somewhere else from where it came there unseen."""
+    other = model.airports.row(origin.airport) if origin else None
+    prior = _prior("destination", draft, who, other, model)
+    alone = ends.posterior(_look(draft, "destination", other, who, prior, model), prior)
+    field = ends.at_field(ground.first.latitude, ground.first.longitude, model.airports)
+    there = np.isin(alone.rows, field.rows[field.probability > NEGLIGIBLE])
+    share = max(float(alone.probability[there].sum()), TURNED_BACK)
+    weight = np.where(there, 0.0, alone.probability * UNSEEN_LEG * _reachable(draft, ground, alone.rows, model))
+    rows = np.concatenate([field.rows, alone.rows[~there]])
+    values = np.concatenate([share * field.probability, weight[~there]])
+    total = float(values.sum()) + alone.unknown * UNSEEN_LEG
+    return Posterior(rows, values / total)
+
+
+def _reachable(draft: Draft, ground: Ground, rows: ends.Ints, model: Model) -> ends.Floats:
+    """1 for airports that leave the time to fly there, turn round, and fly to where it was seen on the ground."""
+    last, at, table = draft.tail[-1], ground.first, model.airports
+    out = distance_nm(last.latitude, last.longitude, table.latitude[rows], table.longitude[rows])
+    back = distance_nm(table.latitude[rows], table.longitude[rows], at.latitude, at.longitude)
+    needed = (out + back) / _speed(draft) * HOUR + QUICKEST_TURNROUND
+    return (needed <= ground.since - last.time).astype(np.float64)
+
+
+def _at(found: Posterior, ground: Ground, model: Model) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    field = ends.at_field(ground.first.latitude, ground.first.longitude, model.airports)
+    return np.isin(found.rows, field.rows)
 
 
 @dataclass(frozen=True)
@@ -150,19 +261,22 @@ def _origin_guess(draft: Draft, ground: Ground | None, who: Aircraft, model: Mod
 def _destination_alone(draft: Draft, origin: End, who: Aircraft, model: Model) -> Guess:
     """Where the leg went, by what was seen of it alone."""
     if draft.landing is not None:
-        return _seen_down(draft, draft.landing, model)
+        return _seen_down(draft, draft.landing, origin, who, model)
     other = model.airports.row(origin.airport)
     prior = _prior("destination", draft, who, other, model)
     result = ends.posterior(_look(draft, "destination", other, who, prior, model), prior)
     return Guess(result, "inferred", _unseen_words("last", draft))
 
 
-def _seen_down(draft: Draft, landing: Ground, model: Model) -> Guess:
+def _seen_down(draft: Draft, landing: Ground, origin: End, who: Aircraft, model: Model) -> Guess:
     field = ends.at_field(landing.first.latitude, landing.first.longitude, model.airports)
-    if draft.count > 0 and _direct(draft.tail[-1], landing.first, draft):
-        return Guess(field, "observed", "seen on the ground there after it landed")
-    unseen_h = (landing.since - draft.tail[-1].time) / HOUR
-    return Guess(_weaker(field), "inferred", f"seen on the ground there {unseen_h:.1f} h after it was last seen elsewhere")
+    unseen_h = (landing.since - draft.last_seen) / HOUR if draft.count > 0 else (landing.since - draft.first_seen) / HOUR
+    reason = f"seen on the ground there {unseen_h:.1f} h after it was last seen elsewhere"
+    if draft.count == 0:
+        return Guess(_weaker(field), "inferred", reason)
+    if _arrived_unseen(draft, landing):
+        return Guess(_where_it_went(draft, landing, origin, who, model), "inferred", reason)
+    return Guess(field, "observed", "seen on the ground there after it landed")
 
 
 def _weaker(field: Posterior) -> Posterior:
@@ -172,6 +286,8 @@ def _weaker(field: Posterior) -> Posterior:
 
 def _stop(draft: Draft, alone: Guess, following: Draft, who: Aircraft, model: Model) -> tuple[Guess, End]:
     """The end of one leg and the beginning of the next, each with what the other says of the stop between them."""
+    if following.count == 0 and following.takeoff is None and following.landing is not None:
+        return _stop_before_unseen(draft, following, following.landing, who, model)
     if draft.landing is not None:
         return alone, _end(
             "origin", following, _origin_guess(following, following.takeoff, who, model), model, earliest=draft.landing.since
@@ -184,6 +300,19 @@ def _stop(draft: Draft, alone: Guess, following: Draft, who: Aircraft, model: Mo
     later = f"; seen again {utc(following.first_seen):%d %b %H:%M} UTC on its next leg"
     origin = Guess(begin, "inferred", _unseen_words("first", following) + "; the leg before it was lost on the way there")
     return Guess(end, "inferred", alone.reason + later), _end("origin", following, origin, model, earliest=draft.tail[-1].time)
+
+
+def _stop_before_unseen(draft: Draft, following: Draft, ground: Ground, who: Aircraft, model: Model) -> tuple[Guess, End]:
+    """The stop before a leg that nobody saw: the end of the leg before may be where that one ends, too, and then
+    there was none."""
+    found = _where_it_went(draft, ground, draft.origin, who, model)
+    later = f"; seen next {utc(ground.since):%d %b %H:%M} UTC on the ground elsewhere"
+    there = _at(found, ground, model)
+    left = found.probability[~there]
+    total = float(left.sum()) + found.unknown
+    origin = Guess(Posterior(found.rows[~there], left / total), "inferred", "nobody saw this leg; where the leg before it went")
+    end = Guess(found, "inferred", _unseen_words("last", draft) + later)
+    return end, _end("origin", following, origin, model, earliest=draft.tail[-1].time)
 
 
 def _look(draft: Draft, which: ends.Which, other: int | None, who: Aircraft, prior: ends.Floats, model: Model) -> ends.Likelihood:
@@ -225,7 +354,8 @@ def _end(
     named = lead is not None and lead.probability >= 0.5
     basis: Basis = guess.basis if named or guess.basis == "observed" else "unknown"
     reason = guess.reason if named or basis != "observed" else f"{guess.reason}, where the table has no airport"
-    span = _takeoff_span(draft, lead, model, earliest) if which == "origin" else _landing_span(draft, lead, model, latest)
+    likely = lead if named else None
+    span = _takeoff_span(draft, likely, model, earliest) if which == "origin" else _landing_span(draft, likely, model, latest)
     first, last = span
     middle = utc((first + last) // 2)
     return End(
@@ -243,8 +373,8 @@ def _end(
 def _takeoff_span(draft: Draft, lead: Candidate | None, model: Model, earliest: int | None) -> tuple[int, int]:
     start = draft.head[0]
     ground = draft.takeoff
-    if draft.count == 0 and ground is not None and draft.landing is not None:
-        return ground.until, draft.landing.since  # never seen flying: it took off and landed somewhen in between
+    if draft.count == 0 and draft.landing is not None:  # never seen flying: it took off and landed somewhen in between
+        return draft.first_seen, draft.landing.since
     if ground is not None and start.time - ground.until <= CONTIGUOUS_S * SECOND:
         return ground.until, start.time
     shortest, longest = _flying_span(start, lead, draft, model)
@@ -255,9 +385,10 @@ def _takeoff_span(draft: Draft, lead: Candidate | None, model: Model, earliest: 
 
 def _landing_span(draft: Draft, lead: Candidate | None, model: Model, latest: int | None) -> tuple[int, int]:
     last, ground = draft.tail[-1], draft.landing
+    if ground is not None and draft.count == 0:
+        return draft.first_seen, ground.since
     if ground is not None:
-        shortest = 0 if draft.count == 0 else _flying_span(last, lead, draft, model)[0]
-        return min(last.time + shortest, ground.since), ground.since
+        return min(last.time + _flying_span(last, lead, draft, model)[0], ground.since), ground.since
     shortest, longest = _flying_span(last, lead, draft, model)
     ceiling = latest if latest is not None else last.time + longest
     first = min(last.time + shortest, ceiling)
@@ -305,8 +436,10 @@ def _landed_probability(draft: Draft, destination: Guess, who: Aircraft, model: 
 
 
 def _status(draft: Draft, landed: float, now: datetime) -> Status:
-    if draft.ending != "open":
+    if draft.ending == "ground":
         return "landed"
+    if draft.ending == "gap":  # it was seen flying again: it must have been down, and nobody saw it
+        return "presumed_landed"
     if landed >= PRESUMED_LANDED:
         return "presumed_landed"
     return "lost" if now - utc(draft.last_seen) > timedelta(microseconds=LOST_AFTER) else "airborne"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from flightwatch.aircraft.types import ROTORCRAFT
 from flightwatch.legs.rows import SECOND, Flags, Floats, Ints, Rows
 
 Phases = NDArray[np.int8]
@@ -34,6 +35,10 @@ HOVERING = frozenset({"A7", "B1", "B2", "B3", "B4", "B6"})
 SPEED_BASELINE_S = 20.0
 """Two positions closer in time than this give no usable speed."""
 
+MOVED_BASELINE_S = 4.0
+"""But they tell whether an aircraft that says it stands has moved: 4 s at 50 kt are 100 m, ten times what positions
+err."""
+
 
 def speeds(rows: Rows, distance: Floats, elapsed: Ints) -> Floats:
     """Reported ground speed, else that between the last two positions, else NaN."""
@@ -47,7 +52,8 @@ def evidence(rows: Rows, distance: Floats, elapsed: Ints) -> Phases:
     speed = speeds(rows, distance, elapsed)
     flag = rows.onground
     no_altitude = np.isnan(rows.altitude)
-    crawling = (rows.groundspeed < WALKING_KT) & ~(rows.altitude > SLOW_BUT_HIGH_FT) & ~_may_hover(rows)
+    moved = (elapsed >= MOVED_BASELINE_S * SECOND) & (distance * (3600 * SECOND) > FLYING_KT * elapsed)
+    crawling = (rows.groundspeed < WALKING_KT) & ~moved & ~(rows.altitude > SLOW_BUT_HIGH_FT) & ~_may_hover(rows)
     by_flag = (flag == 1) & ~(rows.groundspeed > FLAG_DISBELIEVED_KT)
     by_speed = (flag != 1) & crawling
     by_missing_altitude = (flag == -1) & no_altitude & (speed < FLYING_KT)
@@ -56,9 +62,9 @@ def evidence(rows: Rows, distance: Floats, elapsed: Ints) -> Phases:
 
 
 def _may_hover(rows: Rows) -> Flags:
-    words = rows.vocabulary["category"]
-    hovers = np.array([word in HOVERING for word in words] + [False])
-    return np.asarray(hovers[rows.category])
+    by_category = np.array([word in HOVERING for word in rows.vocabulary["category"]] + [False])
+    by_type = np.array([word in ROTORCRAFT for word in rows.vocabulary["typecode"]] + [False])
+    return np.asarray(by_category[rows.category] | by_type[rows.typecode])
 
 
 def carried_on(said: Phases, first: Flags, before: Phases) -> Phases:

@@ -38,6 +38,9 @@ TAXIING_KT, HOP_NM, HOP_FT = 60.0, 5.0, 500.0
 heights by some 300 ft."""
 
 
+SAME_COUNTRYSIDE_NM, ABOVE_GROUND_FT = 10.0, 1500.0
+"""Airports this near lie about as high as the ground below; pressure moves heights by up to 1,000 ft."""
+
 INITIAL_CLIMB_FT_MIN = 1000.0
 """What transport aircraft do at least after take-off."""
 
@@ -179,7 +182,16 @@ def absorb(log: Log, piece: Piece, airports: Airports) -> Log:
     """The log after one more piece of the same aircraft."""
     if piece.airborne and not (log.ground is not None and _never_flew(log.ground, piece, airports)):
         return _absorb_air(log, piece, airports)
+    if not piece.airborne and log.flying is not None and _hangs_in_the_air(piece, airports):
+        return _absorb_air(log, piece, airports)
     return _absorb_ground(log, piece)
+
+
+def _hangs_in_the_air(piece: Piece, airports: Airports) -> bool:
+    """Whether a piece that was taken for ground because it is slow is well above all land that is known near it."""
+    last = piece.tail[-1]
+    rows, _ = airports.near(last.latitude, last.longitude, SAME_COUNTRYSIDE_NM)
+    return len(rows) > 0 and piece.lowest > float(airports.elevation_ft[rows].max()) + ABOVE_GROUND_FT
 
 
 def _never_flew(ground: Ground, piece: Piece, airports: Airports) -> bool:
@@ -261,6 +273,7 @@ def _impossibly_down(end: Edge, ground: Ground) -> bool:
 def _ground(piece: Piece) -> Ground:
     first, last = piece.head[0], piece.tail[-1]
     slow = piece.slowest < WALKING_KT if not math.isnan(piece.slowest) else piece.ended - piece.started >= MINUTE
+    slow = slow and piece.count > 1  # one bad row is no stop
     return Ground(
         piece.started,
         piece.ended,

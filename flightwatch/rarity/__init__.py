@@ -172,6 +172,6 @@ def _besides(past: Past, airports: Airports) -> str:
 
 
 def _local_day(visit: EarlierVisit, airports: Airports) -> str:
-    """The day on which it arrived, as it was there."""
-    airport = airports.get(visit.airport)
+    """The day on which it arrived, as it was there; a day that a list gives is that day."""
+    airport = None if visit.days_only else airports.get(visit.airport)
     return f"{visit.arrived.astimezone(ZoneInfo(airport.timezone if airport else 'UTC')):%-d %b %Y}"

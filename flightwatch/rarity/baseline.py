@@ -81,7 +81,8 @@ class Exposure:
 @dataclass(frozen=True)
 class Columns:
     """Legs as arrays of one length, sorted by departure. Words are numbers into `words`; places are rows of the
-    airport table, then other codes. `told_by` tells the flight lists apart (-1: tracked)."""
+    airport table, then other codes. `told_by` tells the flight lists apart (-1: tracked);
+    `vague` are those of which a list gives the day alone."""
 
     leg_id: NDArray[np.object_]
     aircraft: Ints
@@ -95,6 +96,7 @@ class Columns:
     listed: Flags
     observed: Flags
     told_by: Ints
+    vague: Flags
 
     def take(self, index: Ints | Flags | slice) -> Columns:
         return Columns(**{name: getattr(self, name)[index] for name in self.__dataclass_fields__})
@@ -165,6 +167,7 @@ class Baseline:
             listed=np.array(pc.equal(table["source"], "listed").to_numpy(zero_copy_only=False), dtype=bool),
             observed=np.array(pc.equal(table["destination_basis"], "observed").to_numpy(zero_copy_only=False), dtype=bool),
             told_by=_lists(table),
+            vague=_are_days(table),
         )
         order = np.argsort(departed, kind="stable")
         return self._without_doubles(rows.take(order))
@@ -315,6 +318,7 @@ class Baseline:
             left=None if left is None else utc(int(left)),
             basis="observed" if rows.observed[i] else "inferred",
             source="listed" if rows.listed[i] else "tracked",
+            days_only=bool(rows.vague[i] or (left is not None and rows.vague[later[0]])),
         )
 
     def _word(self, number: int) -> str | None:
@@ -383,6 +387,12 @@ def _lists(table: pa.Table) -> Ints:
     out = np.full(len(table), TRACKED_ROW, dtype=np.int64)
     out[listed] = np.unique(np.array(names, dtype=str), return_inverse=True)[1]
     return out
+
+
+def _are_days(table: pa.Table) -> Flags:
+    """Whether the landing of each row is known to a day and no better."""
+    first, last = (pc.fill_null(table[name].cast(pa.int64()), 0) for name in ("landing_earliest", "landing_latest"))
+    return np.asarray(pc.subtract(last, first).to_numpy(zero_copy_only=False) > DAY_US // 2)
 
 
 def _addresses_of(registration: Ints, address: Ints, departed: Ints) -> Ints:
