@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from flightwatch import legs as leg_stage
 from flightwatch import pipeline as pipes
+from flightwatch.legs.rows import aircraft_number
 from flightwatch.pipeline import Correction, Pipeline, State, corrected
 from flightwatch.rarity import Baseline, Exposure
 from flightwatch.records import Leg, legs_from_table, legs_table, utc
@@ -54,9 +55,15 @@ def refresh(store: Store, pipeline: Pipeline, progress: Progress | None = None) 
     elif saved is not None:
         state, seq = pipes.from_bytes(saved, frozen_baseline(store, pipeline))
         for _, snapshot in store.snapshots.after(seq):
-            state, outcome = pipeline.absorb(state, snapshot.positions)
+            state, outcome = pipeline.absorb(recalled(store, pipeline, state, snapshot.positions), snapshot.positions)
             store.legs.put(outcome.settled)
         store.legs.put(pipeline.all_unsettled(state, newest(store)))
+
+
+def recalled(store: Store, pipeline: Pipeline, state: State, positions: pa.Table) -> State:
+    """The state with the aircraft in these positions that had been put aside because nothing was seen of them."""
+    here = map(aircraft_number, positions["icao24"].unique().to_pylist())
+    return pipeline.with_recalled(state, store.idle(leg_stage.absent(state.legs, here)))
 
 
 def frozen_baseline(store: Store, pipeline: Pipeline) -> Baseline:

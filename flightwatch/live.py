@@ -244,7 +244,8 @@ class Runner:
     def _step(self, seq: int, snapshot: Snapshot) -> None:
         """The state moves on last: what fails on the way is done again, and the book takes findings once."""
         try:
-            state, outcome = self._pipeline.step(self._state, snapshot)
+            state = backfill.recalled(self.store, self._pipeline, self._state, snapshot.positions)
+            state, outcome = self._pipeline.step(state, snapshot)
         except DISK_FAULTS:
             raise
         except Exception as error:  # a poll that nobody foresaw must not stop the ones after it
@@ -297,12 +298,16 @@ class Runner:
             log.error("housekeeping could not be done (%s): make room; it is tried again", error)
 
     def checkpoint(self) -> None:
-        """Stores the state, so that a restart begins here, after late data have been put in their place."""
+        """Stores the state, so that a restart begins here, after late data have been put in their place. Aircraft that
+        have been out of sight for long leave memory with it."""
         late = [a for a in self.store.marked() if a != backfill.EVERYTHING]
         if late:
             self._save_legs(map(aircraft_number, late))
             self._state = backfill.rederive_late(self.store, self._pipeline, self._state, late, self._now())
-        self.store.save_checkpoint(pipes.to_bytes(self._state, self._seq))
+        state, idle, legs = self._pipeline.put_aside(self._state, self._now())
+        self.store.legs.put(legs)
+        self.store.save_checkpoint(pipes.to_bytes(state, self._seq), idle)
+        self._state = state
         self._checkpointed = self._clock.monotonic()
 
     def _save_some_legs(self) -> None:

@@ -53,6 +53,9 @@ TICK = timedelta(minutes=5)
 DAY_BEGINS = timedelta(hours=1)
 """A day's model is frozen an hour into the day, when what happened before midnight has come in."""
 
+IDLE_AFTER = timedelta(hours=36)
+"""By then an aircraft that nobody sees is down for all that is known: no type stays up for so long."""
+
 FRESH = timedelta(days=3)
 """A visit is news for this long after the last thing that was seen of it; older ones belong in reports."""
 
@@ -216,6 +219,22 @@ class Pipeline:
         state = replace(state, legs=legs, dismissed=state.dismissed - {number})
         correction = corrected((*brought.settled, *self.unsettled_legs(state, [number], now)), known, derivable)
         return replace(state, legs=leg_stage.renamed(state.legs, correction.aliases)), correction
+
+    def with_recalled(self, state: State, parts: Iterable[tuple[int, bytes]]) -> State:
+        """The state with aircraft that had been put aside (see `put_aside`)."""
+        legs = state.legs
+        for number, part in parts:
+            legs = leg_stage.joined(legs, leg_stage.from_bytes(part), [number])
+        return replace(state, legs=legs)
+
+    def put_aside(self, state: State, now: datetime) -> tuple[State, dict[int, bytes], tuple[Leg, ...]]:
+        """The state without the aircraft that have been out of sight for long, their parts of it, to be given back when
+        they turn up again, and their legs as they stand. Nothing about them changes until then."""
+        idle = leg_stage.idle_since(state.legs, now - IDLE_AFTER)
+        parts = {n: leg_stage.to_bytes(leg_stage.part_of(state.legs, n)) for n in idle}
+        legs = self.unsettled_legs(state, idle, now)
+        rest = leg_stage.without(state.legs, idle) if idle else state.legs
+        return replace(state, legs=rest, dismissed=state.dismissed - set(idle)), parts, legs
 
     def take_stock(self, state: State, now: datetime, before: State | None) -> State:
         """The state after a backfill as live needs it: what rules find in the past counts as told, so that no import

@@ -81,13 +81,16 @@ def running(
     checkpoint_every: timedelta = timedelta(hours=2),
     rules: Sequence[Rule] | None = None,
     digest: DigestSettings | None = None,
+    every_s: float = POLL_S,
 ) -> Iterator[live.Runner]:
     """A runner on a store. It is left as a kill would leave it: nothing is saved at the end, only the lock goes."""
     store = Store(folder)
     for path in files_in(["shipped"], "history", Path()):
         import_file(store, path, format="legs", scope="reported", feed="reported")
     outlets = live.Outlets({"ledger": ledger}, None, digest)
-    runner = live.Runner(store, pipeline(store, rules), [query(sky, clock)], outlets, clock, checkpoint_every=checkpoint_every)
+    runner = live.Runner(
+        store, pipeline(store, rules), [query(sky, clock, every_s)], outlets, clock, checkpoint_every=checkpoint_every
+    )
     try:
         yield runner
     finally:

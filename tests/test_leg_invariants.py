@@ -65,6 +65,23 @@ def test_a_restart_between_batches_changes_nothing(rows: list[Row], cuts: list[i
     assert derived(cut(rows, cuts), restart=True) == derived([positions(rows)])
 
 
+def test_the_state_does_not_grow_while_an_aircraft_flies_on() -> None:
+    """The thousandth poll leaves no more behind than the tenth."""
+    state, sizes = LegState(), []
+    for i in range(300):
+        row = {
+            "at": 10 * i,
+            "icao24": "a00001",
+            "latitude": 40 + i / 500,
+            "longitude": 9.0,
+            "altitude": 30_000.0,
+            "onground": False,
+        }
+        state, _ = leg_stage.advance(state, positions([row | {"callsign": f"T{i}", "feed": "sky"}]), model())
+        sizes.append(len(leg_stage.to_bytes(state)))
+    assert max(sizes[100:]) <= max(sizes[:100]) + 100
+
+
 @settings(max_examples=60, deadline=None)
 @given(skies(), st.randoms(use_true_random=False))
 def test_the_order_within_a_batch_changes_nothing(rows: list[Row], random: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
@@ -365,3 +366,63 @@ def test_the_book_forgets_what_nobody_needs(tmp_path: Path, airports: Airports) 
         assert runner.book._db.execute(size).fetchone()[0] == 0
         assert runner.book.counts()["sent"] == len(ledger.sent)
         assert runner.book._db.execute("SELECT count(*) FROM outbox WHERE receipt IS NULL").fetchone()[0] == 0
+
+
+# ---------------------------------------------------------------------------------------------------------------------- memory
+
+
+def test_idle_aircraft_leave_memory_and_come_back(tmp_path: Path, airports: Airports) -> None:
+    """There, two days of silence, and back: the visit is one story, although nothing of the aircraft was in memory in
+    between, and the process was killed after it had been put aside and again after it had come back."""
+    back = replace(STATE_TAIL, origin="ZKPY", destination="UHWW", takeoff=STATE_TAIL.takeoff + timedelta(hours=52))
+    days = [replace(OTHER, takeoff=OTHER.takeoff + timedelta(hours=12 * i)) for i in range(6)]
+    ledger, clock, seen = Ledger(), FakeClock(BEGIN), sky(airports, [STATE_TAIL, back, *days])
+    with running(tmp_path, seen, clock, ledger) as runner:
+        poll_until(runner, clock, BEGIN + timedelta(hours=6))
+        assert 0x15521F in runner._state.legs.logs
+        poll_until(runner, clock, BEGIN + timedelta(hours=46))
+        assert 0x15521F not in runner._state.legs.logs
+        assert 0x15521F not in runner._state.legs.open.pieces.aircraft
+    with running(tmp_path, seen, clock, ledger) as runner:
+        poll_until(runner, clock, BEGIN + timedelta(hours=52, minutes=90))
+        assert 0x15521F in runner._state.legs.logs
+    with running(tmp_path, seen, clock, ledger) as runner:
+        poll_until(runner, clock, BEGIN + timedelta(hours=60))
+    assert len({m.alert_id for m in ledger.sent}) == 1
+    assert ledger.stages() == [*STORY, "left_again", "returned"]
+
+
+def test_the_state_does_not_grow_with_every_aircraft_that_ever_passed(tmp_path: Path, airports: Airports) -> None:
+    """A new aircraft every two hours for a week: those of the last two days are in memory."""
+    passing = [
+        replace(OTHER, icao24=f"71b{n:03x}", callsign=f"P{n}", takeoff=OTHER.takeoff + timedelta(hours=2 * n)) for n in range(84)
+    ]
+    clock, every = FakeClock(BEGIN), 1200.0
+    seen = Sky(world(passing, airports), 600.0, shown_s=every)
+    sizes = []
+    with running(tmp_path, seen, clock, Ledger(), every_s=every) as runner:
+        while clock.now() < BEGIN + timedelta(days=7) and runner.poll_next():
+            runner.look_after()
+            sizes.append(len(runner._state.legs.logs))
+        assert len(runner.store.legs.table()) >= 80
+    assert max(sizes) < 30
+
+
+def test_a_file_is_synced_before_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What makes a file survive a power loss: its content is synced, then it gets its name, then the folder is synced; and
+    only then is the snapshot in it called stored."""
+    done: list[str] = []
+    sync, rename = os.fsync, Path.replace
+
+    def synced(handle: int) -> None:
+        done.append(f"sync {Path(f'/proc/self/fd/{handle}').readlink().name}")
+        sync(handle)
+
+    def renamed(self: Path, target: Path) -> Path:
+        done.append(f"name {target.name}")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    files.write_bytes(tmp_path / "made" / "file.bin", b"content")
+    assert done == [f"sync {tmp_path.name}", "sync file.bin.tmp", "name file.bin", "sync made"]

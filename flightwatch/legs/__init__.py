@@ -45,18 +45,23 @@ __all__ = [
     "LegState",
     "Model",
     "Outcome",
+    "absent",
     "advance",
     "aircraft_of",
     "current",
     "emptied",
     "from_bytes",
+    "idle_since",
+    "joined",
     "nearer_than",
+    "part_of",
     "rename",
     "renamed",
     "replaced",
     "seen_since",
     "to_bytes",
     "unsettled",
+    "without",
 ]
 
 STATE_VERSION = 1
@@ -140,6 +145,12 @@ def aircraft_of(state: LegState) -> list[int]:
     return sorted({*state.logs, *state.open.pieces.aircraft.tolist()})
 
 
+def absent(state: LegState, numbers: Iterable[int]) -> list[int]:
+    """Those of some aircraft that are not in the state."""
+    missing: list[int] = np.setdiff1d(np.array(list(numbers), dtype=np.int64), state.open.pieces.aircraft).tolist()
+    return missing
+
+
 def nearer_than(state: LegState, numbers: set[int], airports: Airports, rows: Sequence[int], radius_nm: float) -> set[int]:
     """Of these aircraft, those seen last, or at the end of the leg before, within a radius of one of these
     airports."""
@@ -160,12 +171,43 @@ def emptied(state: LegState) -> LegState:
 def replaced(state: LegState, number: int, alone: LegState) -> LegState:
     """The state with one aircraft's part taken from another state, in which it is alone and which began as
     `emptied`."""
-    others = state.open.pieces.take(state.open.pieces.aircraft != number)
-    waiting = state.open.waiting.take(state.open.waiting.aircraft != number)
-    opened = OpenPieces(
-        _pieces.concatenate([others, alone.open.pieces]), rows_together(waiting, alone.open.waiting), alone.open.feeds
-    )
-    return replace(state, open=opened, logs={**state.logs, number: alone.logs.get(number, Log())})
+    return joined(without(state, [number]), alone, [number])
+
+
+def idle_since(state: LegState, time: datetime) -> list[int]:
+    """The aircraft of which there was no position since a time."""
+    return sorted(set(aircraft_of(state)) - seen_since(state, time))
+
+
+def without(state: LegState, numbers: Iterable[int]) -> LegState:
+    """The state without some aircraft."""
+    gone = set(numbers)
+    others = np.isin(state.open.pieces.aircraft, list(gone), invert=True)
+    waiting = np.isin(state.open.waiting.aircraft, list(gone), invert=True)
+    opened = replace(state.open, pieces=state.open.pieces.take(others), waiting=state.open.waiting.take(waiting))
+    return replace(state, open=opened, logs={n: log for n, log in state.logs.items() if n not in gone})
+
+
+def part_of(state: LegState, number: int) -> LegState:
+    """The state of one aircraft alone."""
+    pieces, waiting = state.open.pieces, state.open.waiting
+    mine, theirs = (slice(*np.searchsorted(rows.aircraft, [number, number + 1])) for rows in (pieces, waiting))
+    opened = replace(state.open, pieces=pieces.take(mine), waiting=waiting.take(theirs))
+    return LegState(opened, {number: state.logs[number]} if number in state.logs else {})
+
+
+def joined(state: LegState, other: LegState, numbers: Iterable[int]) -> LegState:
+    """The state with the aircraft of another one, which it lacks and whose feeds it numbers alike."""
+    if (
+        other.open.feeds != state.open.feeds[: len(other.open.feeds)]
+        and state.open.feeds != other.open.feeds[: len(state.open.feeds)]
+    ):
+        raise Damaged("a part of the saved state of the legs numbers the feeds differently: run `flightwatch rebuild`")
+    feeds = max(state.open.feeds, other.open.feeds, key=len)
+    waiting = rows_together(state.open.waiting, other.open.waiting)
+    waiting = waiting.take(np.lexsort((waiting.time, waiting.aircraft)))
+    opened = OpenPieces(_pieces.concatenate([state.open.pieces, other.open.pieces]), waiting, feeds)
+    return replace(state, open=opened, logs={**state.logs, **{n: other.logs.get(n, Log()) for n in numbers}})
 
 
 def renamed(state: LegState, aliases: Mapping[str, str]) -> LegState:

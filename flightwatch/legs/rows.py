@@ -147,6 +147,21 @@ def concatenate(first: Rows, second: Rows) -> Rows:
     return Rows(**joined, vocabulary=vocabulary)
 
 
+def compacted(rows: Rows) -> Rows:
+    """The same rows with the words that they use alone: rows that are kept from batch to batch must not drag along the
+    words of all others."""
+    if not len(rows):
+        return empty_rows()
+    vocabulary: dict[str, list[str]] = {}
+    codes: dict[str, Any] = {}
+    for name in TEXTS:
+        used, code = np.unique(getattr(rows, name), return_inverse=True)
+        known = used >= 0
+        vocabulary[name] = [rows.vocabulary[name][c] for c in used[known].tolist()]
+        codes[name] = (code - int((~known).sum())).astype(np.int32)
+    return replace(rows, vocabulary=vocabulary, **codes)
+
+
 def empty_rows() -> Rows:
     kinds: dict[str, Any] = {"aircraft": np.int64, "time": np.int64, "received": np.int64, "onground": np.int8} | dict.fromkeys(
         TEXTS, np.int32

@@ -13,7 +13,7 @@ import numpy as np
 
 from flightwatch.legs import cleaning, phases, pieces
 from flightwatch.legs.pieces import METRES_PER_NM, Pieces
-from flightwatch.legs.rows import SECOND, TEXTS, Flags, Ints, Rows, empty_rows
+from flightwatch.legs.rows import SECOND, TEXTS, Flags, Ints, Rows, compacted, empty_rows
 from flightwatch.legs.rows import concatenate as rows_together
 
 MOST_FEEDS = 62
@@ -51,7 +51,7 @@ def advance(state: OpenPieces, batch: Rows) -> tuple[OpenPieces, Advance]:
     context = _context(state.pieces, np.unique(np.concatenate([batch.aircraft, state.waiting.aircraft])))
     rows, is_context = _merged(context, state.waiting, batch)
     verdicts = cleaning.judge(rows, is_context)
-    waiting = rows.take(verdicts.code == cleaning.WAITING)
+    waiting = compacted(rows.take(verdicts.code == cleaning.WAITING))
     kept = verdicts.code == cleaning.ACCEPTED
     feeds, bits = _feed_bits(state.feeds, rows)
     new, steps, phase = _steps(rows.take(kept), is_context[kept], verdicts.jump[kept], state.pieces)

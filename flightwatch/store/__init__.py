@@ -4,8 +4,8 @@
     <store>/history/feed=F/date=YYYY-MM-DD/hour=HH/  imports, and hours of live/ that are over: sorted by aircraft and time
     <store>/legs/                                    legs that are settled, and flight lists
     <store>/refused/                                 replies that could not be used, as they came
-    <store>/state/                                   the checkpoint of the pipeline
-    <store>/catalog.sqlite                           what of all that is committed (see `catalog`)
+    <store>/catalog.sqlite                           what of all that is committed, and the checkpoint (see `catalog`)
+    <store>/alerts.sqlite                            alerts, and the outbox (see `alerts.book`)
 
 In: snapshots, tables to import, legs. Out: the same, by time and aircraft. What was acknowledged survives kill -9 and
 power loss; a file that was being written when a process died is swept away at the next start. External readers use

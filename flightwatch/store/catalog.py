@@ -14,6 +14,8 @@ SQLite in WAL mode with full syncs. Paths are relative to the store, so a store 
     feeds        what each source demands (attribution, retention, republishing) and whether it is real
     legs         legs that may still change, and corrections of older ones, as MessagePack
     frozen_legs  the same as they stood when the model of the day was frozen
+    checkpoint   the state of the pipeline after a snapshot, one row; idle: the parts of it for aircraft that have been out
+                 of sight for long, committed together with it
     refusals     replies and files that could not be used
     derive       what live has to derive anew: an aircraft since a time, or everything (*); and whether the stored legs
                  lack it, too
@@ -71,6 +73,8 @@ CREATE TABLE legs (
 ) STRICT;
 CREATE INDEX legs_by_aircraft ON legs (aircraft, first_us);
 CREATE TABLE frozen_legs (leg_id TEXT PRIMARY KEY, leg BLOB) STRICT;
+CREATE TABLE checkpoint (id INTEGER PRIMARY KEY CHECK (id = 1), state BLOB NOT NULL) STRICT;
+CREATE TABLE idle (aircraft INTEGER PRIMARY KEY, part BLOB NOT NULL) STRICT;
 CREATE TABLE refusals (
     id INTEGER PRIMARY KEY, time_us INTEGER NOT NULL, feed TEXT NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL, kept TEXT
 ) STRICT;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -254,15 +254,29 @@ class Store:
 
     # ----------------------------------------------------------------------------------------------------------- checkpoint
 
-    def save_checkpoint(self, data: bytes) -> None:
-        files.write_bytes(self._checkpoint, data)
+    def save_checkpoint(self, state: bytes, idle: Mapping[int, bytes] | None = None) -> None:
+        """Keeps the state of the pipeline, and with it the parts of aircraft that it no longer holds; all of it, or
+        nothing. Without `idle` the state holds every aircraft."""
+        with self.catalog.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO checkpoint VALUES (1, ?)", (state,))
+            if idle is None:
+                db.execute("DELETE FROM idle")
+            else:
+                db.executemany("INSERT OR REPLACE INTO idle VALUES (?, ?)", idle.items())
 
     def load_checkpoint(self) -> bytes | None:
-        return self._checkpoint.read_bytes() if self._checkpoint.exists() else None
+        row = self.catalog.db.execute("SELECT state FROM checkpoint").fetchone()
+        return None if row is None else bytes(row[0])
+
+    def idle(self, aircraft: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+        """The parts of those of these aircraft that were put aside. They stay where they are: the checkpoint before the
+        next one still needs them."""
+        for number in aircraft:
+            row = self.catalog.db.execute("SELECT part FROM idle WHERE aircraft = ?", (number,)).fetchone()
+            if row is not None:
+                yield number, bytes(row[0])
 
     def drop_checkpoint(self) -> None:
-        self._checkpoint.unlink(missing_ok=True)
-
-    @property
-    def _checkpoint(self) -> Path:
-        return self.root / "state" / "checkpoint.bin"
+        with self.catalog.transaction() as db:
+            db.execute("DELETE FROM checkpoint")
+            db.execute("DELETE FROM idle")
