@@ -7,6 +7,7 @@ from the content unless it is given.
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
 import io
@@ -148,7 +149,8 @@ def _column_names(data: bytes) -> list[str] | None:
     if start[:1] in (b"{", b"["):
         return _json_names(data)
     if b"\n" in data and b"," in data.split(b"\n", 1)[0]:
-        return list(pd.read_csv(io.BytesIO(data.split(b"\n", 1)[0] + b"\n")).columns)
+        header = data.split(b"\n", 1)[0].decode("utf-8-sig", "replace").strip()
+        return next(csv.reader([header]), [])
     return None
 
 
