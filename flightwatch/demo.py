@@ -15,6 +15,7 @@ import csv
 import logging
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -405,9 +406,14 @@ def _show(console: Console, thread: list[Post], slack: SlackServer, folder: Path
     _say(console, "  map.png, the flight as a picture: open it in any viewer")
     _say(
         console,
-        f"  store/, all positions and legs: `flightwatch legs --store {folder}/store --aircraft RA-86559`,"
-        " or open notebooks/flagged_flights.ipynb",
+        f"  store/, all positions and legs: `{_program()} legs --store {folder}/store --aircraft RA-86559`,"
+        " or open notebooks/flagged_flights.ipynb (`make notebook`)",
     )
+
+
+def _program() -> str:
+    """How flightwatch is called here."""
+    return "flightwatch" if shutil.which("flightwatch") else sys.argv[0]
 
 
 def _clock(ts: str) -> str:
