@@ -269,6 +269,7 @@ def legs(
     config: ConfigPath = DEFAULT_FILE,
 ) -> None:
     """Show or write the legs of a store, imported flight lists included."""
+    from flightwatch.backfill import newest
     from flightwatch.legtables import show, write
     from flightwatch.store import Store
     from flightwatch.userfiles import read_lists, settings_of
@@ -277,15 +278,21 @@ def legs(
     try:
         with _open(store, settings, config, make=False) as opened:
             _derive(opened, read_lists(settings, config.parent))
-            table = opened.legs.table(_utc(since), _utc(until), aircraft)
+            table, as_of, made_up = opened.legs.table(_utc(since), _utc(until), aircraft), newest(opened), opened.made_up()
     except StoreBusy as busy:
         errors.print(f"flightwatch: {busy}; showing what it has stored so far", markup=False)
         with Store(_root(store, settings, config), read_only=True) as opened:
-            table = opened.legs.table(_utc(since), _utc(until), aircraft)
-    if output is None:
-        print(show(table))
-    else:
-        write(table, output)
+            table, as_of, made_up = opened.legs.table(_utc(since), _utc(until), aircraft), newest(opened), opened.made_up()
+    if not len(table):
+        print(
+            "No such leg in this store: check the aircraft and the times."
+            if aircraft or since or until
+            else "No leg in this store."
+        )
+    elif output is None:
+        print(show(table, as_of, made_up))
+    if output is not None:
+        write(table, output, made_up)
         print(f"{output}: {len(table):,} legs")
 
 

@@ -57,6 +57,10 @@ CHECKPOINT_EVERY = timedelta(hours=6)
 """Of this clock, which runs some thousand times too fast."""
 
 CHANNEL = "C0DEMO"
+HISTORY, SUMMER = "made-up-history.csv", "reconstructed-summer-2023.parquet"
+
+AROUND_A_VISIT = timedelta(days=4)
+"""No made-up flight of the tail itself stands closer to its visits than this."""
 
 IL62 = Flight("15521f", "RA-86559", "IL62", "", "UUMU", "ZKPY", BEGIN, military=True)
 SUMMER_LANDING = datetime(2023, 7, 31, 21, 40, tzinfo=UTC)
@@ -136,10 +140,10 @@ def run(folder: Path, console: Console) -> Result:
     clear(folder)
     table = airports()
     tails = made_up_tails()
-    _say(console, "Reconstructing the tracks of RA-86559 through press reports, and making up the sky around them ...")
-    _write_history(folder / "history.csv", tails)
+    _say(console, "Reconstructing the tracks of RA-86559 from press reports, and making up the sky around them ...")
+    _write_history(folder / HISTORY, tails)
     summer = World((*_summer(table), *_ordinary(tails, datetime(2023, 7, 31, tzinfo=UTC), 3, table, share=0.2)), table, seed=SEED)
-    files.write_parquet(folder / "summer-2023.parquet", summer.positions(60.0))
+    files.write_parquet(folder / SUMMER, summer.positions(60.0))
     autumn = World((*_autumn(table), *_ordinary(tails, BEGIN, 3, table, share=1.0)), table, seed=SEED + 1)
     clock = FakeClock(BEGIN)
     sky = Sky(autumn, 60.0, shown_s=POLL_S)
@@ -168,7 +172,7 @@ def clear(folder: Path) -> None:
     """Removes what an earlier run left, and nothing else."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder / "store", ignore_errors=True)
-    for pattern in ("digest-*.eml", "digest-*.html", "map.png", "summer-2023.parquet", "history.csv", "flightwatch.yaml"):
+    for pattern in ("digest-*.eml", "digest-*.html", "map.png", HISTORY, SUMMER, "flightwatch.yaml"):
         for old in folder.glob(pattern):
             old.unlink()
 
@@ -274,15 +278,18 @@ def _write_history(file: Path, tails: list[Tail]) -> None:
     own = Tail(IL62.icao24, IL62.registration, "IL62", "Russian Air Force", "UUMU", STATE_ROUTES, military=True)
     with file.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out)
-        writer.writerow(["date", "icao24", "registration", "typecode", "operator", "origin", "destination"])
+        writer.writerow(["date", "icao24", "registration", "typecode", "operator", "origin", "destination", "note"])
         for tail in [own, *tails]:
             trips = 45 if tail.military else 25
             days = {0, HISTORY_DAYS - 1, *rng.integers(1, HISTORY_DAYS - 1, trips).tolist()}
             for day in sorted(days):
                 when = HISTORY_BEGINS + timedelta(days=int(day))
+                if tail is own and any(abs(when - time.date()) < AROUND_A_VISIT for time in (SUMMER_LANDING, AUTUMN_LANDING)):
+                    continue
                 away = str(rng.choice(tail.places))
                 for ends in ((tail.home, away), (away, tail.home)):
-                    writer.writerow([when.isoformat(), tail.icao24, tail.registration, tail.typecode, tail.operator, *ends])
+                    named = [tail.icao24, tail.registration, tail.typecode, tail.operator]
+                    writer.writerow([when.isoformat(), *named, *ends, "made up"])
 
 
 # ------------------------------------------------------------------------------------------------------------------- the program
@@ -319,8 +326,8 @@ def _import(store: Store, folder: Path, settings: Settings, console: Console) ->
         import_file(store, p, format="legs", scope="reported", feed="reported")
         for p in files_in(settings.history, "history", folder)
     ]
-    done.append(import_file(store, folder / "history.csv", scope="aircraft", reconstructed=True))
-    done.append(import_file(store, folder / "summer-2023.parquet", reconstructed=True))
+    done.append(import_file(store, folder / HISTORY, scope="aircraft", reconstructed=True))
+    done.append(import_file(store, folder / SUMMER, reconstructed=True))
     for feed in settings.feeds:
         store.set_terms(feed.name, feed.terms)
     for one in done:
@@ -404,6 +411,7 @@ def _show(console: Console, thread: list[Post], slack: SlackServer, folder: Path
         f" the .eml beside it in a mail program ({len(digests)} days)",
     )
     _say(console, "  map.png, the flight as a picture: open it in any viewer")
+    _say(console, f"  {HISTORY} and {SUMMER}, what was imported: made up, as their names say")
     _say(
         console,
         f"  store/, all positions and legs: `{_program()} legs --store {folder}/store --aircraft RA-86559`,"

@@ -59,7 +59,8 @@ class Desk:
         known = self.store.terms()
         terms = tuple(known[feed] for feed in sorted({f for leg in legs for f in leg.feeds}) if feed in known)
         left = finding.visit.departure.first_seen if finding.visit.departure else None
-        return message(finding, alert, Context(self.airports, self.track(legs, left), terms))
+        made_up = any(t.reconstructed for t in known.values())
+        return message(finding, alert, Context(self.airports, self.track(legs, left), terms, made_up))
 
     def track(self, legs: Sequence[Leg], departs: datetime | None = None) -> Track:
         """The positions of some consecutive legs of one aircraft, thinned. `departs` is when the leg was first seen
@@ -80,9 +81,9 @@ class Desk:
         named = {a.alert.alert_id for a in changed}
         still_open = [a for a in book.alerts(only_open=True) if a.alert.alert_id not in named and a.changed <= until]
         watched = self._watched_legs(since, until)
-        made_up = [name for name, terms in self.store.terms().items() if terms.reconstructed]
+        made_up = self.store.made_up()
         notes = (
-            (f"Reconstruction: what came from {' and '.join(sorted(made_up))} is made up, and nobody observed it.",)
+            (f"Reconstruction: nobody observed what stands under {' and '.join(sorted(made_up))}; the counts rest on it, too.",)
             if made_up
             else ()
         )

@@ -67,7 +67,7 @@ class Explorer:
 
     def reconstructed(self) -> list[str]:
         """The feeds in this store that nobody observed: made up, or reconstructed."""
-        return sorted(name for name, terms in self.store.terms().items() if terms.reconstructed)
+        return sorted(self.store.made_up())
 
     def picture(self, leg_id: str) -> bytes:
         """A leg on a map, as PNG: solid where it was seen, dashed to the airports that lead."""

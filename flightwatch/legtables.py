@@ -7,6 +7,8 @@ formula is quoted with an apostrophe.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,13 @@ from flightwatch.errors import InputError
 from flightwatch.store import files
 
 SHOWN = 40
+
+SEEN_WITHIN = timedelta(minutes=6)
+"""A take-off or landing between two positions this close was seen."""
+
+NO_TIME = timedelta(hours=3)
+"""The middle of a wider interval is no time that anybody should read."""
+
 NESTED = ("origin_candidates", "destination_candidates", "gaps", "feeds")
 TEXTS = ("callsign", "registration", "operator", "typecode", "origin", "destination")
 """Columns that hold what strangers wrote."""
@@ -24,8 +33,12 @@ TEXTS = ("callsign", "registration", "operator", "typecode", "origin", "destinat
 FORMULA_STARTS = ("=", "+", "-", "@")
 
 
-def write(table: pa.Table, path: Path) -> None:
-    """Writes legs in the format that the file's name ends in. Raises InputError for another."""
+def write(table: pa.Table, path: Path, made_up: Collection[str] = ()) -> None:
+    """Writes legs in the format that the file's name ends in, with a column `reconstructed` for those from feeds that
+    nobody observed (`made_up`). Raises InputError for another format."""
+    table = table.append_column(
+        "reconstructed", pa.array([_is_made_up(feeds, made_up) for feeds in table["feeds"].to_pylist()], pa.bool_())
+    )
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         files.write_parquet(path, table)
@@ -35,6 +48,10 @@ def write(table: pa.Table, path: Path) -> None:
         files.write_bytes(path, json.dumps(table.to_pylist(), default=_iso, indent=1).encode())
     else:
         raise InputError(f"{path}: legs are written as .parquet, .csv or .json")
+
+
+def _is_made_up(feeds: Sequence[str] | None, made_up: Collection[str]) -> bool:
+    return any(feed in made_up for feed in feeds or ())
 
 
 def _csv(table: pa.Table) -> str:
@@ -52,13 +69,22 @@ def _iso(value: Any) -> str:
     return str(value.isoformat())
 
 
-def show(table: pa.Table) -> str:
-    """The last legs, a line each; certainty stands beside each end."""
+def show(table: pa.Table, as_of: datetime, made_up: Collection[str] = ()) -> str:
+    """The last legs, a line each; certainty stands beside each end. `as_of` is the time of the newest data, `made_up` the
+    feeds that nobody observed."""
     rows = table.slice(max(len(table) - SHOWN, 0)).to_pylist()
     lines = [f"{'aircraft':<10} {'from':>14} {'to':<14}  {'take-off (UTC)':<17} {'landing (UTC)':<17} status"]
-    lines += [_line(row) for row in rows]
-    more = f"\n... and {len(table) - SHOWN:,} before: -o FILE writes all" if len(table) > SHOWN else ""
-    return "\n".join(lines) + more + "\n\no observed, i inferred with its probability, ? unknown; times with ~ were not seen"
+    lines += [_line(row) + ("  RECONSTRUCTION" if _is_made_up(row["feeds"], made_up) else "") for row in rows]
+    more = [f"... and {len(table) - SHOWN:,} before: -o FILE writes all"] if len(table) > SHOWN else []
+    legend = [
+        "",
+        "o observed; i inferred, with its probability; ? not known. Times: ~ not seen but probable; others seen, or as listed.",
+        "listed: from a flight list (believed to 0.95). landed: seen on the ground afterwards. presumed_landed: not seen since, and by now probably",
+        f"down, wherever that is. airborne, lost: as of {as_of:%-d %b %Y %H:%M} UTC, the newest data in this store.",
+    ]
+    if any(_is_made_up(row["feeds"], made_up) for row in rows):
+        legend.append("RECONSTRUCTION: made up or reconstructed. Nobody observed it.")
+    return "\n".join([*lines, *more, *legend])
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -72,13 +98,22 @@ def _end(row: dict[str, Any], end: str) -> str:
     basis = row[f"{end}_basis"]
     if row[end] is None:
         return "?"
-    return f"{row[end]} o" if basis == "observed" else f"{row[end]} i {row[f'{end}_probability']:.2f}"
+    if basis == "observed":
+        return f"{row[end]} o"
+    probability = row[f"{end}_probability"]
+    return f"{row[end]} i {'>0.99' if probability > 0.99 else f'{probability:.2f}'}"
 
 
 def _time(row: dict[str, Any], event: str) -> str:
+    """A time as exactly as it is known: to the minute, a day, or not at all."""
     time, earliest, latest = (row[f"{event}_{what}"] for what in ("time", "earliest", "latest"))
-    if time is None:
+    if time is None or (event == "landing" and row["status"] == "airborne"):
+        return "?"
+    width = latest - earliest
+    if row["source"] == "listed":
+        return f"{time:%Y-%m-%d}" if width > NO_TIME else f"{time:%Y-%m-%d %H:%M}"
+    if width > NO_TIME:
         return "?"
     end = {"takeoff": "origin", "landing": "destination"}[event]
-    seen = row[f"{end}_basis"] == "observed" and (latest - earliest).total_seconds() <= 360
+    seen = row[f"{end}_basis"] == "observed" and width <= SEEN_WITHIN
     return f"{'' if seen else '~'}{time:%Y-%m-%d %H:%M}"

@@ -11,7 +11,7 @@ from flightwatch.aircraft import address_of, registration_of
 from flightwatch.config import Settings
 from flightwatch.documents import nearest
 from flightwatch.errors import InputError
-from flightwatch.places import Airports, country_name, country_names
+from flightwatch.places import Airports, country_code, country_name, country_names
 from flightwatch.store import files
 
 LIST = "my-aircraft"
@@ -42,30 +42,30 @@ def _identify(aircraft: str) -> tuple[str, str]:
         return registration_of(text.lower()) or "", text.lower()
     icao24 = address_of(text)
     if icao24 is None:
-        raise InputError(f"the address of {text} does not follow from its registration: give the address (6 hex digits) instead")
-    return text.upper(), icao24
+        raise InputError(
+            f"the address of `{text}` does not follow from it: if it is a registration, give its address (6 hex digits) instead"
+        )
+    return registration_of(icao24) or text.upper(), icao24
 
 
 def _destination(to: str | None, airports: Airports) -> tuple[str, str]:
+    """The condition on the destination, and the words for it."""
     if to is None:
-        return "", "anywhere"
+        return "", "any place"
+    if (country := country_code(to)) is not None:
+        return f"destination: {{country: {country}, probability: 0.6}}", country_name(country)
     code = to.strip().upper()
-    if code in country_names():
-        return f"destination: {{country: {code}, probability: 0.6}}", country_name(code)
-    rows = airports.readings(code)
-    if not rows:
+    idents = airports.meant_by(code) if airports.readings(code) else airports.named(to)
+    found = [airport for airport in map(airports.get, idents) if airport is not None]
+    if not found:
         raise InputError(
-            f"{to} is neither a country (two letters) nor an airport{nearest(code, [*country_names(), *airports.ident])}"
+            f"{to} is neither a country (KP, North Korea) nor an airport or town (ZKPY, FNJ, Pyongyang)"
+            f"{nearest(code, [*country_names(), *airports.ident])}"
         )
-    idents = airports.meant_by(code)
-    if not idents:
-        raise InputError(f"{to} stands for a city without an airport in the table: name an airport, like ZKPY")
-    if airports.is_airport(idents[0]) and len(idents) > 1 and not airports.landable[rows[0]]:
-        named = f"{airports[rows[0]].municipality} ({', '.join(idents)})"
-        return f"destination: {{airport: [{', '.join(idents)}], probability: 0.6}}", named
-    airport = airports.get(idents[0])
-    assert airport is not None  # an ident of the table
-    return f"destination: {{airport: {airport.ident}, probability: 0.6}}", f"{airport.name} ({airport.ident})"
+    if len(found) == 1:
+        return f"destination: {{airport: {idents[0]}, probability: 0.6}}", f"{found[0].name} ({idents[0]})"
+    listed = ", ".join(idents)
+    return f"destination: {{airport: [{listed}], probability: 0.6}}", f"{found[0].municipality} ({listed})"
 
 
 def _rule(rule_id: str, aircraft: str, icao24: str, condition: str, words: str) -> str:

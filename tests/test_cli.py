@@ -102,9 +102,36 @@ def test_watching_an_aircraft_needs_no_yaml(typed: Typed, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("to", "airports"),
+    [("Pyongyang", "ZKPY"), ("north korea", "country: KP"), ("UK", "country: GB"), ("MOW", "UUMU"), ("fnj", "ZKPY")],
+)
+def test_places_may_be_named_as_people_name_them(to: str, airports: str, typed: Typed, tmp_path: Path) -> None:
+    typed("init")
+    status, _, err = typed("watch", "RA86559", "--to", to)
+    assert status == 0, err
+    (rule,) = (tmp_path / "rules").glob("*.yaml")
+    assert airports in rule.read_text(encoding="utf-8")
+
+
+def test_made_up_legs_say_so_on_the_terminal_and_in_files(typed: Typed, tmp_path: Path) -> None:
+    typed("import", str(flight(tmp_path)), "--store", "s", "--reconstructed")
+    status, out, _ = typed("legs", "--store", "s")
+    assert status == 0
+    assert out.count("RECONSTRUCTION") == 2
+    typed("legs", "--store", "s", "-o", "x.csv")
+    assert pd.read_csv(tmp_path / "x.csv")["reconstructed"].tolist() == [True]
+
+
+def test_no_leg_is_said_in_words(typed: Typed, tmp_path: Path) -> None:
+    typed("import", str(flight(tmp_path)), "--store", "s")
+    _, out, _ = typed("legs", "--store", "s", "--aircraft", "XYZ")
+    assert "check the aircraft and the times" in out
+
+
+@pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("watch", "D-ABCD"), "give the address"),
+        (("watch", "D-ABCD"), "give its address"),
         (("watch", "RA-86559", "--to", "XX"), "neither a country"),
         (("check", "--config", "none.yaml"), "flightwatch init"),
         (("legs", "--store", "nowhere"), "there is no store"),

@@ -185,7 +185,7 @@ def test_where_nobody_looked_nothing_is_called_a_first(airports: Airports) -> No
     ]
     press = flown(1, 60, aircraft="15520a", registration="RA-85042", source="listed")
     assert sentences(history([press], airports, Exposure(Scope("reported"), DAY, DAY)), who())[1] == (
-        "Other aircraft of the Russian Air Force: one visit to North Korea on record, the last on 1 Jan 2024 by RA-85042;"
+        "Other aircraft of the Russian Air Force: one visit to North Korea on record, on 1 Jan 2024 by RA-85042;"
         " on no day before would they surely have been seen."
     )
 
@@ -196,8 +196,15 @@ def test_earlier_visits_are_counted_and_dated_as_it_was_there(airports: Airports
     assert sentences(history(legs, airports, world(365)), who()) == [
         "2 earlier visits of RA-86559 to North Korea in the 365 observed days before, the last on 20 Feb 2024.",
         "The one other known aircraft of the Russian Air Force: one visit to North Korea in the 365 observed days before,"
-        " the last on 31 Jan 2024 by RA-85042.",
+        " on 31 Jan 2024 by RA-85042.",
     ]
+
+
+def test_visits_of_others_are_told_too(airports: Airports) -> None:
+    """Another state aircraft under another operator: whoever reads `no other of the Air Force` must hear of it."""
+    other = flown(3, 30, aircraft="157766", registration="RA-96102", operator="Special Flight Detachment")
+    told = sentences(history([other, flown(1, 90)], airports, world(365)), who())
+    assert told[-1] == "One visit of others to North Korea on record, on 31 Jan 2024 by RA-96102 (Special Flight Detachment)."
 
 
 def test_stays_are_known_from_the_next_departure(airports: Airports) -> None:

@@ -39,9 +39,9 @@ def registration_of(icao24: str) -> str | None:
 def address_of(registration: str) -> str | None:
     """The address that a registration stands for by rule, or None."""
     text = registration.strip().upper()
-    if match := re.fullmatch(r"RA-(\d{5})", text):
+    if match := re.fullmatch(r"RA-?(\d{5})", text):
         return f"{RUSSIA + int(match[1]):06x}"
-    if match := re.fullmatch(r"P-([5-9]\d\d)", text):
+    if match := re.fullmatch(r"P-?([5-9]\d\d)", text):
         return f"{NORTH_KOREA + int(match[1]):06x}"
     if match := re.fullmatch(rf"N([1-9]\d{{0,4}})([{LETTERS}]{{0,2}})", text):
         return _us_address(match[1], match[2])

@@ -38,11 +38,13 @@ TOLD_GAPS = 3
 
 @dataclass(frozen=True)
 class Context:
-    """What the words need besides the finding: places, the track so far, and the terms of the feeds it came from."""
+    """What the words need besides the finding: places, the track so far, the terms of the feeds it came from, and whether
+    the history that it is counted in is made up, even in part."""
 
     airports: Airports
     track: Track
     terms: tuple[Terms, ...]
+    history_made_up: bool = False
 
     @property
     def reconstructed(self) -> bool:
@@ -62,7 +64,7 @@ def message(finding: Finding, alert: Alert, context: Context) -> Message:
         facts=tuple(_facts(finding, context)),
         stage=alert.stage,
         update=_update(finding, alert, context.airports) if alert.number > 1 else "",
-        links=tuple(_links(finding)),
+        links=tuple(_links(finding, context)),
         footer=tuple(_footer(finding, alert, context)),
         severity=_severity(alert),
         map=_map(finding, headline, context),
@@ -429,7 +431,10 @@ def _in_area(stop: Stop, area: str, airports: Airports) -> float:
 # ---------------------------------------------------------------------------------------------------------- links, footer, map
 
 
-def _links(finding: Finding) -> list[tuple[str, str]]:
+def _links(finding: Finding, context: Context) -> list[tuple[str, str]]:
+    """To public trackers, for that aircraft and day; not for a track that nobody can find there."""
+    if context.reconstructed:
+        return []
     leg = finding.visit.arrival
     day = (leg.first_seen or finding.as_of).strftime("%Y-%m-%d")
     links = []
@@ -444,7 +449,9 @@ def _links(finding: Finding) -> list[tuple[str, str]]:
 def _footer(finding: Finding, alert: Alert, context: Context) -> list[str]:
     lines = []
     if context.reconstructed:
-        lines.append("Reconstruction: the tracks behind this are made up through published facts. Nobody observed them.")
+        lines.append("Reconstruction: the tracks behind this were made to fit published facts. Nobody observed them.")
+    if context.history_made_up:
+        lines.append("The history that the counts come from is made up in part: how rare this really was, they do not say.")
     lines += [f"Rule {r.rule_id}: {r.title}." for r in sorted(alert.rules, key=lambda r: SEVERITIES.index(r.severity))]
     lines += ["Why: " + "; ".join(f"{h.condition} ({h.value})" for h in finding.held) + "."]
     sources = [t.attribution for t in context.terms if t.attribution]

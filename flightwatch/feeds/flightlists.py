@@ -180,18 +180,7 @@ def _times(given: Mapping[str, Any]) -> tuple[Span | None, Span | None]:
         return day, day
     if takeoff and landing and landing[1] < takeoff[0] and CLOCK.fullmatch(str(given["landing_time"]).strip()):
         landing = landing[0] + DAY, landing[1] + DAY  # a clock after midnight
-    return takeoff or _until(landing), landing or _from(takeoff)
-
-
-LONGEST_FLIGHT = timedelta(hours=20)
-
-
-def _until(landing: Span | None) -> Span | None:
-    return None if landing is None else (landing[0] - LONGEST_FLIGHT, landing[1])
-
-
-def _from(takeoff: Span | None) -> Span | None:
-    return None if takeoff is None else (takeoff[0], takeoff[1] + LONGEST_FLIGHT)
+    return takeoff, landing
 
 
 def _day(value: Any) -> Span | None:

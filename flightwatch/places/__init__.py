@@ -18,7 +18,17 @@ from numpy.typing import NDArray
 
 from flightwatch.places.airports import Airport, Airports, read_airports
 
-__all__ = ["Airport", "Airports", "Outlines", "airports", "country_name", "country_names", "outlines", "shown_distance_nm"]
+__all__ = [
+    "Airport",
+    "Airports",
+    "Outlines",
+    "airports",
+    "country_code",
+    "country_name",
+    "country_names",
+    "outlines",
+    "shown_distance_nm",
+]
 
 DATA = Path(__file__).parent / "data"
 
@@ -38,6 +48,14 @@ def country_names() -> dict[str, str]:
 
 def country_name(code: str) -> str:
     return country_names().get(code, code)
+
+
+def country_code(text: str) -> str | None:
+    """The code of a country by its code or its English name; None where there is no such country."""
+    wanted = text.strip().casefold()
+    if wanted == "uk":  # what everybody writes for GB
+        return "GB"
+    return next((code for code, name in country_names().items() if wanted in (code.casefold(), name.casefold())), None)
 
 
 @dataclass(frozen=True)

@@ -125,8 +125,20 @@ class Airports:
         rows = self.readings(code)
         if not rows or self.landable[rows[0]]:
             return [self.ident[r] for r in rows if self.landable[r]]
+        city, country = self.municipality[rows[0]], self.country[rows[0]]
         around, _ = self.near(float(self.latitude[rows[0]]), float(self.longitude[rows[0]]), CITY_NM)
-        return [self.ident[r] for r in around if self.notable[r] and self.country[r] == self.country[rows[0]]]
+        own = [r for r in around if self.country[r] == country and (self.notable[r] or self._is_of(int(r), city))]
+        return [self.ident[r] for r in own]
+
+    def _is_of(self, row: int, city: str) -> bool:
+        """Whether an airport of some size goes by a town's name: Chkalovskiy is Moscow's, too."""
+        return self.size[row] in ("large", "medium") and self.municipality[row] == city
+
+    def named(self, name: str) -> list[str]:
+        """The idents of the airports of some size that go by a name or by that of their town, heavy ones first."""
+        wanted = name.strip().casefold()
+        found = [r for r in range(len(self)) if wanted in (self.municipality[r].casefold(), self.name[r].casefold())]
+        return [self.ident[r] for r in found if self.size[r] in ("large", "medium")]
 
     def resolve(self, codes: Iterable[str | None]) -> dict[str, str]:
         """Codes of one flight list to idents; a code with no reading is kept as given.

@@ -54,7 +54,17 @@ def rarities(baseline: Baseline, target: Target, aircraft: Aircraft, day: date) 
         known = sum(aircraft.icao24 != icao24 for icao24, _ in fleet.members)
         sentence = _fleet_sentence(aircraft.operator, place, others, known, baseline.airports)
         told.append(_rarity(aircraft.operator, place, fleet, sentence))
+    anybody = _past(baseline, "anybody", target, aircraft, day)
+    strangers = [v for v in anybody.visits if not _is_told(v, aircraft)]
+    if strangers:
+        told.append(_rarity("anybody", place, anybody, _strangers_sentence(place, strangers, baseline.airports)))
     return tuple(told)
+
+
+def _is_told(visit: EarlierVisit, aircraft: Aircraft) -> bool:
+    """Whether a visit is among those of the aircraft itself or of its operator."""
+    same = visit.registration is not None and visit.registration == aircraft.registration
+    return same or (visit.operator is not None and visit.operator == aircraft.operator)
 
 
 @dataclass(frozen=True)
@@ -151,6 +161,13 @@ def _fleet_sentence(operator: str, place: str, others: Past, known: int, airport
     return f"{told}{_last(others.watched, airports, tails=True)}{_besides(others, airports)}."
 
 
+def _strangers_sentence(place: str, visits: Sequence[EarlierVisit], airports: Airports) -> str:
+    last = visits[-1]
+    whose = f" ({last.operator})" if last.operator else ""
+    times = "One visit" if len(visits) == 1 else f"{len(visits):,} visits"
+    return f"{times} of others to {place} on record{_last(visits, airports, tails=True)}{whose}."
+
+
 def _visits(number: int, none: str, one: str, earlier: str = "earlier ") -> str:
     return f"{ {0: none, 1: one}.get(number, str(number)) } {earlier}visit{'s' if number > 1 else ''}"
 
@@ -160,7 +177,7 @@ def _last(visits: Sequence[EarlierVisit], airports: Airports, *, tails: bool = F
     if not visits:
         return ""
     by = f" by {visits[-1].registration or 'a tail not known'}" if tails else ""
-    return f", {'the last ' if len(visits) > 1 or tails else ''}on {_local_day(visits[-1], airports)}{by}"
+    return f", {'the last ' if len(visits) > 1 else ''}on {_local_day(visits[-1], airports)}{by}"
 
 
 def _besides(past: Past, airports: Airports) -> str:

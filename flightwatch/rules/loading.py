@@ -14,7 +14,7 @@ from pathlib import Path
 from flightwatch.aircraft import Registry
 from flightwatch.documents import Document, Path_, load, nearest, validate
 from flightwatch.errors import ConfigError, Problem
-from flightwatch.places import Airports, country_names
+from flightwatch.places import Airports, country_code, country_names
 from flightwatch.records import UNKNOWN, Aircraft, Candidate, Counted, End, Journey, Leg, Stop, Target
 from flightwatch.rules.evaluation import Count, matches
 from flightwatch.rules.language import HISTORY, LEG, Given, InlineTest, Rule, RuleFile, conditions
@@ -81,10 +81,11 @@ def _unknown_names(
                 problems.append((name, "watchlist", lists))
         for code in (c for p in places for c in p.country or ()):
             if code not in country_names():
-                problems.append((code, "country (two capital letters)", _country_words()))
+                meant = country_code(code)
+                problems.append((code, "country (two capital letters)", [meant] if meant else list(country_names())))
         for code in (a for p in places for a in p.airport or ()):
             if not airports.is_airport(code):
-                problems.append((code, "airport ident", airports.meant_by(code) or airports.ident))
+                problems.append((code, "airport ident", airports.meant_by(code) or airports.named(code) or airports.ident))
     for code in (c for t in rule.tests for leg in [*t.given.legs, *(t.given.history or ())] for c in _codes(leg)):
         if not airports.readings(code):
             problems.append((code, "airport", airports.ident))
@@ -108,10 +109,6 @@ def _hint(name: str, valid: Sequence[str]) -> str:
         return f": did you mean `{valid[0]}`?"
     close = nearest(name, valid)
     return close or (f": it means one of {', '.join(valid)}" if len(valid) <= MOST_MEANT else "")
-
-
-def _country_words() -> list[str]:
-    return list(country_names())
 
 
 def _find(document: Document, at: Path_, value: str) -> Path_:

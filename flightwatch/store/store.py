@@ -222,6 +222,10 @@ class Store:
             name: Terms(text, days, bool(republish), bool(reconstructed)) for name, text, days, republish, reconstructed in rows
         }
 
+    def made_up(self) -> frozenset[str]:
+        """The feeds that nobody observed."""
+        return frozenset(name for name, terms in self.terms().items() if terms.reconstructed)
+
     def refuse(self, time: datetime, feed: str, reason: str, message: str, body: bytes) -> None:
         """Keeps a reply that could not be used: why, and how it began."""
         kept = None
