@@ -79,8 +79,8 @@ def show(table: pa.Table, as_of: datetime, made_up: Collection[str] = ()) -> str
     legend = [
         "",
         "o observed; i inferred, with its probability; ? not known. Times: ~ not seen but probable; others seen, or as listed.",
-        "listed: from a flight list (believed to 0.95). landed: seen on the ground afterwards. presumed_landed: not seen since, and by now probably",
-        f"down, wherever that is. airborne, lost: as of {as_of:%-d %b %Y %H:%M} UTC, the newest data in this store.",
+        "listed: from a flight list (believed to 0.95). landed: seen on the ground afterwards. presumed_landed: not seen since,",
+        f"and by now probably down, wherever that is. airborne, lost: as of {as_of:%-d %b %Y %H:%M} UTC, the newest data here.",
     ]
     if any(_is_made_up(row["feeds"], made_up) for row in rows):
         legend.append("RECONSTRUCTION: made up or reconstructed. Nobody observed it.")
