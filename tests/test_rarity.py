@@ -247,6 +247,22 @@ def test_the_prior_leans_to_what_the_aircraft_does(airports: Airports) -> None:
     assert np.argmax(sister) == np.argmax(stranger) == 0
 
 
+def test_what_leaves_at_that_time_of_the_day_goes_there_again(airports: Airports) -> None:
+    """From Moscow to Vladivostok in the morning and to Sochi at night, whoever flies it; days without times say nothing."""
+    morning = [flown(i, 10.3 + i, to="UHWW", aircraft=f"10000{i}") for i in range(4)]
+    night = [flown(i, 10.9 + i, to="URSS", aircraft=f"20000{i}") for i in range(4)]
+    baseline = history(morning + night, airports)
+
+    def best(hour: float) -> str:
+        minutes = int(hour * 60)
+        prior = baseline.over(
+            "destination", DAY, aircraft="300000", operator=None, typecode=None, other=airports.row("UUMU"), clock_min=minutes
+        )
+        return airports.ident[int(np.argmax(prior))]
+
+    assert (best(24 * 0.7), best(24 * 0.1)) == ("UHWW", "URSS")
+
+
 def test_the_prior_knows_nothing_of_the_days_to_come(airports: Airports) -> None:
     legs = [flown(i, 10 + i, to="UHWW") for i in range(5)]
     now, later = (

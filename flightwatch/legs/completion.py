@@ -322,9 +322,17 @@ def _look(draft: Draft, which: ends.Which, other: int | None, who: Aircraft, pri
 
 
 def _prior(which: ends.Which, draft: Draft, who: Aircraft, other: int | None, model: Model) -> ends.Floats:
-    day = utc(draft.first_seen).date()
-    name = aircraft_text(draft.aircraft)
-    return model.prior.over(which, day, aircraft=name, operator=who.operator, typecode=who.typecode, other=other)
+    begun, over = utc(draft.first_seen), utc(draft.last_seen)
+    there = begun if which == "destination" else over
+    return model.prior.over(
+        which,
+        begun.date(),
+        aircraft=aircraft_text(draft.aircraft),
+        operator=who.operator,
+        typecode=who.typecode,
+        other=other,
+        clock_min=60 * there.hour + there.minute,
+    )
 
 
 def _landing_row(draft: Draft, model: Model) -> int | None:

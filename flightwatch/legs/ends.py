@@ -100,7 +100,15 @@ class Prior(Protocol):
     one."""
 
     def over(
-        self, which: Which, day: date, *, aircraft: str, operator: str | None, typecode: str | None, other: int | None
+        self,
+        which: Which,
+        day: date,
+        *,
+        aircraft: str,
+        operator: str | None,
+        typecode: str | None,
+        other: int | None,
+        clock_min: int | None = None,
     ) -> Floats: ...
 
 

@@ -6,11 +6,11 @@ was known before it: the prior over the ends of a leg, earlier visits, and the d
 answer, and nothing counts as new because a process is.
 
 The prior backs off through tables of counts from narrow to broad: the aircraft with the leg's other end, the
-aircraft, its operator with the other end, its type with it, the other end, the operator, the type, all legs; at the
-bottom stand the sizes of airports. A table that was asked n times and gave t different answers keeps t / (n + t) for
-answers that it never gave (method C of prediction by partial matching: Moffat, IEEE Transactions on Communications
-38, 1990), and what a narrower table has given is left out of the broader ones, because there it is no news. The
-probabilities sum to one.
+aircraft, the other end at that time of the day, its operator with the other end, its type with it, the other end, the
+operator, the type, all legs; at the bottom stand the sizes of airports. A table that was asked n times and gave t
+different answers keeps t / (n + t) for answers that it never gave (method C of prediction by partial matching: Moffat,
+IEEE Transactions on Communications 38, 1990), and what a narrower table has given is left out of the broader ones,
+because there it is no news. The probabilities sum to one.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ ANYBODY: Tail = (None, None)
 """Somebody whom only a scope of the whole world covers."""
 
 DAY_US = 86_400_000_000
+MINUTE_US, DAY_MIN = 60_000_000, 1440
+
+CLOCK_STEP_MIN, PUNCTUAL_MIN = 10, 45
+"""Times of day are told apart in steps of ten minutes, and a flight repeats one of another day if it leaves within three
+quarters of an hour of it: most schedules keep that, and hourly shuttles go to one place anyway."""
 
 SIZE_WEIGHTS = {"large": 40.0, "medium": 6.0, "small": 0.3, "seaplane": 0.05, "city": 0.0}
 """Relative traffic of airports by size before any history: large ones have some hundred times the movements of small
@@ -231,28 +236,53 @@ class Baseline:
         return np.asarray(sizes / sizes.sum())
 
     def over(
-        self, which: Which, day: date, *, aircraft: str, operator: str | None, typecode: str | None, other: int | None
+        self,
+        which: Which,
+        day: date,
+        *,
+        aircraft: str,
+        operator: str | None,
+        typecode: str | None,
+        other: int | None,
+        clock_min: int | None = None,
     ) -> Floats:
-        """The prior over one end of a leg that begins on a day, as a probability for every row of the airport
-        table."""
-        key = (which, day, aircraft, operator, typecode, other)
+        """The prior over one end of a leg that begins on a day, as a probability for every row of the airport table.
+        `clock_min` is the time of day (UTC, minutes) at the leg's other end: schedules repeat."""
+        bucket = None if clock_min is None else clock_min // CLOCK_STEP_MIN
+        key = (which, day, aircraft, operator, typecode, other, bucket)
         if key not in self._priors:
             if len(self._priors) >= PRIORS_KEPT:
                 self._priors.clear()
-            self._priors[key] = self._over(which, day, aircraft, operator, typecode, other)
+            self._priors[key] = self._over(which, day, aircraft, operator, typecode, other, bucket)
         return self._priors[key]
 
     def _over(
-        self, which: Which, day: date, aircraft: str, operator: str | None, typecode: str | None, other: int | None
+        self,
+        which: Which,
+        day: date,
+        aircraft: str,
+        operator: str | None,
+        typecode: str | None,
+        other: int | None,
+        bucket: int | None,
     ) -> Floats:
         rows = self.columns.take(self._before(day))
         ours, theirs = (rows.destination, rows.origin) if which == "destination" else (rows.origin, rows.destination)
         usable = (ours >= 0) & (ours < len(self.airports)) & (rows.arrived < _midnight(day))
-        contexts = self._contexts(rows, theirs, aircraft, operator, typecode, other)
+        times = rows.departed if which == "destination" else rows.arrived
+        punctual = np.zeros(len(times), bool) if bucket is None else _at_that_time(times, bucket) & ~rows.vague
+        contexts = self._contexts(rows, theirs, punctual, aircraft, operator, typecode, other)
         return _backed_off([ours[usable & context] for context in contexts], self._by_size)
 
     def _contexts(
-        self, rows: Columns, theirs: Ints, aircraft: str, operator: str | None, typecode: str | None, other: int | None
+        self,
+        rows: Columns,
+        theirs: Ints,
+        punctual: Flags,
+        aircraft: str,
+        operator: str | None,
+        typecode: str | None,
+        other: int | None,
     ) -> list[Flags]:
         """Which legs count in each table, from narrow to broad."""
         own = rows.aircraft == self._words.get(aircraft, len(self._words))
@@ -262,7 +292,7 @@ class Baseline:
         if other is None:
             return [own, *shared, everything]
         from_there = theirs == other
-        return [own & from_there, own, *[s & from_there for s in shared], from_there, *shared, everything]
+        return [own & from_there, own, punctual & from_there, *[s & from_there for s in shared], from_there, *shared, everything]
 
     # ------------------------------------------------------------------------------------------------------------- visits
 
@@ -374,6 +404,13 @@ def _backed_off(tables: Sequence[Ints], bottom: Floats) -> Floats:
         given |= counts > 0
     rest = np.where(given, 0.0, bottom)
     return np.asarray(probability + left * rest / rest.sum())
+
+
+def _at_that_time(times: Ints, bucket: int) -> Flags:
+    """Whether times lie around the same time of day as a bucket of it, whichever the day."""
+    minutes = times // MINUTE_US % DAY_MIN
+    away = np.abs(minutes - (bucket + 0.5) * CLOCK_STEP_MIN)
+    return np.asarray(np.minimum(away, DAY_MIN - away) <= PUNCTUAL_MIN)
 
 
 def _midnight(day: date) -> int:
