@@ -26,6 +26,14 @@ DAY = date(2024, 1, 1)
         ("N12345", "a061d9"),
         ("N1", "a00001"),
         ("N99999", "adf7c7"),
+        ("JA01WJ", "8406d0"),
+        ("JA03WJ", "840df8"),
+        ("HL8353", "71c353"),
+        ("HL8513", "71c513"),
+        ("CS-CHL", "490d0c"),
+        ("YR-BEE", "4a08a5"),
+        ("D-AIZE", "3c6745"),
+        ("CU-T1250", "0b04e2"),
     ],
 )
 def test_published_pairs(registration: str, icao24: str) -> None:
@@ -47,7 +55,9 @@ def test_every_russian_number_goes_there_and_back(number: int) -> None:
     assert registration_of(icao24) == f"RA-{number:05d}"
 
 
-@pytest.mark.parametrize("text", ["RF-85136", "N0", "N123456", "NI2", "RA-1", "D-AIMA", "", "P-49"])
+@pytest.mark.parametrize(
+    "text", ["RF-85136", "N0", "N123456", "NI2", "RA-1", "G-CIVO", "", "P-49", "HL9001", "JA1I", "CU-T999", "D-AIM", "D-KABC"]
+)
 def test_what_follows_from_no_rule(text: str) -> None:
     """RF- numbers break the rule too often; letters that the FAA does not use make no number."""
     assert address_of(text) is None

@@ -104,7 +104,7 @@ def test_watching_an_aircraft_needs_no_yaml(typed: Typed, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("watch", "D-ABCD"), "give the address"),
+        (("watch", "G-CIVO"), "give the address"),
         (("watch", "RA-86559", "--to", "XX"), "neither a country"),
         (("check", "--config", "none.yaml"), "flightwatch init"),
         (("legs", "--store", "nowhere"), "there is no store"),
