@@ -128,6 +128,36 @@ def watch(
         print("Checked. A running flightwatch takes it in when it is started again.")
 
 
+@app.command()
+def whois(
+    aircraft: Annotated[str, typer.Argument(help="A registration (RA-86559) or an address (15521f).")],
+    on: Annotated[
+        datetime | None, typer.Option("--on", help="The day that is asked about; today without it.", formats=["%Y-%m-%d"])
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="As data, for programs.")] = False,
+    config: ConfigPath = DEFAULT_FILE,
+    store: StorePath = None,
+) -> None:
+    """Tell all that is known of an address or a registration, and from where."""
+    from json import dumps
+
+    from flightwatch.store import Store
+    from flightwatch.userfiles import read_lists, settings_of
+    from flightwatch.whois import data, lines, look_up
+
+    settings = settings_of(config)
+    registry = read_lists(settings, config.parent)
+    day = (on or datetime.now(UTC)).date()
+    root = _root(store, settings, config)
+    opened = Store(root, read_only=True) if store is not None or (root / "catalog.sqlite").exists() else None
+    try:
+        answers = look_up(aircraft, day, registry, opened)
+    finally:
+        if opened is not None:
+            opened.close()
+    print(dumps(data(answers, aircraft, day), ensure_ascii=False, indent=2) if json else "\n".join(lines(answers, aircraft, day)))
+
+
 @rules_app.command("test")
 def rules_test(
     paths: Annotated[list[Path], typer.Argument(help="Rule files or folders of them.")], config: ConfigPath = DEFAULT_FILE
