@@ -296,6 +296,17 @@ def test_a_wrong_first_byte_is_a_hint_and_no_identity(tmp_path: Path) -> None:
     assert registry.identify("15521f", DAY).hints == ()
 
 
+def test_a_feed_is_believed_before_a_rule_that_few_rows_confirm() -> None:
+    """And the register that is nearly always right before the feed; the contradiction is kept either way."""
+    korean = Registry().who("71bf00", DAY, registration="HL9000")
+    assert korean.registration == "HL9000"
+    assert korean.conflicts == ("registration: HL9000 (feed), but HL7700 (arithmetic of the register)",)
+    russian = Registry().who("14fa3a", DAY, registration="RA-64508")
+    assert russian.registration == "RA-64058"
+    assert len(russian.conflicts) == 1
+    assert Registry().who("14fa3a", DAY, registration="RA-64058").conflicts == ()
+
+
 def test_who_is_who_is_remembered(tmp_path: Path) -> None:
     """It is asked for every leg."""
     registry = _registry(tmp_path, mine="registration\nRA-86559\n")

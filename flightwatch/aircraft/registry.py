@@ -6,7 +6,8 @@ where it comes from, how sure it is, and where claims contradict each other.
 The word of a list decides: somebody wrote it down on purpose. Otherwise each claim counts with the odds that its
 source is right, the claims for one value together, and the likeliest value is taken. That takes sources for
 independent, which databases that copy from each other are not, so no more than `SUREST` is ever said. What the feed
-tells of an aircraft fills in where all of these are silent.
+tells of an aircraft fills in where all of these are silent; a registration that it tells against them is one claim
+more.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ WHATS: tuple[What, ...] = ("registration", "typecode", "operator", "role")
 
 BY_HAND = 0.95
 """How far an entry of a list is trusted when confidence is told: people mistype, too."""
+
+FED = 0.97
+"""How often the registration is right that a feed adds: the database behind most of them agrees with the Russian
+register in 1,781 of 1,834 rows."""
 
 SUREST = 0.99
 """Nothing is said to be surer than this: sources copy from each other."""
@@ -111,7 +116,8 @@ class Registry:
             if (number := number_of(icao24)) is not None:
                 self._by_low_bits.setdefault(number & 0xFFFF, []).append(icao24)
         self._open_lists = tuple(dict.fromkeys(n for found in self._by_registration.values() for n, _ in found))
-        self._known: dict[str, tuple[list[date], dict[int, Aircraft]]] = {}
+        self._turns: dict[str, list[date]] = {}
+        self._known: dict[tuple[str, int, str | None], Aircraft] = {}
 
     def _take(self, name: str, entry: Entry) -> None:
         if entry.icao24 is not None:
@@ -140,6 +146,8 @@ class Registry:
         on which it ever stood are undecided.
         """
         known = self._at_some_time(icao24) if on is None else self._on(icao24, on)
+        if on is not None and registration and known.registration and registration.upper() != known.registration.upper():
+            known = self._on(icao24, on, registration)
         if not self._by_registration and not self._patterns:
             return _filled(known, registration, typecode, operator)
         told = [r for r in (known.registration, registration) if r]
@@ -158,17 +166,19 @@ class Registry:
         lists = list(dict.fromkeys(lists))
         return replace(known, watchlists=tuple(lists), undecided=tuple(n for n in dict.fromkeys(undecided) if n not in lists))
 
-    def _on(self, icao24: str, on: date) -> Aircraft:
-        """From the cache; an address whose claims are dated has an aircraft for each span between two dates."""
-        if icao24 not in self._known:
-            if len(self._known) >= MOST_REMEMBERED:
-                self._known.clear()
-            self._known[icao24] = (_turns(self._claims(icao24)), {})
-        turns, aircraft = self._known[icao24]
-        span = bisect_right(turns, on)
-        if span not in aircraft:
-            aircraft[span] = self._aircraft(icao24, on, [c for c in self._claims(icao24) if _holds(c, on)])
-        return aircraft[span]
+    def _on(self, icao24: str, on: date, told: str | None = None) -> Aircraft:
+        """From the cache; an address whose claims are dated has an aircraft for each span between two dates, and one
+        for each registration that a feed tells against the others."""
+        if len(self._known) >= MOST_REMEMBERED or len(self._turns) >= MOST_REMEMBERED:
+            self._known.clear()
+            self._turns.clear()
+        if icao24 not in self._turns:
+            self._turns[icao24] = _turns(self._claims(icao24))
+        key = (icao24, bisect_right(self._turns[icao24], on), told)
+        if key not in self._known:
+            fed = [] if told is None else [Claim("registration", told, "feed", "", FED)]
+            self._known[key] = self._aircraft(icao24, on, [*(c for c in self._claims(icao24) if _holds(c, on)), *fed])
+        return self._known[key]
 
     def _at_some_time(self, icao24: str) -> Aircraft:
         undated = [c for c in self._claims(icao24) if c.valid_from is None and c.valid_until is None]
