@@ -1,14 +1,18 @@
-"""Following one aircraft without writing YAML: the list entry and the rule, in files that a person can go on
-editing."""
+"""Following aircraft without writing YAML: the list entry and the rule, or a list made of a database of others, in files
+that a person can go on editing."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from pathlib import Path
 
-from flightwatch.aircraft import address_of, registration_of
-from flightwatch.config import Settings
+from flightwatch.aircraft import address_of, read_watchlist, registration_of
+from flightwatch.aircraft.formats import SOURCES
+from flightwatch.aircraft.watchlists import ATTRIBUTION, COLUMNS
+from flightwatch.config import NAME, Settings
 from flightwatch.documents import nearest
 from flightwatch.errors import InputError
 from flightwatch.places import Airports, country_name, country_names
@@ -33,6 +37,32 @@ def add(aircraft: str, to: str | None, settings: Settings, base: Path, airports:
         told.append(f"Wrote {path}: tells of {aircraft} going to {words}.")
     told += _missing(settings, base)
     return told
+
+
+def import_list(file: Path, name: str, settings: Settings, base: Path, *, replace: bool) -> list[str]:
+    """Makes the list `name` below `base` of a file of plane-alert-db, whose licence asks for attribution and for the
+    same licence; says what it wrote. Raises InputError."""
+    if not re.fullmatch(NAME, name):
+        raise InputError(f"`{name}` cannot be the name of a list: use small letters, digits and dashes")
+    path = base / "watchlists" / f"{name}.csv"
+    if path.exists() and not replace:
+        raise InputError(f"{path} is there already: give another --name, or --replace")
+    source = SOURCES["plane-alert-db"]
+    try:
+        found = list(source.read(file.name, file.read_bytes()))
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror})") from None
+    text = io.StringIO(f"{ATTRIBUTION}{source.attribution}\n", newline="")
+    text.seek(0, io.SEEK_END)
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore", restval="")
+    writer.writeheader()
+    usable = [row for row in found if row is not None]
+    for row in usable:
+        writer.writerow({**row, "icao24": f"{row['address']:06x}", "source": source.name})
+    files.write_bytes(path, text.getvalue().encode())
+    read_watchlist(path)
+    told = [f"Wrote {len(usable)} aircraft to {path}; {len(found) - len(usable)} lines refused. Data: {source.attribution}."]
+    return told + _missing(settings, base)
 
 
 def _identify(aircraft: str) -> tuple[str, str]:
