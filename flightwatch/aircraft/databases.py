@@ -95,7 +95,8 @@ class Database:
         number = number_of(icao24)
         if number is None:
             return []
-        first, end = (int(i) for i in np.searchsorted(self._addresses, [number, number + 1]))
+        both = np.array([number, number + 1], dtype=np.uint32)  # any other type would have the column converted each time
+        first, end = (int(i) for i in np.searchsorted(self._addresses, both))
         return [self._row(i) for i in range(first, end)]
 
     def holders(self, registration: str) -> list[Row]:

@@ -172,12 +172,15 @@ class Registry:
         if len(self._known) >= MOST_REMEMBERED or len(self._turns) >= MOST_REMEMBERED:
             self._known.clear()
             self._turns.clear()
+        claims: list[Claim] | None = None
         if icao24 not in self._turns:
-            self._turns[icao24] = _turns(self._claims(icao24))
+            claims = self._claims(icao24)
+            self._turns[icao24] = _turns(claims)
         key = (icao24, bisect_right(self._turns[icao24], on), told)
         if key not in self._known:
+            claims = claims or self._claims(icao24)
             fed = [] if told is None else [Claim("registration", told, "feed", "", FED)]
-            self._known[key] = self._aircraft(icao24, on, [*(c for c in self._claims(icao24) if _holds(c, on)), *fed])
+            self._known[key] = self._aircraft(icao24, on, [*(c for c in claims if _holds(c, on)), *fed])
         return self._known[key]
 
     def _at_some_time(self, icao24: str) -> Aircraft:

@@ -78,6 +78,10 @@ class Http:
             if response.status_code not in (200, 206):
                 path.unlink(missing_ok=True)
                 _accepted(response, self._read(response, url, until), url)
+            continued = response.headers.get("Content-Range", "").startswith(f"bytes {begun}-")
+            if response.status_code == 206 and not (begun and continued):
+                path.unlink(missing_ok=True)
+                raise FeedError("wrong_part", f"{shown(url)} sent another part than it was asked for: run it again")
             etag = response.headers.get("ETag", "")
             version.unlink(missing_ok=True)
             if etag and not etag.startswith("W/"):  # a weak one does not promise the same bytes
@@ -91,7 +95,7 @@ class Http:
         advice = "run it again, and it goes on where it stopped"
         try:
             with path.open("ab" if size else "wb") as file:
-                while part := response.raw.read(READ_SIZE, decode_content=False):
+                while part := response.raw.read1(READ_SIZE, decode_content=False):
                     size += len(part)
                     if size > self.limits.size:
                         raise FeedError("too_large", f"{shown(url)} sent more than {self.limits.size >> 20} MB: refused")
