@@ -110,7 +110,11 @@ def check(config: ConfigPath = DEFAULT_FILE) -> None:
     found = read_all(config)
     settings, lists = found.settings, found.registry.watchlists
     print(f"{config}: {len(settings.feeds)} feeds, {len(settings.channels)} channels, {'a' if settings.digest else 'no'} digest")
-    print(f"rules: {len(found.rules.rules)}; watchlists: {len(lists)} with {len(found.registry.addresses())} addresses")
+    open_ = sum(e.icao24 is None for w in lists for e in w.entries)
+    others = f" and {open_} entries by registration, operator, callsign or type" if open_ else ""
+    print(f"rules: {len(found.rules.rules)}; watchlists: {len(lists)} with {len(found.registry.addresses())} addresses{others}")
+    if found.registry.databases:
+        print(f"reference databases: {', '.join(f'{d.name} of {d.about.dated}' for d in found.registry.databases)}")
     print("No problem found.")
 
 
@@ -124,10 +128,11 @@ def watch(
 ) -> None:
     """Follow an aircraft: writes the list entry and the rule."""
     from flightwatch.places import airports
-    from flightwatch.userfiles import read_all, settings_of
+    from flightwatch.userfiles import read_all, read_lists, settings_of
     from flightwatch.watching import add
 
-    told = add(aircraft, to, settings_of(config), config.parent, airports())
+    settings = settings_of(config)
+    told = add(aircraft, to, settings, config.parent, airports(), read_lists(settings, config.parent))
     for line in told:
         print(line)
     read_all(config)

@@ -9,6 +9,7 @@ Nothing is downloaded that nobody asked for. A table is replaced whole, or stays
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
 import io
@@ -105,7 +106,10 @@ def table_of(kept_ones: Iterable[About]) -> Iterator[str]:
 
 
 def _keep(read: Sequence[tuple[str, bytes]], file: str, sha256: str, source: Source, folder: Path, dated: date) -> About:
-    found = [row for name, data in read for row in source.read(name, data)]
+    try:
+        found = [row for name, data in read for row in source.read(name, data)]
+    except csv.Error as error:
+        raise InputError(f"{file} is no CSV ({error}): is it a file of {source.name}?") from None
     rows = [row for row in found if row is not None]
     if not rows:
         raise InputError(f"{file} has no line that can be read as {source.name}: is it a file of that source?")

@@ -9,7 +9,7 @@ import json
 import re
 from pathlib import Path
 
-from flightwatch.aircraft import address_of, read_watchlist, registration_of
+from flightwatch.aircraft import Registry, read_watchlist, registration_of
 from flightwatch.aircraft.formats import SOURCES
 from flightwatch.aircraft.watchlists import ATTRIBUTION, COLUMNS
 from flightwatch.config import NAME, Settings
@@ -22,10 +22,12 @@ LIST = "my-aircraft"
 HEADER = "registration,icao24,typecode,operator,note,source,source_date\n"
 
 
-def add(aircraft: str, to: str | None, settings: Settings, base: Path, airports: Airports) -> list[str]:
+def add(
+    aircraft: str, to: str | None, settings: Settings, base: Path, airports: Airports, registry: Registry | None = None
+) -> list[str]:
     """Writes what is missing below `base`, and says what it wrote, and what the configuration lacks for it to be read.
     Raises InputError where the aircraft or the place is not clear."""
-    registration, icao24 = _identify(aircraft)
+    registration, icao24 = _identify(aircraft, registry or Registry())
     condition, words = _destination(to, airports)
     told = [_add_to_list(registration, icao24, base / "watchlists" / f"{LIST}.csv")]
     rule_id = re.sub(r"[^a-z0-9]+", "-", f"watch-{aircraft}{f'-to-{to}' if to else ''}".lower()).strip("-")
@@ -50,8 +52,8 @@ def import_list(file: Path, name: str, settings: Settings, base: Path, *, replac
     source = SOURCES["plane-alert-db"]
     try:
         found = list(source.read(file.name, file.read_bytes()))
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror})") from None
+    except (OSError, csv.Error) as error:
+        raise InputError(f"{file} cannot be read ({error})") from None
     text = io.StringIO(f"{ATTRIBUTION}{source.attribution}\n", newline="")
     text.seek(0, io.SEEK_END)
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore", restval="")
@@ -65,15 +67,23 @@ def import_list(file: Path, name: str, settings: Settings, base: Path, *, replac
     return told + _missing(settings, base)
 
 
-def _identify(aircraft: str) -> tuple[str, str]:
-    """Registration and address; one of them is enough where a register's arithmetic gives the other."""
+def _identify(aircraft: str, registry: Registry) -> tuple[str, str]:
+    """Registration and address; one of them is enough where a list, a database or a register's arithmetic gives the
+    other, and no two of them give different ones."""
     text = aircraft.strip()
     if re.fullmatch(r"~?[0-9a-fA-F]{6}", text):
         return registration_of(text.lower()) or "", text.lower()
-    icao24 = address_of(text)
-    if icao24 is None:
-        raise InputError(f"the address of {text} does not follow from its registration: give the address (6 hex digits) instead")
-    return text.upper(), icao24
+    found = dict.fromkeys(icao24 for icao24, _ in registry.holders(text))
+    if not found:
+        raise InputError(
+            f"the address of {text} does not follow from its registration, and no list or database that is kept has it:"
+            " give the address (6 hex digits) instead"
+        )
+    if len(found) > 1:
+        raise InputError(
+            f"{text} stands for {', '.join(found)}: give one of these addresses (`flightwatch whois {text}` says why)"
+        )
+    return text.upper(), next(iter(found))
 
 
 def _destination(to: str | None, airports: Airports) -> tuple[str, str]:

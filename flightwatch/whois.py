@@ -42,6 +42,7 @@ class Answer:
     identity: Identity | None
     found_by: tuple[str, ...]
     stored: Stored | None
+    credits: tuple[str, ...] = ()
 
 
 def look_up(text: str, on: date, registry: Registry, store: Store | None) -> list[Answer]:
@@ -50,7 +51,7 @@ def look_up(text: str, on: date, registry: Registry, store: Store | None) -> lis
     asked = text.strip()
     address = registry.address(asked, on)
     if address == asked.lower():
-        return [_answer(registry.identify(address, on), (), store)]
+        return [_answer(registry, address, on, (), store)]
     holders = registry.holders(asked, on)
     if not holders:
         aircraft = registry.who("", on, registration=asked.upper())
@@ -61,13 +62,14 @@ def look_up(text: str, on: date, registry: Registry, store: Store | None) -> lis
             )
         return [Answer(aircraft, None, (), None if store is None else _stored(store, None, aircraft.registration))]
     addresses = dict.fromkeys(icao24 for icao24, _ in holders)
-    return [_answer(registry.identify(a, on), tuple(s for icao24, s in holders if icao24 == a), store) for a in addresses]
+    return [_answer(registry, a, on, tuple(s for icao24, s in holders if icao24 == a), store) for a in addresses]
 
 
-def _answer(identity: Identity, found_by: Sequence[str], store: Store | None) -> Answer:
-    known = identity.aircraft
-    stored = None if store is None else _stored(store, known.icao24, None)
-    return Answer(known, identity, tuple(found_by), stored)
+def _answer(registry: Registry, icao24: str, on: date, found_by: tuple[str, ...], store: Store | None) -> Answer:
+    identity = registry.identify(icao24, on)
+    stored = None if store is None else _stored(store, icao24, None)
+    told = [*(c.source for c in (*identity.claims, *identity.others)), *(h.source for h in identity.hints), *found_by]
+    return Answer(identity.aircraft, identity, found_by, stored, tuple(registry.credits(told)))
 
 
 def _stored(store: Store, icao24: str | None, registration: str | None) -> Stored:
@@ -110,6 +112,8 @@ def _lines(answer: Answer, on: date) -> Iterator[str]:
             yield _row("at other times", f"{WORDS[claim.what]} {claim.value} {_days(claim)} ({_source(claim)})")
     if answer.stored is not None:
         yield _row("store", _told(answer.stored))
+    for credit in answer.credits:
+        yield _row("data", credit)
 
 
 def _of_address(answer: Answer, identity: Identity) -> Iterator[str]:
@@ -179,6 +183,7 @@ def _data(answer: Answer) -> dict[str, Any]:
         "perhaps_on": list(known.undecided),
         "conflicts": list(known.conflicts),
         "found_by": list(answer.found_by),
+        "attribution": list(answer.credits),
     }
     if identity is not None:
         verdicts = {what: identity.verdict(what) for what in WHATS}

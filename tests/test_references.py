@@ -188,9 +188,9 @@ def test_a_version_that_is_kept_is_not_downloaded_again(httpserver: HTTPServer, 
 def test_a_download_that_broke_off_goes_on_where_it_stopped(httpserver: HTTPServer, tmp_path: Path) -> None:
     body = TAR1090.encode()
     head = b'HTTP/1.1 200 OK\r\nETag: "v1"\r\nContent-Length: %d\r\n\r\n' % len(body)
-    with raw_server(lambda connection: connection.sendall(head + body[:40])) as url:
-        with pytest.raises(FeedError, match="it goes on where it stopped") as raised:
-            update(SOURCES["tar1090-db"], tmp_path, DAY, url=url)
+    stops = pytest.raises(FeedError, match="it goes on where it stopped")
+    with raw_server(lambda connection: connection.sendall(head + body[:40])) as url, stops as raised:
+        update(SOURCES["tar1090-db"], tmp_path, DAY, url=url)
     assert raised.value.reason == "cut_off"
 
     def rest(request: Request) -> Response:

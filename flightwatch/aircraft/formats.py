@@ -21,8 +21,6 @@ from flightwatch.errors import InputError
 
 Rows = Iterator[Mapping[str, Any] | None]
 
-csv.field_size_limit(1 << 20)
-
 
 @dataclass(frozen=True, slots=True)
 class Source:

@@ -287,6 +287,12 @@ class Registry:
             found += [(on is None or row.holds_on(on), row.icao24, database.name) for row in database.holders(text)]
         return list(dict.fromkeys((icao24, source) for _, icao24, source in sorted(found, key=lambda f: not f[0])))
 
+    def credits(self, sources: Iterable[str]) -> list[str]:
+        """Whom to name for what some sources say, where their licence asks for it."""
+        named = {f"watchlist {w.name}": w.attribution for w in self.watchlists if w.attribution}
+        named |= {d.name: f"{d.about.attribution}; licence: {d.about.licence}" for d in self.databases}
+        return [named[source] for source in dict.fromkeys(sources) if source in named]
+
 
 # ------------------------------------------------------------------------------------------------------------------- weighing
 

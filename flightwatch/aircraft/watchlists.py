@@ -124,7 +124,10 @@ def _csv_rows(path: Path) -> tuple[str, Rows]:
     except OSError as error:
         raise ConfigError([Problem(str(path), 1, f"cannot be read: {error.strerror}")]) from None
     said = [line.removeprefix(ATTRIBUTION).strip() for line in lines if line.startswith(ATTRIBUTION)]
-    return "; ".join(said), list(_numbered_rows(path, lines))
+    try:
+        return "; ".join(said), list(_numbered_rows(path, lines))
+    except csv.Error as error:
+        raise ConfigError([Problem(str(path), 1, f"is no CSV: {error}")]) from None
 
 
 def _numbered_rows(path: Path, lines: Sequence[str]) -> Rows:
