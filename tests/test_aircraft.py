@@ -305,6 +305,9 @@ def test_a_feed_is_believed_before_a_rule_that_few_rows_confirm() -> None:
     assert russian.registration == "RA-64058"
     assert len(russian.conflicts) == 1
     assert Registry().who("14fa3a", DAY, registration="RA-64058").conflicts == ()
+    state = Registry().who("14fc02", DAY, registration="RF-64514")
+    assert (state.registration, state.conflicts) == ("RF-64514", ()), "the number does not say whether it is RA- or RF-"
+    assert len(Registry().who("154ed0", DAY, registration="RF-85136").conflicts) == 1, "by rule it is number 85712"
 
 
 def test_who_is_who_is_remembered(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from typing import Literal
 
 from flightwatch.aircraft.blocks import Block, block_of, country_of, number_of, of_forces
 from flightwatch.aircraft.databases import Database, Row
-from flightwatch.aircraft.registers import RUSSIA, RUSSIAN_NUMBERS, Derived, address_of, derived
+from flightwatch.aircraft.registers import CHECKED_RA, RUSSIA, RUSSIAN_NUMBERS, Derived, address_of, derived
 from flightwatch.aircraft.watchlists import Entry, Watchlist
 from flightwatch.records import Aircraft
 
@@ -35,6 +35,9 @@ BY_HAND = 0.95
 FED = 0.97
 """How often the registration is right that a feed adds: the database behind most of them agrees with the Russian
 register in 1,781 of 1,834 rows."""
+
+EVEN = 0.5
+"""Counts neither for nor against."""
 
 SUREST = 0.99
 """Nothing is said to be surer than this: sources copy from each other."""
@@ -178,9 +181,9 @@ class Registry:
             self._turns[icao24] = _turns(claims)
         key = (icao24, bisect_right(self._turns[icao24], on), told)
         if key not in self._known:
-            claims = claims or self._claims(icao24)
-            fed = [] if told is None else [Claim("registration", told, "feed", "", FED)]
-            self._known[key] = self._aircraft(icao24, on, [*(c for c in claims if _holds(c, on)), *fed])
+            if claims is None or told is not None:
+                claims = self._claims(icao24, told)
+            self._known[key] = self._aircraft(icao24, on, [c for c in claims if _holds(c, on)])
         return self._known[key]
 
     def _at_some_time(self, icao24: str) -> Aircraft:
@@ -210,14 +213,19 @@ class Registry:
 
     # ---------------------------------------------------------------------------------------------------------------- claims
 
-    def _claims(self, icao24: str) -> list[Claim]:
-        """Everything that any source says of an address, whenever it holds; lists first, then the surest."""
+    def _claims(self, icao24: str, told: str | None = None) -> list[Claim]:
+        """Everything that any source says of an address, whenever it holds; lists first, then databases, the feed and
+        what follows by rule."""
         found = [c for name, entry in self._by_address.get(icao24, ()) for c in _listed(name, entry)]
         found += [c for d in self.databases for row in d.rows(icao24) for c in _recorded(d, row)]
         if of_forces(icao24):
             found.append(Claim("role", "military", BLOCK, "beyond the last N-number", SUREST))
+        if told is not None:
+            found.append(Claim("registration", told, "feed", "", FED))
         if (by_rule := derived(icao24)) is not None:
-            found.append(Claim("registration", by_rule.registration, REGISTER, by_rule.rule, by_rule.confidence))
+            others = [c.value.upper() for c in found if c.what == "registration"]
+            if f"RF{by_rule.registration[2:]}" not in others:
+                found.append(Claim("registration", by_rule.registration, REGISTER, by_rule.rule, _worth(by_rule, others)))
         return found
 
     def identify(self, icao24: str, on: date) -> Identity:
@@ -310,6 +318,17 @@ def weigh(claims: Sequence[Claim]) -> Verdict | None:
     weight = sum(math.exp(s) for s in scores.values()) + 1  # and that none of them is right
     confidence = min(math.exp(scores[_same(best)]) / weight, SUREST)
     return Verdict(best.value, round(confidence, 3), tuple(c for c in claims if _same(c) != _same(best)))
+
+
+def _worth(by_rule: Derived, others: Sequence[str]) -> float:
+    """How often a rule is right beside what others say. The Russian one gives a number, which civil (RA-) and state
+    aircraft (RF-) share: where somebody says RF- and another number, it counts for nothing; the same number is no
+    contradiction at all."""
+    if by_rule.country != "RU":
+        return by_rule.confidence
+    if any(registration.startswith("RA-") for registration in others):
+        return CHECKED_RA
+    return EVEN if any(registration.startswith("RF-") for registration in others) else by_rule.confidence
 
 
 def conflict(what: What, verdict: Verdict, claims: Sequence[Claim]) -> str:
