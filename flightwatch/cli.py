@@ -42,6 +42,10 @@ app = typer.Typer(
 )
 rules_app = typer.Typer(no_args_is_help=True, help="Rules: test them.")
 app.add_typer(rules_app, name="rules")
+reference_app = typer.Typer(no_args_is_help=True, help="Databases of others: who has which address.")
+app.add_typer(reference_app, name="reference")
+watchlist_app = typer.Typer(no_args_is_help=True, help="Watchlists: make one from a database of others.")
+app.add_typer(watchlist_app, name="watchlist")
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -54,6 +58,9 @@ DEFAULT_FILE = Path("flightwatch.yaml")
 """As `config` has it: importing that would take longer than `--help` may."""
 
 BUSY = 3
+
+BETWEEN_DOWNLOADS_S = 2.0
+"""Two of them may come from one server."""
 
 
 def main() -> None:
@@ -103,7 +110,11 @@ def check(config: ConfigPath = DEFAULT_FILE) -> None:
     found = read_all(config)
     settings, lists = found.settings, found.registry.watchlists
     print(f"{config}: {len(settings.feeds)} feeds, {len(settings.channels)} channels, {'a' if settings.digest else 'no'} digest")
-    print(f"rules: {len(found.rules.rules)}; watchlists: {len(lists)} with {len(found.registry.addresses())} addresses")
+    open_ = sum(e.icao24 is None for w in lists for e in w.entries)
+    others = f" and {open_} entries by registration, operator, callsign or type" if open_ else ""
+    print(f"rules: {len(found.rules.rules)}; watchlists: {len(lists)} with {len(found.registry.addresses())} addresses{others}")
+    if found.registry.databases:
+        print(f"reference databases: {', '.join(f'{d.name} of {d.about.dated}' for d in found.registry.databases)}")
     print("No problem found.")
 
 
@@ -117,15 +128,46 @@ def watch(
 ) -> None:
     """Follow an aircraft: writes the list entry and the rule."""
     from flightwatch.places import airports
-    from flightwatch.userfiles import read_all, settings_of
+    from flightwatch.userfiles import read_all, read_lists, settings_of
     from flightwatch.watching import add
 
-    told = add(aircraft, to, settings_of(config), config.parent, airports())
+    settings = settings_of(config)
+    told = add(aircraft, to, settings, config.parent, airports(), read_lists(settings, config.parent))
     for line in told:
         print(line)
     read_all(config)
     if not any(line.startswith("Add ") for line in told):
         print("Checked. A running flightwatch takes it in when it is started again.")
+
+
+@app.command()
+def whois(
+    aircraft: Annotated[str, typer.Argument(help="A registration (RA-86559) or an address (15521f).")],
+    on: Annotated[
+        datetime | None, typer.Option("--on", help="The day that is asked about; today without it.", formats=["%Y-%m-%d"])
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="As data, for programs.")] = False,
+    config: ConfigPath = DEFAULT_FILE,
+    store: StorePath = None,
+) -> None:
+    """Tell all that is known of an address or a registration, and from where."""
+    from json import dumps
+
+    from flightwatch.store import Store
+    from flightwatch.userfiles import read_lists, settings_of
+    from flightwatch.whois import data, lines, look_up
+
+    settings = settings_of(config)
+    registry = read_lists(settings, config.parent)
+    day = (on or datetime.now(UTC)).date()
+    root = _root(store, settings, config)
+    opened = Store(root, read_only=True) if store is not None or (root / "catalog.sqlite").exists() else None
+    try:
+        answers = look_up(aircraft, day, registry, opened)
+    finally:
+        if opened is not None:
+            opened.close()
+    print(dumps(data(answers, aircraft, day), ensure_ascii=False, indent=2) if json else "\n".join(lines(answers, aircraft, day)))
 
 
 @rules_app.command("test")
@@ -149,6 +191,76 @@ def rules_test(
     failed = sum(not o.passed for o in outcomes)
     print(f"{len(outcomes)} tests, {failed} failed")
     raise typer.Exit(1 if failed else 0)
+
+
+# ----------------------------------------------------------------------------------------------------------- reference databases
+
+
+@reference_app.command("list")
+def reference_list(config: ConfigPath = DEFAULT_FILE) -> None:
+    """Show the databases that are kept, with their terms, and those that could be."""
+    from flightwatch.references import listed, table_of
+
+    for line in table_of(listed(_reference_folder(config))):
+        print(line)
+
+
+@reference_app.command("add")
+def reference_add(
+    files: Annotated[list[Path], typer.Argument(help="Files as they were downloaded; ZIP archives and folders, too.")],
+    source: Annotated[str, typer.Option("--source", help="Whose they are: tar1090-db, plane-alert-db, opensky, ...")],
+    dated: Annotated[
+        datetime | None, typer.Option("--date", help="Their day; that of the newest file without it.", formats=["%Y-%m-%d"])
+    ] = None,
+    config: ConfigPath = DEFAULT_FILE,
+) -> None:
+    """Keep a database that you downloaded."""
+    from flightwatch.references import add, source_named
+
+    done = add(files, source_named(source), _reference_folder(config), dated.date() if dated else None)
+    print(f"{done.source}: {done.rows:,} {done.kind} of {done.dated}; {done.refused:,} lines refused. Licence: {done.licence}.")
+
+
+@reference_app.command("update")
+def reference_update(
+    sources: Annotated[list[str] | None, typer.Argument(help="Which; without any, all that are kept.")] = None,
+    config: ConfigPath = DEFAULT_FILE,
+) -> None:
+    """Download databases, where there is a newer version."""
+    from flightwatch.aircraft.formats import SOURCES
+    from flightwatch.errors import InputError
+    from flightwatch.references import listed, source_named, update
+
+    folder = _reference_folder(config)
+    wanted = [source_named(name) for name in sources or [a.source for a in listed(folder) if SOURCES[a.source].url]]
+    if not wanted:
+        raise InputError(f"no database is kept yet: name one of {', '.join(n for n, s in SOURCES.items() if s.url)}")
+    for number, source in enumerate(wanted):
+        if number:
+            threading.Event().wait(BETWEEN_DOWNLOADS_S)
+        done = update(source, folder, datetime.now(UTC).date()).about
+        print(f"{source.name}: {f'{done.rows:,} {done.kind}' if done else 'nothing newer'}. Licence: {source.licence}.")
+
+
+@watchlist_app.command("import")
+def watchlist_import(
+    file: Annotated[Path, typer.Argument(help="A CSV file of plane-alert-db.")],
+    name: Annotated[str, typer.Option("--name", help="What the list is called.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Write over a list of that name.")] = False,
+    config: ConfigPath = DEFAULT_FILE,
+) -> None:
+    """Make a watchlist of a file of plane-alert-db, with its attribution."""
+    from flightwatch.userfiles import settings_of
+    from flightwatch.watching import import_list
+
+    for line in import_list(file, name, settings_of(config), config.parent, replace=replace):
+        print(line)
+
+
+def _reference_folder(config: Path) -> Path:
+    from flightwatch.userfiles import settings_of
+
+    return config.parent / settings_of(config).reference
 
 
 # ------------------------------------------------------------------------------------------------------------------------ live

@@ -153,6 +153,7 @@ class Settings(Strict):
     rules: list[str] = ["shipped"]
     watchlists: list[str] = ["shipped"]
     history: list[str] = ["shipped"]
+    reference: str = "reference"
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Settings:
@@ -184,7 +185,7 @@ def shipped() -> Path:
 def files_in(entries: list[str], kind: str, base: Path) -> list[Path]:
     """The files of a kind (rules, watchlists or history) that the entries name: `shipped` for those that ship, else
     files or folders relative to `base`. Raises ConfigError."""
-    suffixes = (".yaml", ".yml") if kind == "rules" else (".csv",)
+    suffixes = {"rules": (".yaml", ".yml"), "watchlists": (".csv", ".yaml", ".yml")}.get(kind, (".csv",))
     found: list[Path] = []
     for entry in entries:
         path = shipped() / kind if entry == "shipped" else base / entry

@@ -10,7 +10,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -123,7 +123,8 @@ class Desk:
         ends = [f"{self._place(e.airport)}" if e.airport else "not known where" for e in (leg.origin, leg.destination)]
         said = [e.basis if e.basis == "observed" else f"{e.basis} {chance(e.probability)}" for e in (leg.origin, leg.destination)]
         certainty = f"from: {said[0]}; to: {said[1]}"
-        known = self.registry.who(leg.icao24 or "", date.min)
+        began = leg.first_seen or leg.origin.time or leg.destination.time
+        known = self.registry.who(leg.icao24 or "", began.date() if began else None)
         return Movement(who(known), f"{ends[0]} – {ends[1]}", times(leg.origin, "UTC").split(" (")[0], certainty)
 
     def _place(self, ident: str) -> str:

@@ -290,7 +290,7 @@ class Pipeline:
         """Whether a rule can hold for an aircraft by what the lists say of it."""
         key = (rule.id, number)
         if key not in self._seen:
-            self._seen[key] = rules.could_match(rule, self._who(number, None), None, self.airports)
+            self._seen[key] = rules.could_match(rule, self._who(number, ()), None, self.airports)
         return self._seen[key]
 
     @cached_property
@@ -307,18 +307,30 @@ class Pipeline:
             found.append(tuple(np.flatnonzero(flags).tolist()) if target.airports or target.countries else None)
         return found
 
-    def _who(self, number: int, leg: Leg | None) -> Aircraft:
-        """Who it is, with what the leg says where the lists are silent."""
-        known = self.registry.who(aircraft_text(number), date.min)
-        if leg is None:
-            return known
+    def _who(self, number: int, legs: Sequence[Leg]) -> Aircraft:
+        """Who it is on some legs of one journey, with what the last of them says where the lists are silent; without
+        any, who it is whenever."""
+        name = aircraft_text(number)
+        if not legs:
+            return self.registry.who(name, None)
+        leg = legs[-1]
+        callsigns = tuple(dict.fromkeys(one.callsign for one in legs if one.callsign))
+        known = self.registry.who(
+            name,
+            _day(leg),
+            registration=leg.registration,
+            typecode=leg.typecode,
+            operator=leg.operator,
+            callsigns=callsigns,
+        )
         return replace(known, registration=leg.registration, typecode=leg.typecode, operator=leg.operator)
 
     def _to_follow(self, number: int, legs: Sequence[Leg]) -> bool:
         """Whether an aircraft is in the air, as far as known, on a journey that a rule could match."""
         if not legs or legs[-1].status not in ("airborne", "lost"):
             return False
-        who, journey = self._who(number, legs[-1]), journeys(legs)[-1]
+        journey = journeys(legs)[-1]
+        who = self._who(number, journey.legs)
         return any(rules.could_match(rule, who, journey, self.airports) for rule in self.rules)
 
     def _news(self, state: State, number: int, legs: Sequence[Leg], now: datetime) -> list[Finding]:
@@ -339,7 +351,7 @@ class Pipeline:
         if rule is None:
             return []
         gone = Visit(said.visit_id, said.start, said.place, (leg,), None)
-        return [Finding(_reference(rule), self._who(number, leg), gone, "withdrawn", 0.0, (), (), (), now)]
+        return [Finding(_reference(rule), self._who(number, (leg,)), gone, "withdrawn", 0.0, (), (), (), now)]
 
     def judge(
         self, state: State, number: int, legs: Sequence[Leg], now: datetime, lenient: frozenset[tuple[str, str]] = frozenset()
@@ -347,7 +359,7 @@ class Pipeline:
         """What the rules find in the legs of one aircraft. `lenient` are the rules and visits that were reported and
         keep the benefit of the doubt."""
         for journey in journeys(legs):
-            who = self._who(number, journey.legs[-1])
+            who = self._who(number, journey.legs)
             for rule in self.rules:
                 doubted = {v.removeprefix("visit-") for r, v in lenient if r == rule.id}
                 factors = [BENEFIT_OF_DOUBT if leg.leg_id in doubted else 1.0 for leg in journey.legs]

@@ -366,7 +366,12 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Aircraft:
-    """Who an address is, as far as known, for one date. `sources` says where each thing comes from."""
+    """Who an address is, as far as known, for one date.
+
+    `country` is that of the block of its address, `role` state, military, police, private or civil; `military` that
+    any source says so. `sources` says where things come from, `conflicts` where sources contradict each other;
+    `undecided` are lists on which it would stand if what is not known of it fitted.
+    """
 
     icao24: str | None
     registration: str | None = None
@@ -376,6 +381,9 @@ class Aircraft:
     military: bool | None = None
     watchlists: tuple[str, ...] = ()
     sources: tuple[tuple[str, str], ...] = ()
+    role: str | None = None
+    conflicts: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
 
 
 # ---------------------------------------------------------------------------------------------------------- rarity, rules, alerts

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flightwatch.aircraft import Registry, Watchlist, read_watchlist
+from flightwatch.aircraft.databases import Database, open_databases
 from flightwatch.config import DEFAULT_FILE, Settings, files_in, read_settings
-from flightwatch.errors import ConfigError, Problem
+from flightwatch.errors import ConfigError, InputError, Problem
 from flightwatch.places import airports
 from flightwatch.rules import Rules, read_rules
 
@@ -86,17 +87,33 @@ def _registry(settings: Settings, base: Path, rule_files: Sequence[Path], proble
     rule. A list that cannot be read stays as an empty one, so that the rules that name it are not faulted, too."""
     files = _files(["shipped", *(e for e in settings.watchlists if e != "shipped")], "watchlists", base, problems)
     found: dict[str, Watchlist] = {}
+    seen: list[Path] = []
     for path in dict.fromkeys([*files, *_beside(rule_files)]):
+        double = next((p for p in seen if p.stem == path.stem and p.parent == path.parent), None)
+        if double is not None:
+            problems.append(Problem(str(path), 1, f"has the name of {double.name}: give one of the two lists another name"))
+        seen.append(path)
         found[path.stem] = Watchlist(path.stem, ())
         try:
             found[path.stem] = read_watchlist(path)
         except ConfigError as error:
             problems += error.problems
-    return Registry(list(found.values()))
+    return Registry(list(found.values()), _databases(base / settings.reference, problems))
+
+
+def _databases(folder: Path, problems: list[Problem]) -> list[Database]:
+    """The reference databases that were added."""
+    try:
+        return open_databases(folder)
+    except InputError as error:
+        problems.append(Problem(str(folder), 1, str(error)))
+        return []
 
 
 def _beside(rule_files: Sequence[Path]) -> list[Path]:
-    """The lists in a rule file's folder, and in a folder `watchlists` next to that."""
+    """The lists in a rule file's folder (CSV: a YAML file there holds rules), and in a folder `watchlists` next to
+    that."""
     folders = sorted({file.parent for file in rule_files})
     places = [place for folder in folders for place in (folder.parent / "watchlists", folder)]
-    return [path for place in places if place.is_dir() for path in sorted(place.glob("*.csv"))]
+    kinds = {place: ("*.csv", "*.y*ml") if place.name == "watchlists" else ("*.csv",) for place in places}
+    return [path for place in places if place.is_dir() for kind in kinds[place] for path in sorted(place.glob(kind))]

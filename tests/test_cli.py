@@ -131,8 +131,15 @@ def test_no_leg_is_said_in_words(typed: Typed, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("watch", "D-ABCD"), "give its address"),
+        (("watch", "G-CIVO"), "give its address"),
         (("watch", "RA-86559", "--to", "XX"), "neither a country"),
+        (("whois", "G-CIVO"), "give the address"),
+        (("whois", "15521f", "--store", "nowhere"), "there is no store"),
+        (("reference", "update"), "no database is kept yet"),
+        (("reference", "update", "tar1090"), "did you mean `tar1090-db`"),
+        (("reference", "add", "nothing.csv", "--source", "opensky"), "is not there"),
+        (("watchlist", "import", "nothing.csv", "--name", "mine"), "cannot be read"),
+        (("watchlist", "import", "nothing.csv", "--name", "Not This"), "small letters"),
         (("check", "--config", "none.yaml"), "flightwatch init"),
         (("legs", "--store", "nowhere"), "there is no store"),
         (("import", "nothing.csv", "--store", "s"), "is not a file"),
@@ -166,6 +173,98 @@ def test_rule_tests_are_run_from_files_and_folders(typed: Typed, tmp_path: Path)
     assert status == 1
     assert "FAIL r: not so (expected no match, got match)" in out
     assert "2 tests, 1 failed" in out
+
+
+# ------------------------------------------------------------------------------------------------------------------ who is it
+
+
+def test_whois_tells_what_is_known_and_from_where(typed: Typed, tmp_path: Path) -> None:
+    """By registration or address, with sources and dates; and what the store has, if there is one."""
+    status, out, _ = typed("whois", "ra-86559")
+    assert status == 0
+    for words in ("15521f", "Russia", "0x140000 + number", "Il-62", "watchlist russian-state", "2023-09-26", "military"):
+        assert words in out
+    assert "store" not in out
+    typed("import", str(flight(tmp_path)), "--store", "data")
+    _, out, _ = typed("whois", "15521F")
+    assert "no legs (`flightwatch legs`" in out
+    typed("legs", "--store", "data")
+    _, out, _ = typed("whois", "15521f")
+    assert "1 legs, last seen 2024-03-01 12:19 UTC" in out
+
+
+def test_whois_as_data(typed: Typed) -> None:
+    status, out, _ = typed("whois", "RA-86559", "--on", "2024-01-01", "--json")
+    (found,) = json.loads(out)["aircraft"]
+    assert (status, json.loads(out)["on"]) == (0, "2024-01-01")
+    assert (found["icao24"], found["registration"], found["country"], found["military"]) == ("15521f", "RA-86559", "RU", True)
+    assert found["watchlists"] == ["russian-state"]
+    assert {c["source"] for c in found["claims"]} == {"watchlist russian-state", "arithmetic of the register"}
+    assert found["confidence"]["registration"] > 0.9
+
+
+def test_whois_of_an_unknown_address_gives_hints_and_no_name(typed: Typed) -> None:
+    _, out, _ = typed("whois", "1d521f")
+    assert "registration    unknown" in out
+    assert "RA-86559 is 15521f, the same low 16 bits (watchlist russian-state)" in out
+    _, out, _ = typed("whois", "728001")
+    assert "Iraq" in out
+
+
+def test_a_database_that_was_downloaded_is_kept_and_asked(typed: Typed, tmp_path: Path) -> None:
+    """With its terms; contradictions between sources stand beside each other."""
+    (tmp_path / "aircraft.csv").write_text("400A1B;G-CIVO;B744;00;BOEING 747-400;\n15521F;RA-86560;IL62;10;;\n", encoding="utf-8")
+    status, out, _ = typed("reference", "add", "aircraft.csv", "--source", "tar1090-db", "--date", "2024-01-01")
+    assert (status, "2 aircraft of 2024-01-01" in out) == (0, True)
+    _, out, _ = typed("reference", "list")
+    assert "tar1090-db: 2 aircraft of 2024-01-01" in out
+    assert "may be republished: no" in out
+    _, out, _ = typed("whois", "G-CIVO")
+    assert "400a1b" in out
+    assert "tar1090-db (wiedehopf" in out
+    _, out, _ = typed("whois", "15521f")
+    assert "RA-86559, 0.99, CONTRADICTED" in out
+    assert "RA-86560: tar1090-db, 2024-01-01" in out
+    status, out, _ = typed("watch", "G-CIVO")
+    assert (status, "400a1b" in out) == (0, True)
+    status, _, err = typed("watch", "RA-86560")
+    assert status == 1
+    assert "155220, 15521f" in err
+    _, out, _ = typed("check")
+    assert "reference databases: tar1090-db of 2024-01-01" in out
+
+
+def test_a_watchlist_made_of_a_database_keeps_its_attribution(typed: Typed, tmp_path: Path) -> None:
+    typed("init")
+    (tmp_path / "planes.csv").write_text(
+        "$ICAO,$Registration,$Operator,$Type,$ICAO Type,#CMPG\n15521F,RA-86559,Air Force,Il-62,IL62,Mil\nxyz,X,,,,\n",
+        encoding="utf-8",
+    )
+    status, out, _ = typed("watchlist", "import", "planes.csv", "--name", "planes")
+    assert status == 0
+    assert "Wrote 1 aircraft" in out
+    assert "1 lines refused" in out
+    assert "ODbL" in (tmp_path / "watchlists" / "planes.csv").read_text(encoding="utf-8").splitlines()[0]
+    _, out, _ = typed("whois", "15521f")
+    assert "watchlists      russian-state, planes" in out
+    assert "plane-alert-db and its contributors (ODbL 1.0)" in out
+    status, _, err = typed("watchlist", "import", "planes.csv", "--name", "planes")
+    assert status == 1
+    assert "--replace" in err
+    status, _, _ = typed("watchlist", "import", "planes.csv", "--name", "planes", "--replace")
+    assert status == 0
+
+
+def test_two_lists_of_one_name_are_told(typed: Typed, tmp_path: Path) -> None:
+    typed("init")
+    (tmp_path / "watchlists" / "mine.csv").write_text("operator\n*Air Force\n", encoding="utf-8")
+    _, out, _ = typed("check")
+    assert "1 entries by registration, operator, callsign or type" in out
+    (tmp_path / "watchlists" / "mine.yaml").write_text("- callsign: RFF*\n", encoding="utf-8")
+    status, _, err = typed("check")
+    assert status == 1
+    assert "mine.yaml:1" in err
+    assert "has the name of mine.csv" in err
 
 
 # -------------------------------------------------------------------------------------------------------------- import and legs

@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 
 from flightwatch import backfill
 from flightwatch import legs as leg_stage
-from flightwatch.pipeline import State
+from flightwatch.aircraft import Registry, read_watchlist
+from flightwatch.imports import import_file
+from flightwatch.pipeline import Pipeline, State
 from flightwatch.places import Airports, airports
 from flightwatch.records import Leg, legs_from_table
-from flightwatch.store import Store
+from flightwatch.rules import Rule
+from flightwatch.store import Store, files
 from flightwatch.testing.clock import FakeClock
 from flightwatch.testing.world import Flight, Sky
 from tests.live_runs import POLL_S, Ledger, pipeline, poll_until, running, world
@@ -111,6 +114,24 @@ def test_one_visit_is_one_story(tmp_path: Path, airports: Airports) -> None:
     assert "landed" not in ledger.stages(), "nobody saw it land"
 
 
+def test_an_aircraft_listed_by_its_registration_is_known_when_the_feed_tells_it(tmp_path: Path, airports: Airports) -> None:
+    """No arithmetic leads from the registration to the address, and the list does not have it."""
+    (tmp_path / "mine.csv").write_text("registration,operator\nRF-85136,Somebody\n", encoding="utf-8")
+    flown = replace(STATE_TAIL, icao24="1f0001", registration="RF-85136")
+    rule = Rule.model_validate({"id": "mine", "title": "Mine", "when": {"aircraft": {"watchlist": ["mine"]}}})
+    registry = Registry([read_watchlist(tmp_path / "mine.csv")])
+    with Store(tmp_path / "store") as store:
+        files.write_parquet(tmp_path / "flown.parquet", world([flown, OTHER], airports).positions(60.0))
+        import_file(store, tmp_path / "flown.parquet")
+        derived = backfill.derive(store, Pipeline(airports, registry, [rule]))
+        assert {(leg.registration, leg.operator) for leg in tracked(store).values()} == {
+            ("RF-85136", "Somebody"),
+            ("HL9000", None),
+        }
+        known = Pipeline(airports, registry, [rule]).take_stock(derived.state, derived.now, None)
+    assert [rule_id for rule_id, _ in stages(known)] == ["mine"]
+
+
 def test_a_flight_that_turns_away_is_taken_back(tmp_path: Path, airports: Airports) -> None:
     """It heads for Pyongyang, then goes to Yanji: what was said is withdrawn, in the same thread."""
     turning = replace(STATE_TAIL, destination="ZYYJ", over=((41.9, 130.75),))
@@ -124,9 +145,6 @@ def test_a_flight_that_turns_away_is_taken_back(tmp_path: Path, airports: Airpor
 def test_what_is_imported_alerts_nobody(tmp_path: Path, airports: Airports) -> None:
     """History comes in while live is stopped: its visits are known afterwards, and not news."""
     made = world([STATE_TAIL, OTHER], airports)
-    from flightwatch.imports import import_file
-    from flightwatch.store import files
-
     files.write_parquet(tmp_path / "old.parquet", made.positions(60.0))
     with Store(tmp_path / "store") as store:
         import_file(store, tmp_path / "old.parquet")

@@ -304,3 +304,40 @@ def test_a_test_that_fails_says_what_it_got(tmp_path: Path, registry: Registry, 
     (outcome,) = run_tests(read_rules([path], registry, airports, None).rules, registry, airports)
     assert not outcome.passed
     assert outcome.detail == "expected match, got no match"
+
+
+def test_a_watchlist_of_callsigns_operators_and_registrations_works_in_a_rule(tmp_path: Path, airports: Airports) -> None:
+    """An entry need not know an address: the leg tells the callsign, another list the operator."""
+    for name, text in {
+        "facts.csv": "icao24,operator\n15521f,Russian Air Force\n",
+        "mine.csv": "operator,callsign\n*air force,\n,RSD*\n",
+        "named.csv": "registration\nRF-85136\n",
+    }.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    lists = Registry([read_watchlist(path) for path in sorted(tmp_path.glob("*.csv"))])
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        """
+- id: listed
+  title: On my list
+  when: {aircraft: {watchlist: mine}}
+  tests:
+    - {name: by operator, given: {aircraft: 15521f, legs: [UUMU-ZKPY]}, expect: match}
+    - {name: by callsign, given: {aircraft: abcdef, callsign: RSD655, legs: [UUMU-ZKPY]}, expect: match}
+    - {name: neither, given: {aircraft: abcdef, callsign: AFL1, legs: [UUMU-ZKPY]}, expect: no match}
+- id: named
+  title: By its name
+  when: {aircraft: {watchlist: named}}
+  tests:
+    - {name: a registration that no rule knows, given: {aircraft: RF-85136, legs: [UUMU-ZKPY]}, expect: match}
+    - {name: another, given: {aircraft: RF-85137, legs: [UUMU-ZKPY]}, expect: no match}
+""",
+        encoding="utf-8",
+    )
+    found = read_rules([path], lists, airports, None)
+    assert [o.detail for o in run_tests(found.rules, lists, airports) if not o.passed] == []
+    listed, named = found.rules
+    nobody = lists.who("abcdef", None)
+    assert could_match(listed, nobody, None, airports), "its callsign may still become known"
+    assert could_match(named, nobody, None, airports), "so may its registration"
+    assert not could_match(rule(TO_KOREA), nobody, None, airports)

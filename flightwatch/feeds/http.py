@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -57,8 +58,56 @@ class Http:
                 target = _redirect(target, response.headers.get("Location", ""))
         raise FeedError("redirected", f"{shown(url)} redirects more than {MOST_REDIRECTS} times: check the address")
 
-    def _send(self, url: str, until: float) -> requests.Response:
-        headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip", **self.headers}
+    def download(self, url: str, path: Path, known: str | None = None) -> str | None:
+        """Fetches a large file to `path`, and returns what the server calls this version of it (its ETag); None where
+        that is `known`. A download that broke off is continued, where the server still has the same version. Raises
+        FeedError."""
+        until = time.monotonic() + self.limits.deadline_s
+        version = path.with_name(path.name + ".version")
+        begun = path.stat().st_size if path.exists() and version.exists() else 0
+        headers = {"Accept-Encoding": "identity"}
+        if begun:
+            headers |= {"Range": f"bytes={begun}-", "If-Range": version.read_text(encoding="utf-8")}
+        elif known:
+            headers["If-None-Match"] = known
+        with self._send(url, until, headers) as response:
+            if response.status_code == 304:
+                return None
+            if response.is_redirect:
+                raise FeedError("redirected", f"{shown(url)} redirects to another place: not followed")
+            if response.status_code not in (200, 206):
+                path.unlink(missing_ok=True)
+                _accepted(response, self._read(response, url, until), url)
+            continued = response.headers.get("Content-Range", "").startswith(f"bytes {begun}-")
+            if response.status_code == 206 and not (begun and continued):
+                path.unlink(missing_ok=True)
+                raise FeedError("wrong_part", f"{shown(url)} sent another part than it was asked for: run it again")
+            etag = response.headers.get("ETag", "")
+            version.unlink(missing_ok=True)
+            if etag and not etag.startswith("W/"):  # a weak one does not promise the same bytes
+                version.write_text(etag, encoding="utf-8")
+            self._save(response, path, begun if response.status_code == 206 else 0, url, until)
+        version.unlink(missing_ok=True)
+        return etag
+
+    def _save(self, response: requests.Response, path: Path, size: int, url: str, until: float) -> None:
+        """The body to a file, as it was sent, after the `size` bytes that are there already."""
+        advice = "run it again, and it goes on where it stopped"
+        try:
+            with path.open("ab" if size else "wb") as file:
+                while part := response.raw.read1(READ_SIZE, decode_content=False):
+                    size += len(part)
+                    if size > self.limits.size:
+                        raise FeedError("too_large", f"{shown(url)} sent more than {self.limits.size >> 20} MB: refused")
+                    file.write(part)
+                    if time.monotonic() > until:
+                        raise FeedError("too_slow", f"{shown(url)} took longer than {self.limits.deadline_s:.0f} s: {advice}")
+        except (urllib3.exceptions.HTTPError, requests.RequestException) as error:
+            raise FeedError("cut_off", f"{shown(url)} broke off ({_kind(error)}): {advice}") from None
+
+    def _send(self, url: str, until: float, more: Mapping[str, str] | None = None) -> requests.Response:
+        usual = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"}
+        headers = {**usual, **self.headers, **(more or {})}
         left = max(until - time.monotonic(), 0.1)
         try:
             return self.session.get(

@@ -7,9 +7,10 @@ both of them in view; once the later one is over too, the earlier is settled and
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from typing import Protocol
 
 import numpy as np
 
@@ -55,13 +56,19 @@ SETTLED_KEPT = 12
 """Settled legs that an aircraft keeps in memory: a journey there and back with stops."""
 
 
+class Who(Protocol):
+    """Tells who an address is on a date; what a feed says of it fills in where nobody else says anything."""
+
+    def __call__(self, icao24: str, on: date, *, registration: str | None = None, typecode: str | None = None) -> Aircraft: ...
+
+
 @dataclass(frozen=True)
 class Model:
     """What legs are judged with: places, history as of the day before, and who an address is on a date."""
 
     airports: Airports
     prior: Prior
-    who: Callable[[str, date], Aircraft]
+    who: Who
 
 
 @dataclass(frozen=True)
@@ -227,9 +234,9 @@ class Guess:
 
 
 def _identity(draft: Draft, model: Model) -> Aircraft:
-    """Who it is: the databases, and what the aircraft or its feed says where they are silent."""
-    known = model.who(aircraft_text(draft.aircraft), utc(draft.first_seen).date())
-    return replace(known, registration=known.registration or draft.registration, typecode=known.typecode or draft.typecode)
+    """Who it is: lists and databases, and what the aircraft or its feed says where they are silent."""
+    day = utc(draft.first_seen).date()
+    return model.who(aircraft_text(draft.aircraft), day, registration=draft.registration, typecode=draft.typecode)
 
 
 # ------------------------------------------------------------------------------------------------------------------- the two ends

@@ -177,7 +177,8 @@ def _aircraft(condition: AircraftCondition, case: Case) -> Result:
         wanted = getattr(condition, name)
         if wanted:
             met = [v for v in values if any(_glob(v, w) for w in wanted)]
-            open_ = not met and not case.sure and name != "watchlist"
+            undecided = name != "watchlist" or any(_glob(v, w) for v in case.aircraft.undecided for w in wanted)
+            open_ = not met and not case.sure and undecided
             results.append(
                 Result(None if open_ else bool(met), (Held(f"{name} {', '.join(wanted)}", ", ".join(met)),) if met else ())
             )

@@ -7,7 +7,7 @@ know, double ids, lists, channels, airports and countries that do not exist.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -163,12 +163,14 @@ def _run(rule: Rule, test: InlineTest, registry: Registry, airports: Airports) -
 
 def _aircraft(given: Given, registry: Registry) -> Aircraft:
     address = registry.address(given.aircraft)
-    known = registry.who(address, TEST_DAY.date()) if address else Aircraft(None, registration=given.aircraft)
-    return (
-        known
-        if given.typecode is None
-        else Aircraft(known.icao24, known.registration, given.typecode, known.operator, watchlists=known.watchlists)
+    known = registry.who(
+        address or "",
+        TEST_DAY.date(),
+        registration=None if address else given.aircraft.upper(),
+        typecode=given.typecode,
+        callsigns=(given.callsign,) if given.callsign else (),
     )
+    return known if given.typecode is None else replace(known, typecode=given.typecode)
 
 
 def _journey(given: Given, airports: Airports) -> Journey:

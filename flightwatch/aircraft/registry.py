@@ -1,0 +1,394 @@
+"""Who an address is on a date: what lists, databases and registers say, weighed and kept.
+
+In: watchlists and databases. Out: `Aircraft` for the stages, from a cache; `Identity` for people, with every claim,
+where it comes from, how sure it is, and where claims contradict each other.
+
+The word of a list decides: somebody wrote it down on purpose. Otherwise each claim counts with the odds that its
+source is right, the claims for one value together, and the likeliest value is taken. That takes sources for
+independent, which databases that copy from each other are not, so no more than `SUREST` is ever said. What the feed
+tells of an aircraft fills in where all of these are silent; a registration that it tells against them is one claim
+more.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Literal
+
+from flightwatch.aircraft.blocks import Block, block_of, country_of, number_of, of_forces
+from flightwatch.aircraft.databases import Database, Row
+from flightwatch.aircraft.registers import CHECKED_RA, RUSSIA, RUSSIAN_NUMBERS, Derived, address_of, derived
+from flightwatch.aircraft.watchlists import Entry, Watchlist
+from flightwatch.records import Aircraft
+
+What = Literal["registration", "typecode", "operator", "role"]
+WHATS: tuple[What, ...] = ("registration", "typecode", "operator", "role")
+
+BY_HAND = 0.95
+"""How far an entry of a list is trusted when confidence is told: people mistype, too."""
+
+FED = 0.97
+"""How often the registration is right that a feed adds: the database behind most of them agrees with the Russian
+register in 1,781 of 1,834 rows."""
+
+EVEN = 0.5
+"""Counts neither for nor against."""
+
+SUREST = 0.99
+"""Nothing is said to be surer than this: sources copy from each other."""
+
+MOST_REMEMBERED = 200_000
+"""Addresses whose aircraft stay in memory: more than are ever heard in a day."""
+
+REGISTER, BLOCK = "arithmetic of the register", "block of addresses"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one source says of one thing. `source` is a list, a database or a rule, `detail` where that has it from;
+    `confidence` how often the source is right; `dated` when it was written or checked."""
+
+    what: What
+    value: str
+    source: str
+    detail: str
+    confidence: float
+    dated: date | None = None
+    valid_from: date | None = None
+    valid_until: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The value that the claims come to, how sure it is, and the claims that say something else."""
+
+    value: str
+    confidence: float
+    against: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A known aircraft whose address has the same low 16 bits. Transponders with a wrong first byte exist; that this
+    is one is a guess, and never an identity."""
+
+    icao24: str
+    registration: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """All that is known of an address on a day. `others` are claims that held, or will hold, at another time."""
+
+    aircraft: Aircraft
+    on: date
+    block: Block | None
+    by_rule: Derived | None
+    claims: tuple[Claim, ...]
+    others: tuple[Claim, ...]
+    hints: tuple[Hint, ...]
+
+    def verdict(self, what: What) -> Verdict | None:
+        return weigh([c for c in self.claims if c.what == what])
+
+
+Listed = tuple[str, Entry]
+"""A list's name with one of its entries."""
+
+
+class Registry:
+    """Who an aircraft is, from the watchlists, the databases and the registers' arithmetic."""
+
+    def __init__(self, watchlists: Sequence[Watchlist] = (), databases: Sequence[Database] = ()) -> None:
+        self.watchlists = tuple(watchlists)
+        self.databases = tuple(databases)
+        self._by_address: dict[str, list[Listed]] = {}
+        self._by_registration: dict[str, list[Listed]] = {}
+        self._patterns: list[Listed] = []
+        for watchlist in watchlists:
+            for entry in watchlist.entries:
+                self._take(watchlist.name, entry)
+        self._by_low_bits: dict[int, list[str]] = {}
+        for icao24 in self._by_address:
+            if (number := number_of(icao24)) is not None:
+                self._by_low_bits.setdefault(number & 0xFFFF, []).append(icao24)
+        self._open_lists = tuple(dict.fromkeys(n for found in self._by_registration.values() for n, _ in found))
+        self._turns: dict[str, list[date]] = {}
+        self._known: dict[tuple[str, int, str | None], Aircraft] = {}
+
+    def _take(self, name: str, entry: Entry) -> None:
+        if entry.icao24 is not None:
+            self._by_address.setdefault(entry.icao24, []).append((name, entry))
+        elif entry.registration is not None:
+            self._by_registration.setdefault(entry.registration, []).append((name, entry))
+        else:
+            self._patterns.append((name, entry))
+
+    # -------------------------------------------------------------------------------------------------------------- for stages
+
+    def who(
+        self,
+        icao24: str,
+        on: date | None,
+        *,
+        registration: str | None = None,
+        typecode: str | None = None,
+        operator: str | None = None,
+        callsigns: Sequence[str] | None = None,
+    ) -> Aircraft:
+        """What is known of an address on a date; "" where the address is not known.
+
+        The rest is what feed and legs tell of it, for entries that go by that. `Aircraft.undecided` are the lists on
+        which it would stand if what is not known of it fitted. Without a date: what holds at any time, and the lists
+        on which it ever stood are undecided.
+        """
+        known = self._at_some_time(icao24) if on is None else self._on(icao24, on)
+        if on is not None and registration and known.registration and registration.upper() != known.registration.upper():
+            known = self._on(icao24, on, registration)
+        if not self._by_registration and not self._patterns:
+            return _filled(known, registration, typecode, operator)
+        told = [r for r in (known.registration, registration) if r]
+        named = [e for r in dict.fromkeys(t.upper() for t in told) for e in self._by_registration.get(r, ())]
+        met = [(name, e) for name, e in named if on is not None and e.holds_on(on)]
+        known = _with_entries(known, met)
+        known = _filled(known, registration, typecode, operator)
+        undecided = [*known.undecided, *(self._open_lists if registration is None else [n for n, e in named if on is None])]
+        lists = list(known.watchlists)
+        for name, entry in self._patterns:
+            fits = entry.fits(known.registration, known.typecode, known.operator, callsigns)
+            if fits and on is not None and entry.holds_on(on):
+                lists.append(name)
+            elif fits is None or (fits and on is None):
+                undecided.append(name)
+        lists = list(dict.fromkeys(lists))
+        return replace(known, watchlists=tuple(lists), undecided=tuple(n for n in dict.fromkeys(undecided) if n not in lists))
+
+    def _on(self, icao24: str, on: date, told: str | None = None) -> Aircraft:
+        """From the cache; an address whose claims are dated has an aircraft for each span between two dates, and one
+        for each registration that a feed tells against the others."""
+        if len(self._known) >= MOST_REMEMBERED or len(self._turns) >= MOST_REMEMBERED:
+            self._known.clear()
+            self._turns.clear()
+        claims: list[Claim] | None = None
+        if icao24 not in self._turns:
+            claims = self._claims(icao24)
+            self._turns[icao24] = _turns(claims)
+        key = (icao24, bisect_right(self._turns[icao24], on), told)
+        if key not in self._known:
+            if claims is None or told is not None:
+                claims = self._claims(icao24, told)
+            self._known[key] = self._aircraft(icao24, on, [c for c in claims if _holds(c, on)])
+        return self._known[key]
+
+    def _at_some_time(self, icao24: str) -> Aircraft:
+        undated = [c for c in self._claims(icao24) if c.valid_from is None and c.valid_until is None]
+        known = self._aircraft(icao24, None, undated)
+        ever = dict.fromkeys(name for name, _ in self._by_address.get(icao24, ()))
+        return replace(known, undecided=tuple(n for n in ever if n not in known.watchlists))
+
+    def _aircraft(self, icao24: str, on: date | None, claims: Sequence[Claim]) -> Aircraft:
+        found = {what: weigh([c for c in claims if c.what == what]) for what in WHATS}
+        value = {what: verdict.value if verdict else None for what, verdict in found.items()}
+        listed = self._by_address.get(icao24, ())
+        lists = dict.fromkeys(name for name, e in listed if (e.holds_on(on) if on is not None else not e.dated))
+        roles = {c.value for c in claims if c.what == "role"}
+        return Aircraft(
+            icao24=icao24 or None,
+            registration=value["registration"],
+            typecode=value["typecode"],
+            operator=value["operator"],
+            country=country_of(icao24),
+            role=value["role"],
+            military=True if "military" in roles else False if roles else None,  # one source is enough
+            watchlists=tuple(lists),
+            sources=tuple(dict.fromkeys((c.source, c.detail) for c in claims)),
+            conflicts=tuple(conflict(what, verdict, claims) for what, verdict in found.items() if verdict and verdict.against),
+        )
+
+    # ---------------------------------------------------------------------------------------------------------------- claims
+
+    def _claims(self, icao24: str, told: str | None = None) -> list[Claim]:
+        """Everything that any source says of an address, whenever it holds; lists first, then databases, the feed and
+        what follows by rule."""
+        found = [c for name, entry in self._by_address.get(icao24, ()) for c in _listed(name, entry)]
+        found += [c for d in self.databases for row in d.rows(icao24) for c in _recorded(d, row)]
+        if of_forces(icao24):
+            found.append(Claim("role", "military", BLOCK, "beyond the last N-number", SUREST))
+        if told is not None:
+            found.append(Claim("registration", told, "feed", "", FED))
+        if (by_rule := derived(icao24)) is not None:
+            others = [c.value.upper() for c in found if c.what == "registration"]
+            if f"RF{by_rule.registration[2:]}" not in others:
+                found.append(Claim("registration", by_rule.registration, REGISTER, by_rule.rule, _worth(by_rule, others)))
+        return found
+
+    def identify(self, icao24: str, on: date) -> Identity:
+        """All that is known of an address on a day, for people."""
+        claims = self._claims(icao24)
+        return Identity(
+            aircraft=self._on(icao24, on),
+            on=on,
+            block=block_of(icao24),
+            by_rule=derived(icao24),
+            claims=tuple(c for c in claims if _holds(c, on)),
+            others=tuple(c for c in claims if not _holds(c, on)),
+            hints=tuple(self._hints(icao24)),
+        )
+
+    def _hints(self, icao24: str) -> Iterator[Hint]:
+        """Known aircraft that this address could stand for by a wrong first byte: in the same country's block, and
+        only where nobody knows the address itself."""
+        number = number_of(icao24)
+        if number is None or any(c.source != BLOCK for c in self._claims(icao24)):
+            return
+        country = country_of(icao24)
+        seen = set()
+        for other in self._by_low_bits.get(number & 0xFFFF, ()):
+            if country_of(other) == country:
+                seen.add(other)
+                name, entry = self._by_address[other][0]
+                yield Hint(other, self._on(other, entry.valid_from or date.max).registration, f"watchlist {name}")
+        for database in self.databases:
+            for row in database.alike(icao24):
+                if row.icao24 not in seen and country_of(row.icao24) == country:
+                    seen.add(row.icao24)
+                    yield Hint(row.icao24, row.registration, database.name)
+        if country == "RU":
+            for start in range(RUSSIA, RUSSIA + RUSSIAN_NUMBERS, 1 << 16):
+                other = f"{start + (number & 0xFFFF):06x}"
+                by_rule = derived(other)
+                if by_rule and other not in seen:
+                    yield Hint(other, by_rule.registration, f"{REGISTER} alone")
+
+    # ----------------------------------------------------------------------------------------------------------------- asking
+
+    def addresses(self, names: Iterable[str] | None = None) -> list[str]:
+        """The addresses on some lists, or on all of them, whenever their entries hold."""
+        chosen = None if names is None else set(names)
+        return sorted(a for a, found in self._by_address.items() if chosen is None or any(name in chosen for name, _ in found))
+
+    def address(self, text: str, on: date | None = None) -> str | None:
+        """The address that a user means by an address or a registration."""
+        if re.fullmatch(r"~?[0-9a-fA-F]{6}", text):
+            return text.lower()
+        return next((icao24 for icao24, _ in self.holders(text, on)), None)
+
+    def holders(self, registration: str, on: date | None = None) -> list[tuple[str, str]]:
+        """The addresses that have, or had, a registration, each with a source: those of lists, of the register's rule,
+        of databases; those that hold on the day first."""
+        text = registration.strip().upper()
+        found: list[tuple[bool, str, str]] = []
+        for icao24, listed in self._by_address.items():
+            for name, e in listed:
+                if e.registration == text:
+                    found.append((on is None or e.holds_on(on), icao24, f"watchlist {name}"))
+        by_rule = address_of(text)
+        if by_rule is not None:
+            found.append((True, by_rule, REGISTER))
+        for database in self.databases:
+            found += [(on is None or row.holds_on(on), row.icao24, database.name) for row in database.holders(text)]
+        return list(dict.fromkeys((icao24, source) for _, icao24, source in sorted(found, key=lambda f: not f[0])))
+
+    def credits(self, sources: Iterable[str]) -> list[str]:
+        """Whom to name for what some sources say, where their licence asks for it."""
+        named = {f"watchlist {w.name}": w.attribution for w in self.watchlists if w.attribution}
+        named |= {d.name: f"{d.about.attribution}; licence: {d.about.licence}" for d in self.databases}
+        return [named[source] for source in dict.fromkeys(sources) if source in named]
+
+
+# ------------------------------------------------------------------------------------------------------------------- weighing
+
+
+def weigh(claims: Sequence[Claim]) -> Verdict | None:
+    """What claims about one thing come to (see the module)."""
+    if not claims:
+        return None
+    scores: dict[str, float] = {}
+    for claim in claims:
+        odds = math.log(claim.confidence / (1 - claim.confidence))
+        scores[_same(claim)] = scores.get(_same(claim), 0.0) + odds
+    listed = next((c for c in claims if c.source.startswith("watchlist ")), None)
+    best = listed or max(claims, key=lambda c: scores[_same(c)])
+    weight = sum(math.exp(s) for s in scores.values()) + 1  # and that none of them is right
+    confidence = min(math.exp(scores[_same(best)]) / weight, SUREST)
+    return Verdict(best.value, round(confidence, 3), tuple(c for c in claims if _same(c) != _same(best)))
+
+
+def _worth(by_rule: Derived, others: Sequence[str]) -> float:
+    """How often a rule is right beside what others say. The Russian one gives a number, which civil (RA-) and state
+    aircraft (RF-) share: where somebody says RF- and another number, it counts for nothing; the same number is no
+    contradiction at all."""
+    if by_rule.country != "RU":
+        return by_rule.confidence
+    if any(registration.startswith("RA-") for registration in others):
+        return CHECKED_RA
+    return EVEN if any(registration.startswith("RF-") for registration in others) else by_rule.confidence
+
+
+def conflict(what: What, verdict: Verdict, claims: Sequence[Claim]) -> str:
+    """A contradiction in a line: `registration: RA-64508 (plane-alert-db), but RA-64058 (arithmetic of the register)`."""
+    mine = [c.source for c in claims if c.what == what and _same(c) == verdict.value.casefold()]
+    others = ", ".join(f"{c.value} ({c.source})" for c in verdict.against)
+    return f"{what}: {verdict.value} ({', '.join(dict.fromkeys(mine))}), but {others}"
+
+
+def _same(claim: Claim) -> str:
+    return claim.value.casefold()
+
+
+def _holds(claim: Claim, on: date) -> bool:
+    return (claim.valid_from is None or claim.valid_from <= on) and (claim.valid_until is None or on <= claim.valid_until)
+
+
+def _turns(claims: Sequence[Claim]) -> list[date]:
+    """The days from which on something else holds than the day before."""
+    begins = [c.valid_from for c in claims if c.valid_from]
+    ends = [c.valid_until + timedelta(days=1) for c in claims if c.valid_until and c.valid_until < date.max]
+    return sorted({*begins, *ends})
+
+
+def _listed(name: str, entry: Entry) -> Iterator[Claim]:
+    """What an entry says; that it stands on the list at all, where it says nothing else, goes without a claim."""
+    for what in WHATS:
+        value = getattr(entry, what)
+        if value:
+            days = (entry.source_date, entry.valid_from, entry.valid_until)
+            yield Claim(what, value, f"watchlist {name}", entry.source, BY_HAND, *days)
+
+
+def _recorded(database: Database, row: Row) -> Iterator[Claim]:
+    known = database.about
+    for what in WHATS:
+        value = getattr(row, what)
+        if value:
+            yield Claim(what, value, known.source, row.note or "", known.confidence, known.dated, row.valid_from, row.valid_until)
+
+
+def _with_entries(known: Aircraft, met: Sequence[Listed]) -> Aircraft:
+    """The aircraft with what lists say that know it by its registration."""
+    if not met:
+        return known
+    entries = [e for _, e in met]
+    return replace(
+        known,
+        registration=entries[0].registration,
+        typecode=next((e.typecode for e in entries if e.typecode), known.typecode),
+        operator=next((e.operator for e in entries if e.operator), known.operator),
+        role=next((e.role for e in entries if e.role), known.role),
+        watchlists=tuple(dict.fromkeys([*known.watchlists, *(name for name, _ in met)])),
+        sources=(*known.sources, *((f"watchlist {name}", e.source) for name, e in met)),
+    )
+
+
+def _filled(known: Aircraft, registration: str | None, typecode: str | None, operator: str | None) -> Aircraft:
+    """The aircraft with what was told of it where everything else is silent."""
+    filled = (known.registration or registration, known.typecode or typecode, known.operator or operator)
+    if filled == (known.registration, known.typecode, known.operator):
+        return known
+    return replace(known, registration=filled[0], typecode=filled[1], operator=filled[2])
