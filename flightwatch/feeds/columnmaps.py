@@ -21,6 +21,7 @@ from pydantic import BeforeValidator
 from flightwatch.documents import Strict, load, validate
 from flightwatch.errors import InputError
 from flightwatch.feeds.columns import FPM_PER_M_S, FT_PER_M, KT_PER_M_S
+from flightwatch.feeds.contents import shown
 from flightwatch.feeds.tables import iso_times, since_1970
 
 KT_PER_KM_H, KT_PER_MPH = 1 / 1.852, 1.609344 / 1.852
@@ -102,7 +103,7 @@ def mapped(frame: pd.DataFrame, columns: ColumnMap, address: str | None) -> pd.D
     InputError where the file lacks a column."""
     lacking = [c.column for c in columns.given().values() if c.column not in frame.columns]
     if lacking:
-        raise InputError(f"the file has no column {', '.join(lacking)}: it has {', '.join(map(str, frame.columns[:12]))}")
+        raise InputError(f"the file has no column {', '.join(lacking)}: it has {shown(list(frame.columns))}")
     out = pd.DataFrame({name: _converted(frame[c.column], c) for name, c in columns.given().items()})
     if columns.icao24 is None:
         if address is None:

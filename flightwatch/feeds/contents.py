@@ -12,7 +12,7 @@ import hashlib
 import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -144,6 +144,11 @@ def _read(stream: BinaryIO, size: int, path: Path) -> bytes:
 
 def damaged(path: Path, error: Exception) -> InputError:
     return InputError(f"{path} is damaged gzip ({error}): get the file again")
+
+
+def shown(names: Sequence[object]) -> str:
+    """Names of columns in one line of a message."""
+    return ", ".join(" ".join(str(name)[:40].split()) for name in names[:12])
 
 
 TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?|[{}\[\]]')

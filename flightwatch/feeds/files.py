@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from flightwatch.errors import FeedError, InputError
 from flightwatch.feeds import archives, flightlists, fr24, lines, opensky, sbs, tables, traces, v2
 from flightwatch.feeds.columnmaps import ColumnMap, mapped
-from flightwatch.feeds.contents import DAMAGE, HEAD, Content, content_of, damaged, held
+from flightwatch.feeds.contents import DAMAGE, HEAD, Content, content_of, damaged, held, shown
 from flightwatch.feeds.sanity import Refused, checked
 from flightwatch.places import Airports
 from flightwatch.records import POSITIONS, Scope
@@ -207,7 +207,7 @@ def format_of(content: Content, name: str | None = None) -> Format:
         return found
     found = next((f for f in FORMATS if f.fits(content)), None)
     if found is None:
-        seen = f" (columns: {', '.join(content.names[:8])})" if content.names else ""
+        seen = f" (columns: {shown(content.names)})" if content.names else ""
         raise InputError(f"{content.path} has no format that is known{seen}: give --format, one of {', '.join(NAMES)}")
     return found
 

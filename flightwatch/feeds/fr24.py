@@ -152,9 +152,9 @@ WORDS = {
 """What the description of a placemark says, without its tags."""
 
 
-def parse_kml(body: bytes, address: str) -> tuple[pa.Table, Refused]:
-    """A playback in KML as a table of positions (unchecked), and refused placemarks by reason. Raises FeedError where it
-    is no KML, and for document types, which can make a small file explode."""
+def parse_kml(body: bytes, address: str) -> pa.Table:
+    """A playback in KML as a table of positions (unchecked). Raises FeedError where it is no KML, and for document types,
+    which can make a small file explode."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -177,7 +177,7 @@ def parse_kml(body: bytes, address: str) -> tuple[pa.Table, Refused]:
         "groundspeed": column(speeds),
         "track": numbers([r["track"] for r in rows]),
     }
-    return table(found), {}
+    return table(found)
 
 
 def _placemark(element: ET.Element) -> Iterator[dict[str, Any]]:
