@@ -64,6 +64,7 @@ IMPORT_FORMATS = (
     "readsb-lines",
     "opensky-states",
     "opensky-flights",
+    "opensky-track",
     "fr24-playback",
     "fr24-csv",
     "fr24-kml",

@@ -155,6 +155,8 @@ STATE = [
 ]
 STATE += [10363.2, "2054", False, 0]
 
+PATH = [[CLOCK, 55.8812, 38.0441, None, 62, True], [CLOCK + 620, 56.0931, 39.1127, 5486.4, 71, False]]
+
 SAMPLES: dict[str, bytes] = {
     "positions": b"timestamp,icao24,latitude,longitude,altitude\n" + b"2024-03-01T12:00:00Z,15521f,55.5,37.5,ground\n" * 5,
     "legs": b"date,registration,origin,destination\n" + b"2024-03-01,RA-86559,MOW,FNJ\n" * 5,
@@ -165,6 +167,9 @@ SAMPLES: dict[str, bytes] = {
     "readsb-lines": "\n".join(map(json.dumps, LINES)).encode(),
     "opensky-states": json.dumps({"time": CLOCK, "states": [STATE, STATE]}).encode(),
     "opensky-flights": json.dumps([FLIGHT]).encode(),
+    "opensky-track": json.dumps(
+        {"icao24": "15521f", "startTime": CLOCK, "endTime": CLOCK + 620, "calllsign": "RFF7237 ", "path": PATH}
+    ).encode(),
     "fr24-playback": playback(point(), point(altitude={"feet": 0}, speed={"kts": 12})),
     "fr24-csv": PLAYBACK_CSV.encode(),
     "fr24-kml": KML.encode(),

@@ -196,6 +196,13 @@ def test_flights_become_legs_and_what_is_not_known_stays_so(tmp_path: Path, stor
     assert (found["15521f"].origin.time, found["15521f"].destination.time) == (T0, T0 + timedelta(seconds=28_000))
 
 
+def test_a_track_has_its_latitude_first(tmp_path: Path, store: Store) -> None:
+    ground, air = brought(store, tmp_path, SAMPLES["opensky-track"])
+    assert (ground["latitude"], ground["longitude"], ground["onground"]) == (55.8812, 38.0441, True)
+    assert (air["callsign"], air["onground"], air["timestamp"]) == ("RFF7237", False, T0 + timedelta(seconds=620))
+    assert air["altitude"] == pytest.approx(18_000)
+
+
 # ----------------------------------------------------------------------------------------------------------------- playbacks
 
 

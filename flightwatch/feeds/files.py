@@ -95,6 +95,12 @@ def _trace(content: Content, given: Given, refused: Refused) -> Iterator[pa.Tabl
     yield positions
 
 
+def _track(content: Content, given: Given, refused: Refused) -> Iterator[pa.Table]:
+    positions, bad = opensky.parse_track(content.whole())
+    _count(refused, bad)
+    yield positions
+
+
 def _playback(content: Content, given: Given, refused: Refused) -> Iterator[pa.Table]:
     positions, bad = fr24.parse_playback(content.whole(), given.address)
     _count(refused, bad)
@@ -182,6 +188,7 @@ FORMATS = (
         _is_flights,
         legs=lambda content, refused: opensky.flights_list(_list(content, refused)),
     ),
+    Format("opensky-track", "/tracks", _has("icao24", "startTime", "path"), positions=_track),
     Format("fr24-playback", "a playback in JSON", _has("result"), positions=_playback),
     Format("fr24-csv", "a playback in CSV", lambda content: set(content.names) >= fr24.CSV_COLUMNS, positions=_playback_csv),
     Format("fr24-kml", "a playback in KML", _is_kml, positions=_playback_kml),

@@ -1,4 +1,4 @@
-"""OpenSky: its states, live and in tables of history, and its flights.
+"""OpenSky: its states, live and in tables of history, its flights and its tracks.
 
 A reply of `/states/all` is `{"time": s, "states": [[...], ...]}`: a row has 17 fields, 18 with the emitter category,
 and may have more; longitude stands before latitude; metres, metres a second, seconds since 1970. `"states": null` is
@@ -221,3 +221,47 @@ def flights_list(frame: pd.DataFrame) -> pd.DataFrame:
         "landing_time": "lastseen",
     }
     return pd.DataFrame({name: frame[names[theirs]] for name, theirs in ours.items() if theirs in names})
+
+
+# --------------------------------------------------------------------------------------------------------------------- tracks
+
+
+class Waypoint(msgspec.Struct, array_like=True):
+    """One point of a track; latitude stands first here."""
+
+    time: Number
+    latitude: Number
+    longitude: Number
+    baro_altitude: Number = None
+    true_track: Number = None
+    on_ground: bool | None = None
+
+
+class TrackReply(msgspec.Struct, rename={"misspelt": "calllsign"}):
+    icao24: str
+    path: list[Any]
+    callsign: str | None = None
+    misspelt: str | None = None
+
+
+def parse_track(body: bytes) -> tuple[pa.Table, Refused]:
+    """A reply of `/tracks` as a table of positions (unchecked), and refused points by reason. Its points are thinned: up
+    to a quarter of an hour lies between two of them. Raises FeedError where it is none."""
+    try:
+        track = msgspec.json.decode(body, type=TrackReply)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise FeedError("no_track", "there is no `icao24` and `path` in it: is it a track?", body=body) from None
+    points, bad = typed(track.path, Waypoint)
+    positions = table(
+        {
+            "timestamp": moments(numbers([p.time for p in points])),
+            "icao24": [track.icao24] * len(points),
+            "callsign": [track.callsign or track.misspelt] * len(points),
+            "latitude": numbers([p.latitude for p in points]),
+            "longitude": numbers([p.longitude for p in points]),
+            "altitude": numbers([p.baro_altitude for p in points]) * FT_PER_M,
+            "track": numbers([p.true_track for p in points]),
+            "onground": [p.on_ground for p in points],
+        }
+    )
+    return positions, {"bad_entry": bad} if bad else {}
