@@ -69,6 +69,8 @@ def import_files(store: Store, parts: Sequence[Path], how: How, advance: Callabl
     where it cannot be read."""
     if how.columns is None and how.format in (None, ARCHIVE) and (len(parts) > 1 or is_in_archive(parts[0])):
         return _import_archive(store, parts, how, advance)
+    if how.columns is not None and how.format not in (None, "positions"):
+        raise InputError(f"--columns says how to read {parts[0]}: leave --format {how.format} away")
     if how.aircraft:
         raise InputError(f"{parts[0]}: --aircraft chooses from archives of traces alone")
     return _import_one(store, parts[0], how)

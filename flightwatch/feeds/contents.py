@@ -88,6 +88,10 @@ class Content:
                 raise damaged(self.path, error) from None
 
     @cached_property
+    def is_json(self) -> bool:
+        return self.head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
+
+    @cached_property
     def is_parquet(self) -> bool:
         return self.head[:4] == b"PAR1"
 
@@ -105,10 +109,10 @@ class Content:
             except pa.ArrowException as error:
                 raise InputError(f"{self.path} is damaged Parquet ({str(error).splitlines()[0]}): get the file again") from None
         text = self.head.decode("utf-8-sig", "replace")
-        if text.lstrip()[:1] in ("{", "["):
+        if self.is_json:
             return _keys(text)
-        first = text.split("\n", 1)[0].strip()
-        return tuple(next(csv.reader([first]), [])) if "," in first and "\n" in text else ()
+        first, *rest = re.split(r"[\r\n]+", text.lstrip(), maxsplit=1)
+        return tuple(next(csv.reader([first]), [])) if "," in first and rest else ()
 
     def _file(self) -> BinaryIO:
         return io.BytesIO(self.raw) if self.raw is not None else self.path.open("rb")

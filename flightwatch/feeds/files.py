@@ -78,7 +78,7 @@ def _snapshot(content: Content, given: Given, refused: Refused) -> Iterator[pa.T
 
 
 def _states(content: Content, given: Given, refused: Refused) -> Iterator[pa.Table]:
-    if content.head.lstrip()[:1] == b"{" and "states" in content.names:
+    if content.is_json and "icao24" not in content.names:
         snapshot = opensky.parse_states(content.whole(), "", REPORTED, given.received)
         _count(refused, snapshot.refused)
         yield snapshot.positions
@@ -127,25 +127,26 @@ def _mapped(columns: ColumnMap) -> Positions:
 
 def _list(content: Content, refused: Refused) -> pd.DataFrame:
     parts = list(tables.frames(content, refused))
-    return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(content.names))
 
 
 # --------------------------------------------------------------------------------------------------------- what each looks like
 
 
 def _has(*names: str) -> Callable[[Content], bool]:
-    return lambda content: set(names) <= set(content.names)
+    """Whether it is JSON whose objects have these keys."""
+    return lambda content: content.is_json and set(names) <= set(content.names)
 
 
 def _is_snapshot(content: Content) -> bool:
     """`now` may stand at the end, beyond the beginning that is looked at."""
     seen = set(content.names)
-    listed = bool({"ac", "aircraft"} & seen) and content.head.lstrip()[:1] == b"{"
+    listed = content.is_json and bool({"ac", "aircraft"} & seen)
     return listed and ("now" in seen or len(content.head) == HEAD)
 
 
 def _is_lines(content: Content) -> bool:
-    return {"now", "hex", "lat", "lon"} <= set(content.names) and "seen_pos" not in content.names
+    return content.is_json and {"now", "hex", "lat", "lon"} <= set(content.names) and "seen_pos" not in content.names
 
 
 def _is_states(content: Content) -> bool:
