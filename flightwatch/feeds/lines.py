@@ -17,8 +17,8 @@ from flightwatch.feeds.columns import moments, numbers, table
 from flightwatch.feeds.sanity import Refused
 from flightwatch.feeds.v2 import SOURCES
 
-ROWS = 200_000
-"""Lines of one table: some 100 MB while they are read."""
+ROWS = 100_000
+"""Lines of one table: some 150 MB while they are read."""
 
 Number = float | int | None
 

@@ -36,7 +36,7 @@ PLACES |= {"squawk": 17, "onground": 21}
 
 NUMBERS = ("latitude", "longitude", "altitude", "groundspeed", "track", "vertical_rate")
 TEXTS = ("icao24", "callsign", "squawk")
-ROWS = 200_000
+ROWS = 100_000
 
 State = dict[str, tuple[int, str]]
 """What was heard of one aircraft: by field the time and the text."""

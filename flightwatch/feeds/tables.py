@@ -22,7 +22,7 @@ from flightwatch.records import POSITIONS
 REQUIRED = {"timestamp", "icao24", "latitude", "longitude"}
 
 PARQUET_ROWS = 1_000_000
-TEXT_ROWS = 200_000
+TEXT_ROWS = 100_000
 """Rows of one piece: texts take ten times the memory of what they say."""
 
 
