@@ -1,9 +1,14 @@
 """Feeds: what other people's receivers and services say, as snapshots and tables of positions.
 
 In: bytes from the network or from files. Out: `Snapshot` records and tables of `POSITIONS`, with what could not be
-used counted by reason; or a `FeedError` that says why there is nothing. One file a format (`v2`, `flightlists`,
-`files`), one place for the rules of plausibility (`sanity`), one for the limits of HTTP (`http`), one for the pace
-(`poller`).
+used counted by reason; or a `FeedError` that says why there is nothing.
+
+    v2, opensky                             replies of live feeds, and files of them
+    traces, archives, lines, sbs, fr24      what receivers and services write, one file a format
+    tables, columnmaps, flightlists         tables that people have
+    files, contents                         which format a file is in; what is in it, seen through gzip
+    sanity, columns                         the rules of plausibility; loose values as columns
+    http, poller                            the limits of HTTP; the pace
 """
 
 from __future__ import annotations
