@@ -117,8 +117,8 @@ def test_only_those_that_are_asked_for(tmp_path: Path, store: Store) -> None:
 
 
 def test_an_aircraft_of_which_no_address_follows_is_named(tmp_path: Path, store: Store) -> None:
-    with pytest.raises(InputError, match="F-GZNA"):
-        brought(store, archive(tmp_path), aircraft=("F-GZNA",))
+    with pytest.raises(InputError, match="G-CIVO"):
+        brought(store, archive(tmp_path), aircraft=("G-CIVO",))
 
 
 def test_a_whole_sky_is_covered_when_all_of_it_is_in(tmp_path: Path, store: Store) -> None:

@@ -231,7 +231,7 @@ def test_a_real_playback(store: Store) -> None:
 def test_playbacks_that_name_nobody_need_to_be_told(content: bytes, tmp_path: Path, store: Store) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
-    for registration in (None, "F-GZNA"):  # no address follows from a French one
+    for registration in (None, "G-CIVO"):  # no address follows from a British one
         with pytest.raises(InputError, match="--registration") as told:
             import_file(store, path, registration=registration)
         assert "\n" not in str(told.value)
