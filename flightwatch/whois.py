@@ -131,7 +131,8 @@ def _of_claims(what: Any, identity: Identity) -> Iterator[str]:
     if verdict is None:
         yield _row(WORDS[what], "unknown")
         return
-    value = f"{verdict.value} ({type_name(verdict.value)})" if what == "typecode" else verdict.value
+    named = what == "typecode" and type_name(verdict.value) != verdict.value
+    value = f"{verdict.value} ({type_name(verdict.value)})" if named else verdict.value
     yield _row(WORDS[what], f"{value}, {verdict.confidence:.2f}{', CONTRADICTED' if verdict.against else ''}")
     for claim in (c for c in identity.claims if c.what == what):
         yield _row("", f"{claim.value}: {_source(claim)}{_days(claim, ', ')}")

@@ -22,7 +22,7 @@ from typing import Literal
 
 from flightwatch.aircraft.blocks import Block, block_of, country_of, number_of, of_forces
 from flightwatch.aircraft.databases import Database, Row
-from flightwatch.aircraft.registers import CHECKED_RA, RUSSIA, RUSSIAN_NUMBERS, Derived, address_of, derived
+from flightwatch.aircraft.registers import RUSSIA, RUSSIAN_NUMBERS, Derived, address_of, derived
 from flightwatch.aircraft.watchlists import Entry, Watchlist
 from flightwatch.records import Aircraft
 
@@ -324,11 +324,7 @@ def _worth(by_rule: Derived, others: Sequence[str]) -> float:
     """How often a rule is right beside what others say. The Russian one gives a number, which civil (RA-) and state
     aircraft (RF-) share: where somebody says RF- and another number, it counts for nothing; the same number is no
     contradiction at all."""
-    if by_rule.country != "RU":
-        return by_rule.confidence
-    if any(registration.startswith("RA-") for registration in others):
-        return CHECKED_RA
-    return EVEN if any(registration.startswith("RF-") for registration in others) else by_rule.confidence
+    return EVEN if by_rule.country == "RU" and any(r.startswith("RF-") for r in others) else by_rule.confidence
 
 
 def conflict(what: What, verdict: Verdict, claims: Sequence[Claim]) -> str:
