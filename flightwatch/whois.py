@@ -69,7 +69,7 @@ def _answer(registry: Registry, icao24: str, on: date, found_by: tuple[str, ...]
     identity = registry.identify(icao24, on)
     stored = None if store is None else _stored(store, icao24, None)
     told = [*(c.source for c in (*identity.claims, *identity.others)), *(h.source for h in identity.hints), *found_by]
-    return Answer(identity.aircraft, identity, found_by, stored, tuple(registry.credits(told)))
+    return Answer(identity.aircraft, identity, found_by, stored, tuple(t.attribution for t in registry.terms(told)))
 
 
 def _stored(store: Store, icao24: str | None, registration: str | None) -> Stored:
