@@ -58,6 +58,7 @@ class Desk:
         legs = [*finding.visit.way, *([finding.visit.departure] if finding.visit.departure else [])]
         known = self.store.terms()
         terms = tuple(known[feed] for feed in sorted({f for leg in legs for f in leg.feeds}) if feed in known)
+        terms += tuple(self.registry.terms(source for source, _ in finding.aircraft.sources))
         left = finding.visit.departure.first_seen if finding.visit.departure else None
         made_up = any(t.reconstructed for t in known.values())
         return message(finding, alert, Context(self.airports, self.track(legs, left), terms, made_up))

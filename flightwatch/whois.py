@@ -69,7 +69,7 @@ def _answer(registry: Registry, icao24: str, on: date, found_by: tuple[str, ...]
     identity = registry.identify(icao24, on)
     stored = None if store is None else _stored(store, icao24, None)
     told = [*(c.source for c in (*identity.claims, *identity.others)), *(h.source for h in identity.hints), *found_by]
-    return Answer(identity.aircraft, identity, found_by, stored, tuple(registry.credits(told)))
+    return Answer(identity.aircraft, identity, found_by, stored, tuple(t.attribution for t in registry.terms(told)))
 
 
 def _stored(store: Store, icao24: str | None, registration: str | None) -> Stored:
@@ -131,7 +131,8 @@ def _of_claims(what: Any, identity: Identity) -> Iterator[str]:
     if verdict is None:
         yield _row(WORDS[what], "unknown")
         return
-    value = f"{verdict.value} ({type_name(verdict.value)})" if what == "typecode" else verdict.value
+    named = what == "typecode" and type_name(verdict.value) != verdict.value
+    value = f"{verdict.value} ({type_name(verdict.value)})" if named else verdict.value
     yield _row(WORDS[what], f"{value}, {verdict.confidence:.2f}{', CONTRADICTED' if verdict.against else ''}")
     for claim in (c for c in identity.claims if c.what == what):
         yield _row("", f"{claim.value}: {_source(claim)}{_days(claim, ', ')}")

@@ -282,6 +282,13 @@ def test_a_message_names_its_sources(airports: Airports) -> None:
     assert any("adsb.lol and its contributors (ODbL 1.0)" in line for line in made.footer)
 
 
+def test_a_message_says_where_sources_contradict_each_other_on_who_it_is(airports: Airports) -> None:
+    told = ("registration: P-885 (watchlist mine), but P-883 (tar1090-db)", "typecode: IL62 (a), but IL6 (b)")
+    unsure = replace(finding("lost"), aircraft=replace(IL62, conflicts=told))
+    said = [fact for fact in message(unsure, ALERT, context(airports)).facts if "contradict" in fact]
+    assert said == ["Sources contradict each other. Registration: P-885 (watchlist mine), but P-883 (tar1090-db)."]
+
+
 def test_one_alert_for_one_visit_whichever_rules_find_it() -> None:
     opened = decide(None, [finding("heading_there")])
     assert opened.alert is not None

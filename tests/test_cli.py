@@ -224,7 +224,7 @@ def test_a_database_that_was_downloaded_is_kept_and_asked(typed: Typed, tmp_path
     assert "400a1b" in out
     assert "tar1090-db (wiedehopf" in out
     _, out, _ = typed("whois", "15521f")
-    assert "RA-86559, 0.99, CONTRADICTED" in out
+    assert "RA-86559, 0.84, CONTRADICTED" in out
     assert "RA-86560: tar1090-db, 2024-01-01" in out
     status, out, _ = typed("watch", "G-CIVO")
     assert (status, "400a1b" in out) == (0, True)

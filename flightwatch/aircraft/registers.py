@@ -98,11 +98,8 @@ LETTERED = (
 
 CHECKED = {"RU": 0.90, "KP": 0.91, "US": 0.99}
 """How often a register's rule is right. Russia: 1,781 of the 1,977 RA- and RF- rows of tar1090-db, because the number
-alone does not say which prefix it is; North Korea: 10 of 11 rows of plane-alert-db; for the USA the scheme is
-published, and privacy addresses are the exception."""
-
-CHECKED_RA = 0.997
-"""The same for a Russian aircraft that is known to be an RA-: 296 of 297 rows of plane-alert-db."""
+alone does not say which prefix it is, and where rule and database disagree nobody knows which is right. North Korea:
+10 of 11 rows of plane-alert-db. For the USA the scheme is published; privacy addresses are the exception."""
 
 UNCHECKED = 0.9
 """For rules that others found in the data and that were checked on a handful of rows."""

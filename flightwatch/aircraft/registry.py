@@ -22,9 +22,9 @@ from typing import Literal
 
 from flightwatch.aircraft.blocks import Block, block_of, country_of, number_of, of_forces
 from flightwatch.aircraft.databases import Database, Row
-from flightwatch.aircraft.registers import CHECKED_RA, RUSSIA, RUSSIAN_NUMBERS, Derived, address_of, derived
+from flightwatch.aircraft.registers import RUSSIA, RUSSIAN_NUMBERS, Derived, address_of, derived
 from flightwatch.aircraft.watchlists import Entry, Watchlist
-from flightwatch.records import Aircraft
+from flightwatch.records import Aircraft, Terms
 
 What = Literal["registration", "typecode", "operator", "role"]
 WHATS: tuple[What, ...] = ("registration", "typecode", "operator", "role")
@@ -295,10 +295,12 @@ class Registry:
             found += [(on is None or row.holds_on(on), row.icao24, database.name) for row in database.holders(text)]
         return list(dict.fromkeys((icao24, source) for _, icao24, source in sorted(found, key=lambda f: not f[0])))
 
-    def credits(self, sources: Iterable[str]) -> list[str]:
-        """Whom to name for what some sources say, where their licence asks for it."""
-        named = {f"watchlist {w.name}": w.attribution for w in self.watchlists if w.attribution}
-        named |= {d.name: f"{d.about.attribution}; licence: {d.about.licence}" for d in self.databases}
+    def terms(self, sources: Iterable[str]) -> list[Terms]:
+        """What those demand whose data stand behind some sources: whom to name, and whether it may be republished."""
+        named = {f"watchlist {w.name}": Terms(w.attribution) for w in self.watchlists if w.attribution}
+        for known in (d.about for d in self.databases):
+            credit = f"{known.attribution}; licence: {known.licence}"
+            named[known.source] = Terms(credit, known.retention_days, known.republish)
         return [named[source] for source in dict.fromkeys(sources) if source in named]
 
 
@@ -324,11 +326,7 @@ def _worth(by_rule: Derived, others: Sequence[str]) -> float:
     """How often a rule is right beside what others say. The Russian one gives a number, which civil (RA-) and state
     aircraft (RF-) share: where somebody says RF- and another number, it counts for nothing; the same number is no
     contradiction at all."""
-    if by_rule.country != "RU":
-        return by_rule.confidence
-    if any(registration.startswith("RA-") for registration in others):
-        return CHECKED_RA
-    return EVEN if any(registration.startswith("RF-") for registration in others) else by_rule.confidence
+    return EVEN if by_rule.country == "RU" and any(r.startswith("RF-") for r in others) else by_rule.confidence
 
 
 def conflict(what: What, verdict: Verdict, claims: Sequence[Claim]) -> str:

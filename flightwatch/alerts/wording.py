@@ -210,7 +210,13 @@ def _facts(finding: Finding, context: Context) -> list[str]:
         facts += _earlier_facts(finding, airports)
         facts += [r.sentence for r in finding.rarity]
     facts += _gap_facts(visit.arrival)
+    facts += [f"Sources contradict each other. {c[0].upper()}{c[1:]}." for c in finding.aircraft.conflicts if _matters(c)]
     return [fact for fact in facts if fact]
+
+
+def _matters(conflict: str) -> bool:
+    """Whether a contradiction is about who it is; names of types and roles differ everywhere."""
+    return conflict.startswith(("registration: ", "operator: "))
 
 
 def _way_facts(finding: Finding, airports: Airports) -> list[str]:
