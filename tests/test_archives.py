@@ -77,6 +77,15 @@ def test_the_whole_and_its_parts_are_the_same_import(tmp_path: Path, store: Stor
     assert (again.new, store.snapshots.rows()) == (False, ROWS * len(ADDRESSES))
 
 
+def test_an_archive_that_is_packed_as_a_whole_is_no_part(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "day.tar.gz"
+    path.write_bytes(gzip.compress(day_archive(ADDRESSES)))
+    assert brought(store, path).rows == ROWS * len(ADDRESSES)
+    path.write_bytes(path.read_bytes()[:-900])
+    with pytest.raises(InputError, match="damaged"):
+        brought(store, path)
+
+
 def test_a_part_that_is_missing_is_named(tmp_path: Path) -> None:
     first = archive(tmp_path, pieces=3)
     (tmp_path / f"{first.name[:-1]}b").unlink()

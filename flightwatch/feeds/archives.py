@@ -32,7 +32,9 @@ LARGEST_TRACE = 256 << 20
 """A trace has some 100 kB; one that is larger than this, packed or unpacked, is none."""
 
 MEMBER = re.compile(r"(?:^|/)trace_full_(~?[0-9a-f]{6})\.json(?:\.gz)?$")
-PART = re.compile(r"(.+\.tar)\.([a-z]{2,3})")
+PART = re.compile(r"(.+\.tar)\.(a[a-z])")
+"""What `split` calls its parts; 26 of them are more than any day."""
+
 CLOCK = re.compile(rb'"timestamp"\s*:\s*(\d{9,11}(?:\.\d+)?)')
 BLOCK = 512
 """Of a tar: it ends with two such blocks of zeros."""
@@ -66,9 +68,9 @@ def grouped(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
 
 
 def _parts(folder: Path, stem: str, given: Path) -> tuple[Path, ...]:
-    found = sorted(p for p in folder.glob(f"{glob_escaped(stem)}.*") if (m := PART.fullmatch(p.name)) and m[1] == stem)
+    found = sorted(p for p in folder.glob(f"{_glob_escaped(stem)}.*") if (m := PART.fullmatch(p.name)) and m[1] == stem)
     for number, path in enumerate(found):
-        wanted = f"{stem}.{chr(ord('a') + number // 26)}{chr(ord('a') + number % 26)}"
+        wanted = f"{stem}.a{chr(ord('a') + number)}"
         if path.name != wanted:
             raise InputError(f"{folder / wanted} is missing: an archive in parts needs all of them in one folder")
     if not found:
@@ -76,7 +78,7 @@ def _parts(folder: Path, stem: str, given: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def glob_escaped(name: str) -> str:
+def _glob_escaped(name: str) -> str:
     return re.sub(r"([*?[])", r"[\1]", name)
 
 
