@@ -285,3 +285,8 @@ def test_a_permanent_refusal_is_not_asked_again() -> None:
     schedule = Schedule([query], 0.0)
     schedule.failed(0, 0.0, FeedError("http_403", "no", permanent=True))
     assert schedule.next() is None
+
+
+def test_half_a_character_spoils_one_entry() -> None:
+    """JSON can write one (`\\ud800`), nothing else can hold it."""
+    assert parsed(entry(flight="\ud800"), entry()).refused == {"bad_entry": 1}

@@ -62,6 +62,11 @@ def checked(table: pa.Table) -> tuple[pa.Table, Refused]:
     return _mended(table.filter(pa.array(~taken))), refused
 
 
+def sum_of(first: Mapping[str, int], second: Mapping[str, int]) -> Refused:
+    """Two counts by reason as one."""
+    return {reason: first.get(reason, 0) + second.get(reason, 0) for reason in {**first, **second}}
+
+
 def with_all_columns(table: pa.Table) -> pa.Table:
     """The columns of `POSITIONS` in their order and types; those that the table lacks are null."""
     columns = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -18,11 +18,9 @@ import numpy as np
 import pyarrow as pa
 
 from flightwatch.errors import FeedError
-from flightwatch.feeds.sanity import Refused, checked
+from flightwatch.feeds.columns import clock, numbers, table, typed
+from flightwatch.feeds.sanity import Refused, checked, sum_of
 from flightwatch.records import Scope, Snapshot, micros
-
-MS_CLOCK = 1e11
-"""A clock above this counts milliseconds: as seconds it would be the year 5138."""
 
 OLDEST_FIX_S = 600.0
 """Fixes that are older when they are served (`lastPosition`) tell nothing that an earlier poll did not."""
@@ -93,13 +91,12 @@ _reply = msgspec.json.Decoder(Reply)
 def parse(body: bytes, feed: str, scope: Scope, received: datetime) -> Snapshot:
     """A reply as a snapshot. Raises FeedError where it is not one; single bad entries are refused and counted."""
     now, entries, refused = _entries(body)
-    feed_time = _clock(now)
+    feed_time = clock(now)
     fresh = [e for e in entries if not _is_old(e)]
     if len(fresh) < len(entries):
         refused["old_position"] = len(entries) - len(fresh)
-    table, more = checked(_table(fresh, feed_time, received, feed))
-    total = {reason: refused.get(reason, 0) + more.get(reason, 0) for reason in {*refused, *more}}
-    return Snapshot(feed, feed_time, received, scope, table, total)
+    positions, more = checked(_table(fresh, feed_time, received, feed))
+    return Snapshot(feed, feed_time, received, scope, positions, sum_of(refused, more))
 
 
 def _is_old(entry: Entry) -> bool:
@@ -131,61 +128,52 @@ def _entries_one_by_one(body: bytes) -> tuple[float, Sequence[Entry], Refused]:
         raise FeedError(
             "no_aircraft", "the reply has no `now`, or neither `ac` nor `aircraft`: is this the right address?", body=body
         )
-    good, bad = [], 0
-    for item in listed:
-        try:
-            good.append(msgspec.convert(item, Entry))
-        except (msgspec.ValidationError, RecursionError):
-            bad += 1
+    good, bad = typed(listed, Entry)
     return now, good, {"bad_entry": bad} if bad else {}
-
-
-def _clock(now: float) -> datetime:
-    seconds = now / 1000 if now > MS_CLOCK else now
-    try:
-        return datetime.fromtimestamp(round(seconds, 3), UTC)
-    except (ValueError, OverflowError, OSError):
-        raise FeedError("bad_clock", f"the reply's clock says {now}: refused") from None
 
 
 def _table(entries: Sequence[Entry], feed_time: datetime, received: datetime, feed: str) -> pa.Table:
     now_us = micros(feed_time)
     places = [e if e.lat is not None else (e.lastPosition or e) for e in entries]
-    times = _times_before(now_us, _numbers([p.seen_pos for p in places]))
-    contact = _times_before(now_us, _numbers([e.seen for e in entries]))
+    times = _times_before(now_us, numbers([p.seen_pos for p in places]))
+    contact = _times_before(now_us, numbers([e.seen for e in entries]))
     # beside an old place stand the height, speed and direction of now: they are not those of that place
     moves: list[Entry] = [e if e.lat is not None else STILL for e in entries]
     on_ground = [e.alt_baro == "ground" for e in moves]
     heights = [e.alt_baro if isinstance(e.alt_baro, (int, float)) else None for e in moves]
-    columns: dict[str, Any] = {
-        "timestamp": times,
-        "icao24": [e.hex_ for e in entries],
-        "callsign": [e.flight for e in entries],
-        "registration": [e.r for e in entries],
-        "typecode": [e.t for e in entries],
-        "latitude": _numbers([p.lat for p in places]),
-        "longitude": _numbers([p.lon for p in places]),
-        "altitude": _numbers(heights),
-        "geoaltitude": _numbers([e.alt_geom for e in moves]),
-        "groundspeed": _numbers([e.gs for e in moves]),
-        "track": _numbers(
-            [e.track if e.track is not None else (e.true_heading if g else None) for e, g in zip(moves, on_ground, strict=True)]
-        ),
-        "vertical_rate": _numbers([e.baro_rate if e.baro_rate is not None else e.geom_rate for e in moves]),
-        "onground": [g or (False if h is not None else None) for g, h in zip(on_ground, heights, strict=True)],
-        "squawk": [e.squawk for e in entries],
-        "emergency": [None if e.emergency == "none" else e.emergency for e in entries],
-        "category": [e.category for e in entries],
-        "military": [bool(e.dbFlags & 1) for e in entries],
-        "source": [_source(e) for e in entries],
-        "nic": _numbers([p.nic for p in places]),
-        "nac_p": _numbers([e.nac_p for e in entries]),
-        "sil": _numbers([e.sil for e in entries]),
-        "last_contact": contact,
-        "received": pa.repeat(pa.scalar(received, pa.timestamp("us", "UTC")), len(entries)),
-        "feed": pa.repeat(pa.scalar(feed), len(entries)),
-    }
-    return pa.table({name: _column(values) for name, values in columns.items()})
+    return table(
+        {
+            "timestamp": times,
+            "icao24": [e.hex_ for e in entries],
+            "callsign": [e.flight for e in entries],
+            "registration": [e.r for e in entries],
+            "typecode": [e.t for e in entries],
+            "latitude": numbers([p.lat for p in places]),
+            "longitude": numbers([p.lon for p in places]),
+            "altitude": numbers(heights),
+            "geoaltitude": numbers([e.alt_geom for e in moves]),
+            "groundspeed": numbers([e.gs for e in moves]),
+            "track": numbers(
+                [
+                    e.track if e.track is not None else (e.true_heading if g else None)
+                    for e, g in zip(moves, on_ground, strict=True)
+                ]
+            ),
+            "vertical_rate": numbers([e.baro_rate if e.baro_rate is not None else e.geom_rate for e in moves]),
+            "onground": [g or (False if h is not None else None) for g, h in zip(on_ground, heights, strict=True)],
+            "squawk": [e.squawk for e in entries],
+            "emergency": [None if e.emergency == "none" else e.emergency for e in entries],
+            "category": [e.category for e in entries],
+            "military": [bool(e.dbFlags & 1) for e in entries],
+            "source": [_source(e) for e in entries],
+            "nic": numbers([p.nic for p in places]),
+            "nac_p": numbers([e.nac_p for e in entries]),
+            "sil": numbers([e.sil for e in entries]),
+            "last_contact": contact,
+            "received": pa.repeat(pa.scalar(received, pa.timestamp("us", "UTC")), len(entries)),
+            "feed": pa.repeat(pa.scalar(feed), len(entries)),
+        }
+    )
 
 
 STILL = Entry(hex_="")
@@ -198,31 +186,6 @@ def _times_before(now_us: int, age_s: np.ndarray[tuple[int], np.dtype[np.float64
         good = (age_s >= 0) & (age_s < 1e7)
     microseconds = np.where(good, age_s, 0.0) * 1e6
     return pa.array(now_us - microseconds.round().astype(np.int64), pa.timestamp("us", "UTC"), mask=~good)
-
-
-def _numbers(values: list[Any]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Numbers, NaN for null and for what no float can hold."""
-    try:
-        array = np.array(values, dtype=np.float64)
-    except (OverflowError, TypeError, ValueError):
-        array = np.array([_float(v) for v in values], dtype=np.float64)
-    array[np.isinf(array)] = np.nan
-    return array
-
-
-def _float(value: Any) -> float:
-    try:
-        return float(value)
-    except (OverflowError, TypeError, ValueError):
-        return math.nan
-
-
-def _column(values: Any) -> pa.Array:
-    if isinstance(values, np.ndarray):
-        return pa.array(values, from_pandas=True)
-    if isinstance(values, list) and values and all(v is None for v in values):
-        return pa.nulls(len(values))
-    return pa.array(values) if isinstance(values, list) else values
 
 
 def _source(entry: Entry) -> str:
