@@ -186,6 +186,21 @@ def run(
     raise typer.Exit(1 if failed else 0)
 
 
+@app.command()
+def doctor(config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
+    """Tell how it is: store, feeds, outbox, disk; status 0 if all is well."""
+    from flightwatch.doctor import examine, is_well
+    from flightwatch.userfiles import settings_of
+
+    settings = settings_of(config)
+    checks = examine(settings, _root(store, settings, config), datetime.now(UTC))
+    for found in checks:
+        print(found)
+    well = is_well(checks)
+    print("All is well." if well else f"{sum(not c.good for c in checks)} of {len(checks)} checks are bad.")
+    raise typer.Exit(0 if well else 1)
+
+
 def _once(runner: Runner, count: int) -> bool:
     good = [runner.poll(i) for i in range(count)]
     worker = runner.deliver()
@@ -361,13 +376,10 @@ def _to_all(rule: Rule, channels: list[str]) -> Rule:
 
 
 def _queries(found: UserFiles, now: Callable[[], datetime]) -> list[Query]:
-    from flightwatch.config import secret
-    from flightwatch.feeds.poller import queries
+    from flightwatch.feeds.questions import queries, secrets_of
 
     watched = found.registry.addresses()
-    return [
-        q for feed in found.settings.feeds for q in queries(feed, watched, secret(feed.key_env) if feed.key_env else None, now)
-    ]
+    return [q for feed in found.settings.feeds for q in queries(feed, watched, secrets_of(feed), now)]
 
 
 def _derive(store: Store, registry: Registry) -> None:

@@ -24,15 +24,6 @@ BAND_SHARE = math.sqrt(2)
 
 
 @dataclass(frozen=True, slots=True)
-class Circle:
-    """Degrees and nautical miles."""
-
-    latitude: float
-    longitude: float
-    radius_nm: int
-
-
-@dataclass(frozen=True, slots=True)
 class Box:
     """Degrees. A box whose `west` is greater than its `east` crosses the antimeridian."""
 
@@ -45,6 +36,25 @@ class Box:
     def width(self) -> float:
         """Degrees of longitude, going east; 360 where it is all of them."""
         return self.east - self.west if self.east >= self.west else self.east - self.west + 360.0
+
+
+@dataclass(frozen=True, slots=True)
+class Circle:
+    """Degrees and nautical miles."""
+
+    latitude: float
+    longitude: float
+    radius_nm: int
+
+    @property
+    def box(self) -> Box:
+        """The box around it; all longitudes where a pole lies in it."""
+        away = math.degrees(self.radius_nm / EARTH_RADIUS_NM)
+        south, north = max(self.latitude - away, -90.0), min(self.latitude + away, 90.0)
+        if south <= -90.0 or north >= 90.0:
+            return Box(south, -180.0, north, 180.0)
+        half = math.degrees(math.asin(min(math.sin(math.radians(away)) / math.cos(math.radians(self.latitude)), 1.0)))
+        return Box(south, _wrapped(self.longitude - half), north, _wrapped(self.longitude + half))
 
 
 def box_tiles(box: Box, radius_nm: int) -> list[Circle]:
@@ -67,7 +77,7 @@ def circle_tiles(area: Circle, radius_nm: int) -> list[Circle]:
     """Circles of this radius that cover a larger one; the area itself where it is not larger."""
     if area.radius_nm <= radius_nm:
         return [area]
-    tiles = box_tiles(_around(area), radius_nm)
+    tiles = box_tiles(area.box, radius_nm)
     apart = distance_nm(area.latitude, area.longitude, [t.latitude for t in tiles], [t.longitude for t in tiles])
     return [tile for tile, away in zip(tiles, apart, strict=True) if away < area.radius_nm + radius_nm]
 
@@ -79,16 +89,6 @@ def _half_width(middle: float, edge: float, reach: float) -> float:
     if across < 1e-12:  # at a pole every longitude is the same place
         return 180.0
     return math.degrees(math.acos(min(max((math.cos(reach) - math.sin(a) * math.sin(b)) / across, -1.0), 1.0)))
-
-
-def _around(area: Circle) -> Box:
-    """The box around a circle; all longitudes where a pole lies in it."""
-    away = math.degrees(area.radius_nm / EARTH_RADIUS_NM)
-    south, north = max(area.latitude - away, -90.0), min(area.latitude + away, 90.0)
-    if south <= -90.0 or north >= 90.0:
-        return Box(south, -180.0, north, 180.0)
-    half = math.degrees(math.asin(min(math.sin(math.radians(away)) / math.cos(math.radians(area.latitude)), 1.0)))
-    return Box(south, _wrapped(area.longitude - half), north, _wrapped(area.longitude + half))
 
 
 def _wrapped(longitude: float) -> float:
