@@ -128,7 +128,8 @@ def micros(time: datetime) -> int:
 class Scope:
     """What a snapshot or an import asked for, so that what was not asked for is not taken for an empty sky.
 
-    kind: world; area (`members`: latitude, longitude, radius in nm); aircraft (`members`: addresses, or registrations
+    kind: world; area (`members`: latitude, longitude, radius in nm; or the place of a receiver, without a radius; or
+    south, west, north, east); aircraft (`members`: addresses, or registrations
     with a colon before them); types; military; reported (a collection of single reports: it says nothing of what it
     does not mention).
     """

@@ -24,6 +24,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from flightwatch.errors import FeedError
+from flightwatch.records import Scope
 
 READ_SIZE = 1 << 16
 MOST_REDIRECTS = 3
@@ -59,10 +60,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A body and what came with it; a reply that came from no server has no headers."""
+    """A body and what came with it; a reply that came from no server has no headers. `scope` is set where the service
+    says more of it than the question did."""
 
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    scope: Scope | None = None
 
     @property
     def credits_left(self) -> int | None:
@@ -77,12 +80,21 @@ class RefusedAddress(OSError):
 
 def _guarded(sock: socket.socket) -> socket.socket:
     """A fresh connection, closed again before anything is sent where it leads to such an address."""
-    peer = ipaddress.ip_address(str(sock.getpeername()[0]).split("%")[0])
-    mapped = getattr(peer, "ipv4_mapped", None) or peer
-    if mapped.is_link_local or mapped in METADATA_ADDRESSES:
+    peer = str(sock.getpeername()[0])
+    if _is_metadata(peer):
         sock.close()
-        raise RefusedAddress(f"{mapped} is a link-local or metadata address")
+        raise RefusedAddress(f"{peer} is a link-local or metadata address")
     return sock
+
+
+def _is_metadata(host: str) -> bool:
+    """Whether a host is such an address; a name is none."""
+    try:
+        address = ipaddress.ip_address(host.split("%")[0])
+    except ValueError:
+        return False
+    plain = getattr(address, "ipv4_mapped", None) or address
+    return plain.is_link_local or plain in METADATA_ADDRESSES
 
 
 class _Plain(HTTPConnection):
@@ -156,6 +168,9 @@ class Http:
         left = max(until - time.monotonic(), 0.1)
         if urlsplit(url).scheme not in ("http", "https"):
             raise FeedError("bad_url", f"{shown(url)} is neither http nor https: correct base_url", permanent=True)
+        if _is_metadata(urlsplit(url).hostname or ""):
+            what = "is a link-local or metadata address, which is not asked"
+            raise FeedError("refused_address", f"{shown(url)} {what}", permanent=True)
         try:
             return self.session.request(
                 "GET" if form is None else "POST",

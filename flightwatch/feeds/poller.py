@@ -91,7 +91,7 @@ class Query:
         """Asks once. Raises FeedError as `fetch` does."""
         reply = self.read()
         received = self.clock()
-        snapshot = FORMATS[self.format](reply.body, self.name, self.scope, received)
+        snapshot = FORMATS[self.format](reply.body, self.name, reply.scope or self.scope, received)
         self._refuse_old(snapshot, reply.body)
         return Answer(self._marked(snapshot), reply.credits_left)
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from flightwatch.config import BOX, LISTED, POINT, FeedSettings, Secret, secret
 from flightwatch.errors import ConfigError, FeedError, Problem
 from flightwatch.feeds.credentials import ClientCredentials, authorized
 from flightwatch.feeds.http import Http, Reply, shown
 from flightwatch.feeds.poller import Pace, Query
+from flightwatch.feeds.receivers import Receiver
 from flightwatch.feeds.sbs import Lines
 from flightwatch.feeds.tiles import Box, Circle, box_tiles, circle_tiles
 from flightwatch.records import Scope
@@ -156,14 +157,16 @@ def _pace(settings: FeedSettings, credits_a_day: int | None = None) -> Pace:
 
 
 def _receiver(settings: FeedSettings, clock: Clock) -> Query:
-    """A receiver hears what is near it, and nobody knows how near: its scope is an area without bounds, which counts
-    as no exposure."""
+    """A receiver by address or by file, with receiver.json beside it."""
     if settings.path:
         path = Path(settings.path)
-        return Query(settings.name, str(path), Scope("area"), settings.every_s, lambda: Reply(_read_file(path)), clock)
-    http = Http()
-    label = shown(settings.base_url)
-    return Query(settings.name, label, Scope("area"), settings.every_s, _asking(http, settings.base_url), clock)
+        beside = path.with_name("receiver.json")
+        label, receiver = str(path), Receiver(lambda: Reply(_read_file(path)), lambda: Reply(_read_file(beside)))
+    else:
+        http = Http()
+        label = shown(settings.base_url)
+        receiver = Receiver(_asking(http, settings.base_url), _asking(http, urljoin(settings.base_url, "receiver.json")))
+    return Query(settings.name, label, Scope("area"), settings.every_s, receiver.read, clock)
 
 
 def _read_file(path: Path) -> bytes:
