@@ -25,7 +25,7 @@ from flightwatch.config import FeedSettings, Secret
 from flightwatch.errors import ConfigError, FeedError
 from flightwatch.feeds import flightradar24, sbs
 from flightwatch.feeds.http import Http
-from flightwatch.feeds.poller import Query, Schedule
+from flightwatch.feeds.poller import Query, Schedule, by_question
 from flightwatch.feeds.questions import MOST_TILES, opensky_cost, queries
 from flightwatch.feeds.tiles import Box, Circle, box_tiles, circle_tiles
 from flightwatch.places.great_circle import destination, distance_nm
@@ -407,6 +407,25 @@ def test_flightradar24_positions(httpserver: HTTPServer) -> None:
     (cut,) = asked(**base, ask=["all"], most_rows=4)
     assert cut.fetch().refused["truncated"] == 1
     assert feed(kind="flightradar24", key_env="K").terms.retention_days == 30
+
+
+def test_credits_that_are_told_of_are_counted_over_the_day(httpserver: HTTPServer) -> None:
+    """1,000 a day at 8 a flight: after a reply of ten it is asked as often as the rest allows; also after a restart."""
+    body = {"data": [flight(hex=f"15520{n}") for n in range(10)]}
+    httpserver.expect_request("/api/live/flight-positions/full").respond_with_json(body)
+    base = {"kind": "flightradar24", "base_url": httpserver.url_for("").rstrip("/"), "key_env": "K", "key": KEY}
+    (query,) = asked(**base, credits_a_day=1000)
+    schedule = Schedule([query], 0.0)
+    answer = query.ask()
+    schedule.succeeded(0, 0.0, answer.snapshot, new=True, credits_left=answer.credits_left)
+    assert schedule.health[0].credits_left == 920
+    assert schedule.every_s(0) == pytest.approx(86_400 / (920 * 0.95 / 80))
+    again = Schedule([query], 0.0, by_question(schedule.report(NOW, NOW)))
+    again.succeeded(0, 0.0, query.fetch(), new=True)
+    assert again.health[0].credits_left == 840
+    later = Schedule([query], 0.0, by_question(schedule.report(NOW, NOW - timedelta(days=1))))
+    later.succeeded(0, 0.0, query.fetch(), new=True)
+    assert later.health[0].credits_left == 920
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
 
 from flightwatch.errors import FeedError
@@ -70,7 +70,8 @@ class Answer:
 @dataclass(frozen=True)
 class Query:
     """One request of a feed, repeated. `label` says what it asks for, in words; `format` is one of `FORMATS`; `cost`
-    what one request costs in credits; a reply of `most_rows` or more was cut off by the service."""
+    what one request costs in credits, `row_cost` what each aircraft in the reply does; a reply of `most_rows` or more was
+    cut off by the service."""
 
     name: str
     label: str
@@ -81,6 +82,7 @@ class Query:
     format: str = "v2"
     pace: Pace = Pace("")
     cost: int = 0
+    row_cost: int = 0
     most_rows: int | None = None
 
     def fetch(self) -> Snapshot:
@@ -219,6 +221,8 @@ class Schedule:
         self._every = {i: q.every_s for i, q in enumerate(found)}
         self._due = dict.fromkeys(range(len(found)), start)
         self._free: dict[str, float] = {}
+        self._left = _left_before(found, before)
+        self._costs: dict[int, int] = {}
 
     def next(self) -> tuple[int, float] | None:
         """The query that is due next, and when; None where all have been given up. A service that rests makes its
@@ -236,19 +240,35 @@ class Schedule:
 
     def succeeded(self, index: int, now: float, snapshot: Snapshot, *, new: bool, credits_left: int | None = None) -> None:
         """Due again one period after it was due; polls that were missed meanwhile are not made up for."""
+        query = self.queries[index]
+        round_cost = query.cost
+        if query.row_cost:
+            round_cost = query.row_cost * (len(snapshot.positions) + sum(snapshot.refused.values()))
+            credits_left = self._charged(query.pace, round_cost, snapshot.received)
         self.health[index] = self.health[index].after_snapshot(snapshot, new=new, credits_left=credits_left)
         if credits_left is not None:
+            self._costs[index] = round_cost
             self._spread(index, credits_left, snapshot.received)
         every = self._every[index]
         missed = max(int((now - self._due[index]) // every), 0)
         self._due[index] += (missed + 1) * every
         self._rest(index, now)
 
+    def _charged(self, pace: Pace, cost: int, now: datetime) -> int | None:
+        """What is left of the day's credits after a reply, where the service does not say so and we were told how many
+        there are."""
+        if pace.credits_a_day is None:
+            return None
+        day, left = self._left.get(pace.service, (now.date(), pace.credits_a_day))
+        left = (left if day == now.date() else pace.credits_a_day) - cost
+        self._left[pace.service] = now.date(), max(left, 0)
+        return max(left, 0)
+
     def _spread(self, index: int, left: int, now: datetime) -> None:
         """Spreads the credits that are left over the rest of the day, for all queries that share them."""
         pace = self.queries[index].pace
         sharing = [i for i, q in enumerate(self.queries) if q.pace.service == pace.service]
-        cost = sum(self.queries[i].cost for i in sharing)
+        cost = sum(self._costs.get(i, self.queries[i].cost) for i in sharing)
         for i in sharing:
             self._every[i] = budgeted_s(self.queries[i].every_s, cost, left, now)
 
@@ -306,6 +326,17 @@ def _taken_up(before: QueryHealth | None) -> Health:
         truncated_since=before.truncated_since,
         credits_left=before.credits_left,
     )
+
+
+def _left_before(found: Sequence[Query], before: Mapping[tuple[str, str], QueryHealth]) -> dict[str, tuple[date, int]]:
+    """What was left of the credits that we count ourselves when they were counted last, and on which day."""
+    left: dict[str, tuple[date, int]] = {}
+    for query in found:
+        health = before.get((query.name, query.label))
+        if query.row_cost and health is not None and health.credits_left is not None:
+            known = left.get(query.pace.service, (health.updated.date(), health.credits_left))
+            left[query.pace.service] = max(known[0], health.updated.date()), min(known[1], health.credits_left)
+    return left
 
 
 def by_question(health: Iterable[QueryHealth]) -> dict[tuple[str, str], QueryHealth]:

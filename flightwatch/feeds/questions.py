@@ -193,7 +193,18 @@ def _opensky(settings: FeedSettings, watched: Sequence[str], key: Secret | None,
     base = settings.base_url.rstrip("/") + "/states/all?"
     for parameters, label, scope, cost in asked:
         read = authorized(http, base + urlencode([("extended", "1"), *parameters]), token)
-        yield Query(settings.name, label, scope, every, read, clock, "opensky", pace, cost, settings.most_rows)
+        yield Query(
+            name=settings.name,
+            label=label,
+            scope=scope,
+            every_s=every,
+            read=read,
+            clock=clock,
+            format="opensky",
+            pace=pace,
+            cost=cost,
+            most_rows=settings.most_rows,
+        )
 
 
 MIN_OPENSKY_S = 10.0
@@ -234,35 +245,54 @@ def _east_and_west(box: Box) -> list[Box]:
 # -------------------------------------------------------------------------------------------------------------- Flightradar24
 
 
+FR24_ROW_COST = {"light": 6, "full": 8}
+"""Credits for each flight in a reply, by detail."""
+
+
 def _flightradar24(settings: FeedSettings, watched: Sequence[str], key: Secret | None, clock: Clock) -> Iterator[Query]:
+    """The official API. Its credits are counted here, if the configuration says how many a day there are: it does not
+    tell."""
     headers = {"Accept-Version": "v1", **settings.headers, **({"Authorization": f"Bearer {key.reveal()}"} if key else {})}
     http = Http(headers=headers, when_refused=settings.when_refused)
     path = f"{settings.base_url.rstrip('/')}/api/live/flight-positions/{settings.detail}"
-    limit = settings.most_rows or 30_000
+    pace = _pace(settings, settings.credits_a_day)
     for box, label, scope in _bounded(settings):
         bounds = f"{box.north:g},{box.south:g},{box.west:g},{box.east:g}"
-        url = f"{path}?{urlencode({'bounds': bounds, 'limit': limit}, safe=',')}"
+        url = f"{path}?{urlencode({'bounds': bounds, 'limit': settings.most_rows or FR24_LIMIT}, safe=',')}"
         yield Query(
-            settings.name, label, scope, settings.every_s, _asking(http, url), clock, "flightradar24", _pace(settings), 0, limit
+            name=settings.name,
+            label=label,
+            scope=scope,
+            every_s=settings.every_s,
+            read=_asking(http, url),
+            clock=clock,
+            format="flightradar24",
+            pace=pace,
+            row_cost=FR24_ROW_COST[settings.detail],
+            most_rows=settings.most_rows or FR24_LIMIT,
         )
 
 
+FR24_LIMIT = 30_000
+"""Flights in one reply, at most."""
+
+
 def _zones(settings: FeedSettings, watched: Sequence[str], key: Secret | None, clock: Clock) -> Iterator[Query]:
+    """The shape of the zone feed, from a mirror of one's own."""
     http = Http(headers=settings.headers, when_refused=settings.when_refused)
     for box, label, scope in _bounded(settings):
         bounds = f"{box.north:g},{box.south:g},{box.west:g},{box.east:g}"
         url = f"{settings.base_url}{'&' if '?' in settings.base_url else '?'}{urlencode({'bounds': bounds}, safe=',')}"
         yield Query(
-            settings.name,
-            label,
-            scope,
-            settings.every_s,
-            _asking(http, url),
-            clock,
-            "flightradar24-zones",
-            _pace(settings),
-            0,
-            settings.most_rows,
+            name=settings.name,
+            label=label,
+            scope=scope,
+            every_s=settings.every_s,
+            read=_asking(http, url),
+            clock=clock,
+            format="flightradar24-zones",
+            pace=_pace(settings),
+            most_rows=settings.most_rows,
         )
 
 
