@@ -98,10 +98,16 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Pa
 @app.command()
 def check(config: ConfigPath = DEFAULT_FILE) -> None:
     """Check the configuration, the rules and the watchlists; tell every problem with its line."""
+    from flightwatch.feeds.questions import requests_a_round
     from flightwatch.userfiles import read_all
 
     found = read_all(config)
     settings, lists = found.settings, found.registry.watchlists
+    for feed in settings.feeds:
+        count = requests_a_round(feed, found.registry.addresses())
+        if count * feed.spacing_s > feed.every_s:
+            takes = f"{count} requests a round take {count * feed.spacing_s:.0f} s"
+            print(f"feed {feed.name}: {takes}, so it is not asked every {feed.every_s:g} s")
     print(f"{config}: {len(settings.feeds)} feeds, {len(settings.channels)} channels, {'a' if settings.digest else 'no'} digest")
     print(f"rules: {len(found.rules.rules)}; watchlists: {len(lists)} with {len(found.registry.addresses())} addresses")
     print("No problem found.")

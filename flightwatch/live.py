@@ -258,7 +258,11 @@ class Runner:
         return wait
 
     def _succeeded(self, index: int, answer: Answer, *, new: bool) -> None:
+        """Notes an answer. Two tiles without aircraft are one to the store; each is news of its part of the sky all the
+        same, if its clock has moved on."""
         query, before = self.schedule.queries[index], self.schedule.health[index].circuit
+        last = self.schedule.health[index].last_good
+        new = new or last is None or answer.snapshot.feed_time > last
         pace = self.schedule.every_s(index)
         now = self._clock.monotonic()
         self.schedule.succeeded(index, now, answer.snapshot, new=new, credits_left=answer.credits_left)

@@ -14,7 +14,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from flightwatch import live
-from flightwatch.config import FeedSettings, Settings
+from flightwatch.config import DigestSettings, FeedSettings, Settings
 from flightwatch.doctor import examine, is_well
 from flightwatch.errors import FeedError
 from flightwatch.feeds import outages
@@ -173,6 +173,38 @@ def flying(sky: Sky, more: dict[str, object]) -> Reply:
     along = (now - BEGIN).total_seconds() * 300 / 3600 / 60  # degrees of latitude at 300 kt
     plane = heading_for_pyongyang("155201", 0) | more | {"track": 0.0, "lat": round(45 + along, 5), "lon": 100.0}
     return Reply(reply([plane], now.timestamp()))
+
+
+def test_empty_tiles_at_the_same_time_are_both_news(tmp_path: Path) -> None:
+    """The store takes the second for a repeat; its part of the sky is not stale for that."""
+    clock = FakeClock(BEGIN)
+
+    def empty() -> Reply:
+        now = clock.now().timestamp() // 10 * 10
+        return Reply(reply([], now))
+
+    tiles = [Query("sky", f"tile {n}", Scope("area", (str(n), "0", "250")), 60.0, empty, clock.now) for n in range(3)]
+    run = Run(tmp_path, clock, tiles)
+    run.on(timedelta(minutes=30))
+    assert run.told() == []
+    assert [h.circuit for h in run.store.health.queries()] == ["closed"] * 3
+    run.stop()
+
+
+def test_the_digest_tells_of_outages(tmp_path: Path) -> None:
+    clock = FakeClock(BEGIN)
+    sky = Sky(clock)
+    run = Run(tmp_path, clock, [sky.query()])
+    run.on(timedelta(minutes=10))
+    sky.down = FeedError("http_403", "sky answered 403: access is refused", permanent=True)
+    run.on(timedelta(minutes=2))
+    clock.sleep(1800)
+    run.runner.look_after()
+    desk = run.runner._desk
+    digest = desk.digest(run.runner.book, BEGIN, clock.now(), DigestSettings.model_validate({"to": ["a@b.c"], "from": "f@b.c"}))
+    assert [line for line in digest.unobserved if line.startswith("feed sky is silent since 1 Mar 12:1")]
+    assert digest.notes == ("Feed sky (everything) is not asked any more: sky answered 403: access is refused",)
+    run.stop()
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(20, 1200)), min_size=1, max_size=60))

@@ -26,7 +26,7 @@ from flightwatch.errors import ConfigError, FeedError
 from flightwatch.feeds import flightradar24, sbs
 from flightwatch.feeds.http import Http
 from flightwatch.feeds.poller import Query, Schedule, by_question
-from flightwatch.feeds.questions import MOST_TILES, opensky_cost, queries
+from flightwatch.feeds.questions import MOST_TILES, opensky_cost, queries, requests_a_round
 from flightwatch.feeds.tiles import Box, Circle, box_tiles, circle_tiles
 from flightwatch.places.great_circle import destination, distance_nm
 from flightwatch.records import Scope
@@ -264,6 +264,9 @@ def test_a_large_area_is_asked_for_in_tiles_at_the_pace_of_the_service() -> None
 def test_too_large_an_area_is_refused_with_the_number() -> None:
     with pytest.raises(ConfigError, match=f"at most {MOST_TILES}"):
         asked(service="adsb-lol", ask=["box:-90,-180,90,180"])
+    with pytest.raises(ConfigError, match=f"at most {MOST_TILES}"):
+        requests_a_round(feed(service="adsb-lol", ask=["box:-90,-180,90,180"]), [])
+    assert requests_a_round(feed(service="adsb-lol", ask=["military", "box:33,122,44,133"]), []) == 5
 
 
 def test_long_lists_come_in_parts_that_an_address_holds() -> None:

@@ -1,9 +1,10 @@
 """Feeds: what other people's receivers and services say, as snapshots and tables of positions.
 
 In: bytes from the network or from files. Out: `Snapshot` records and tables of `POSITIONS`, with what could not be
-used counted by reason; or a `FeedError` that says why there is nothing. One file a format (`v2`, `flightlists`,
-`files`), one place for the rules of plausibility (`sanity`), one for the limits of HTTP (`http`), one for the pace
-(`poller`).
+used counted by reason; or a `FeedError` that says why there is nothing. One file a format (`v2`, `opensky`,
+`flightradar24`, `sbs`, `receivers`, `flightlists`, `files`), one place for the rules of plausibility (`sanity`), one for the
+limits of HTTP (`http`), one for tokens (`credentials`). `questions` and `tiles` make queries of a configured feed, `poller`
+keeps their pace and health, `outages` says when a feed counts as out, `recordings` keeps replies and plays them.
 """
 
 from __future__ import annotations

@@ -49,6 +49,16 @@ def queries(settings: FeedSettings, watched: Sequence[str], key: Secret | None, 
     return list(build(settings, watched, key, clock))
 
 
+def requests_a_round(settings: FeedSettings, watched: Sequence[str]) -> int:
+    """How many requests a feed takes to ask everything once; needs no secret. Raises ConfigError where an area is too
+    large."""
+    if not settings.enabled:
+        return 0
+    if settings.kind == "v2":
+        return len(list(_requests(settings, watched)))
+    return len(list(_states_requests(settings, watched))) if settings.kind == "opensky" else len(settings.ask)
+
+
 def secrets_of(settings: FeedSettings) -> Secret | None:
     """The key of a feed, if it has one. Raises ConfigError where its variable is not set."""
     return secret(settings.key_env) if settings.key_env and settings.enabled else None
@@ -308,4 +318,4 @@ def _bounded(settings: FeedSettings) -> Iterator[tuple[Box, str, Scope]]:
             yield part, named, Scope("area", tuple(f"{v:g}" for v in (part.south, part.west, part.north, part.east)))
 
 
-__all__ = ["opensky_cost", "queries", "secrets_of"]
+__all__ = ["opensky_cost", "queries", "requests_a_round", "secrets_of"]
