@@ -40,7 +40,7 @@ from flightwatch.feeds import outages
 from flightwatch.feeds.poller import Answer, Query, Schedule, by_question
 from flightwatch.legs.rows import aircraft_number
 from flightwatch.pipeline import Outcome, Pipeline, State
-from flightwatch.records import Circuit, Message, Snapshot, message_to_bytes
+from flightwatch.records import Message, Snapshot, message_to_bytes
 from flightwatch.store import Store
 from flightwatch.store.legs import SETTLED_AFTER_DAYS
 
@@ -55,12 +55,6 @@ HEALTH_EVERY_S = 30.0
 OUTAGES_KEPT = timedelta(days=400)
 SLOWER = 1.2
 """A cadence that credits make slower by less than this is no news."""
-
-ASKED: Mapping[Circuit, str] = {
-    "closed": "at its pace",
-    "open": "less and less often",
-    "shut": "no more until flightwatch is started anew",
-}
 
 WORKER_IDLE_S = 0.5
 SLICE_S = 0.5
@@ -229,8 +223,11 @@ class Runner:
         try:
             answer = query.ask()
         except FeedError as error:
-            wait = self._failed(index, error)
+            before = self.schedule.health[index].circuit
+            wait = self.schedule.failed(index, self._clock.monotonic(), error, self._clock.now())
+            opened = self.schedule.health[index].circuit == "open" and before != "open"
             what = "not asked again until flightwatch is started anew" if error.permanent else f"next try in {wait:.0f} s"
+            what += "; the circuit is open: it is asked less and less often" if opened else ""
             log.warning("%s (%s): %s [%s]; %s", query.name, query.label, error, error.reason, what)
             self._note_refusal(query.name, error.reason, str(error), error.body)
             return False
@@ -239,7 +236,7 @@ class Runner:
             seq = self.store.snapshots.append(snapshot)
         except StoreError as error:
             log.error("%s (%s): %s", query.name, query.label, error)
-            self._failed(index, FeedError("not_stored", str(error)))
+            self.schedule.failed(index, self._clock.monotonic(), FeedError("not_stored", str(error)), self._clock.now())
             return False
         self._succeeded(index, answer, new=seq is not None)
         if seq is None:
@@ -247,15 +244,6 @@ class Runner:
             return True
         self._take_in(seq, snapshot)
         return True
-
-    def _failed(self, index: int, error: FeedError) -> float:
-        """Notes a failure, and loudly where the circuit opens; returns the wait."""
-        query, before = self.schedule.queries[index], self.schedule.health[index].circuit
-        wait = self.schedule.failed(index, self._clock.monotonic(), error, self._clock.now())
-        after = self.schedule.health[index].circuit
-        if before != after:
-            log.warning("%s (%s): the circuit is %s, it is asked %s", query.name, query.label, after, ASKED[after])
-        return wait
 
     def _succeeded(self, index: int, answer: Answer, *, new: bool) -> None:
         """Notes an answer. Two tiles without aircraft are one to the store; each is news of its part of the sky all the
@@ -267,7 +255,7 @@ class Runner:
         now = self._clock.monotonic()
         self.schedule.succeeded(index, now, answer.snapshot, new=new, credits_left=answer.credits_left)
         if before != "closed":
-            log.warning("%s (%s): the circuit is closed again, it is asked %s", query.name, query.label, ASKED["closed"])
+            log.info("%s (%s): the circuit is closed again, it is asked at its pace", query.name, query.label)
         if self.schedule.every_s(index) > pace * SLOWER:
             every = self.schedule.every_s(index)
             log.warning("%s: %s credits left, asked every %.0f s so that they last", query.name, answer.credits_left, every)
