@@ -118,8 +118,10 @@ def _feed(query: QueryHealth, now: datetime) -> Check:
         parts.append(f"TRUNCATED since {query.truncated_since:%d %b %H:%M} UTC")
     if query.credits_left is not None:
         parts.append(f"{query.credits_left} credits left")
-    if query.circuit != "closed" or query.last_error:
-        parts.append(f"circuit {query.circuit}: {query.last_error}")
+    if query.circuit != "closed":
+        parts.append(f"circuit {query.circuit}")
+    if query.last_error:
+        parts.append(f"last error: {query.last_error}")
     if old:
         parts.append(f"as of {_age(query.updated, now)}")
     good = not late and query.circuit == "closed" and not query.truncated_since

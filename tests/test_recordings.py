@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sqlite3
+import threading
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from flightwatch.errors import FeedError, InputError
 from flightwatch.feeds.http import Reply
 from flightwatch.feeds.poller import Query
 from flightwatch.feeds.questions import queries
-from flightwatch.feeds.recordings import BODIES, INDEX, Recorder, open_recording
+from flightwatch.feeds.recordings import BODIES, INDEX, Recorder, open_recording, record
 from flightwatch.imports import import_file
 from flightwatch.places import Airports
 from flightwatch.records import Scope
@@ -124,6 +125,21 @@ def test_a_recording_holds_replies_and_no_secret(tmp_path: Path, httpserver: HTT
     assert (first.headers or {})["X-Rate-Limit-Remaining"] == "7"
     assert (second.error, second.permanent) == ("http_429", False)
     assert not [p for p in tmp_path.rglob("*") if p.is_file() and b"canary" in p.read_bytes()]
+
+
+def test_recording_ends_where_everything_is_refused_or_asked_often_enough(tmp_path: Path) -> None:
+    body = reply([heading_for_pyongyang("155201", 0)], BEGIN.timestamp())
+
+    def forbidden() -> Reply:
+        raise FeedError("http_403", "no", permanent=True)
+
+    good = Query("sky", "all", Scope("world"), 0.05, lambda: Reply(body), lambda: BEGIN)
+    shut = Query("other", "all", Scope("world"), 0.05, forbidden, lambda: BEGIN)
+    assert record([good, shut], threading.Event(), rounds=3) == 3
+    assert record([shut], threading.Event()) == 0
+    stop = threading.Event()
+    stop.set()
+    assert record([good], stop) == 0
 
 
 def test_what_a_crash_left_of_a_recording_still_plays(tmp_path: Path) -> None:

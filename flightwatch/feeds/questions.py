@@ -44,7 +44,7 @@ def queries(settings: FeedSettings, watched: Sequence[str], key: Secret | None, 
         return [_receiver(settings, clock)]
     if settings.kind == "sbs":
         lines = Lines(settings.address)
-        return [Query(settings.name, settings.address, Scope("area"), settings.every_s, lines.read, clock, "sbs")]
+        return [Query(settings.name, "SBS-1 lines", Scope("area"), settings.every_s, lines.read, clock, "sbs")]
     build = {"opensky": _opensky, "flightradar24": _flightradar24, "flightradar24-zones": _zones}.get(settings.kind, _v2)
     return list(build(settings, watched, key, clock))
 

@@ -124,9 +124,10 @@ def record(found: Sequence[Query], stop: threading.Event, rounds: int | None = N
     they bring: they are recorded ones. Returns how many answers were good."""
     schedule = Schedule(found, time.monotonic())
     asked = Counter[int]()
-    while (due := schedule.next()) is not None and not (rounds and min(asked[i] for i in range(len(found))) >= rounds):
+    while (due := schedule.next()) is not None:
         index, when = due
-        if stop.wait(max(when - time.monotonic(), 0.0)):
+        left = [i for i, health in schedule.health.items() if not health.given_up and asked[i] < (rounds or asked[i] + 1)]
+        if not left or stop.wait(max(when - time.monotonic(), 0.0)):
             break
         asked[index] += 1
         query = schedule.queries[index]
