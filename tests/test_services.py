@@ -23,7 +23,7 @@ from werkzeug import Request, Response
 
 from flightwatch.config import FeedSettings, Secret
 from flightwatch.errors import ConfigError, FeedError
-from flightwatch.feeds import flightradar24, sbs
+from flightwatch.feeds import basestation, flightradar24
 from flightwatch.feeds.http import Http
 from flightwatch.feeds.poller import Query, Schedule, by_question
 from flightwatch.feeds.questions import MOST_TILES, opensky_cost, queries, requests_a_round
@@ -535,11 +535,11 @@ def msg(kind: int, hex_: str, at: datetime, **fields: object) -> str:
 def said(at: datetime) -> str:
     """One aircraft in the air, one on the ground, and what is no position."""
     lines = [
-        msg(1, "15521F", at, callsign="RFF7237", ground=0),
+        msg(1, "15521F", at - timedelta(seconds=0.3), callsign="RFF7237", ground=0),
+        msg(4, "15521F", at - timedelta(seconds=0.2), speed=450, track=203, rate=-64, ground=0),
+        msg(6, "15521F", at - timedelta(seconds=0.1), squawk="2054"),
         msg(3, "15521F", at + timedelta(seconds=0.2), altitude=33000, lat=44.90872, lon=131.22443, ground=0),
-        msg(4, "15521F", at + timedelta(seconds=0.4), speed=450, track=203, rate=-64, ground=0),
         msg(3, "15521F", at - timedelta(seconds=30), altitude=33000, lat=10.0, lon=10.0, ground=0),
-        msg(6, "15521F", at + timedelta(seconds=0.5), squawk="2054"),
         msg(2, "780A51", at, speed=8, track=92.8, lat=40.07811, lon=116.59, ground=-1),
         "STA,,1,1,15521F,1,2023/08/01,00:05:00.000,2023/08/01,00:05:00.000,RM\r\n",
         "MSG,3,1,1,15\r\n",
@@ -550,8 +550,8 @@ def said(at: datetime) -> str:
 
 @pytest.mark.parametrize("zone_h", [0, 3, -5, 5.75])
 def test_lines_become_positions_whatever_zone_the_sender_is_in(zone_h: float) -> None:
-    got = sbs.parse(said(NOW - timedelta(seconds=1) + timedelta(hours=zone_h)).encode(), "test", Scope("area"), NOW)
-    flying, parked = got.positions.to_pylist()
+    got = basestation.parse(said(NOW - timedelta(seconds=1) + timedelta(hours=zone_h)).encode(), "test", Scope("area"), NOW)
+    parked, flying = got.positions.to_pylist()
     assert (flying["icao24"], flying["callsign"], flying["squawk"], flying["altitude"]) == ("15521f", "RFF7237", "2054", 33000)
     assert (flying["groundspeed"], flying["vertical_rate"], flying["onground"]) == (450, -64, False)
     assert flying["latitude"] == pytest.approx(44.90872), "a position that comes late replaces none"
@@ -597,7 +597,7 @@ def eventually(what: Callable[[], Any], seconds: float = 10.0) -> Any:
 def test_lines_are_collected_across_packets_and_broken_connections() -> None:
     """A line split over packets is one; what breaks off in the middle is not joined to what comes next."""
     receiver = Receiver()
-    lines = sbs.Lines(receiver.address)
+    lines = basestation.Lines(receiver.address)
     line = msg(3, "15521F", NOW, lat=44.9, lon=131.2, ground=0).encode()
     sender = threading.Thread(target=lambda: receiver.accept().sendall(line + line[:30]))
     sender.start()
@@ -623,19 +623,19 @@ def test_a_receiver_that_is_not_there_is_no_quiet_sky() -> None:
 
 
 def test_what_nobody_collects_is_bounded_and_counted() -> None:
-    lines = sbs.Lines("127.0.0.1:1")
+    lines = basestation.Lines("127.0.0.1:1")
     line = msg(3, "15521F", NOW, lat=44.9, lon=131.2, ground=0).encode()
     for _ in range(200):
         lines._keep(line * 1000)
-    assert len(lines._buffer) <= sbs.LARGEST_BUFFER
+    assert len(lines._buffer) <= basestation.LARGEST_BUFFER
     assert lines._buffer[:3] == b"MSG"
-    lines._keep(b"x" * (sbs.LONGEST_LINE + 1))
+    lines._keep(b"x" * (basestation.LONGEST_LINE + 1))
     lines._error, lines._thread = "", threading.current_thread()
-    got = sbs.parse(lines.read().body, "test", Scope("area"), NOW)
+    got = basestation.parse(lines.read().body, "test", Scope("area"), NOW)
     assert got.refused["buffer_full"] == 1
 
 
 @given(st.binary(max_size=400), st.text("MSG,0123456789./:-\r\n", max_size=400))
 def test_any_bytes_are_lines_or_nothing(junk: bytes, text: str) -> None:
     for body in (junk, text.encode(), msg(3, text[:6], NOW, lat=text[:4], lon=text[4:9]).encode("ascii", "replace")):
-        sbs.parse(body, "test", Scope("area"), NOW)
+        basestation.parse(body, "test", Scope("area"), NOW)

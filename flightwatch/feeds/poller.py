@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
 
 from flightwatch.errors import FeedError
-from flightwatch.feeds import flightradar24, opensky, sbs, v2
+from flightwatch.feeds import basestation, flightradar24, opensky, v2
 from flightwatch.feeds.http import Reply
 from flightwatch.records import Circuit, QueryHealth, Scope, Snapshot
 
@@ -41,7 +41,7 @@ Parse = Callable[[bytes, str, Scope, datetime], Snapshot]
 FORMATS: dict[str, Parse] = {
     "v2": v2.parse,
     "opensky": opensky.parse_states,
-    "sbs": sbs.parse,
+    "sbs": basestation.parse,
     "flightradar24": flightradar24.parse,
     "flightradar24-zones": flightradar24.parse_zones,
 }

@@ -17,7 +17,7 @@ from flightwatch.feeds.credentials import ClientCredentials, authorized
 from flightwatch.feeds.http import Http, Reply, shown
 from flightwatch.feeds.poller import Pace, Query
 from flightwatch.feeds.receivers import Receiver
-from flightwatch.feeds.sbs import Lines
+from flightwatch.feeds.basestation import Lines
 from flightwatch.feeds.tiles import Box, Circle, box_tiles, circle_tiles
 from flightwatch.records import Scope
 

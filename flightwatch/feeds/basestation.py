@@ -1,11 +1,7 @@
-"""SBS-1 (BaseStation) lines of a receiver on TCP: text to a snapshot, and the connection that collects it.
+"""A receiver's SBS-1 lines on TCP (port 30003): the connection that collects them, and a snapshot of what came in.
 
-A line has 22 fields between commas and ends in CR LF: 1 MSG (others are not positions), 2 type (1 callsign, 2 place on
-the ground, 3 place in the air, 4 speed, 5 and 6 height and squawk, ...), 5 address, 7 and 8 date and time of the message
-in the sender's own time zone, 11 callsign, 12 height ft, 13 speed kt, 14 track, 15 and 16 place, 17 climb ft/min, 18 squawk,
-22 on the ground (0, 1, -1 or nothing). Documented by woodair.net, Barebones42, and by readsb, which writes it.
-
-A snapshot has one position an aircraft: the newest of what came in since the last poll, with what its other messages said.
+Lines are read as those of files are (`sbs`). A snapshot has one position an aircraft, the newest since the last poll. The
+clock of the lines is the sender's and has no zone: whole quarters of an hour between it and ours are its zone.
 """
 
 from __future__ import annotations
@@ -15,21 +11,18 @@ import random
 import socket
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flightwatch.errors import FeedError
-from flightwatch.feeds.columns import moments, numbers, table
+from flightwatch.feeds import sbs
 from flightwatch.feeds.http import Reply
 from flightwatch.feeds.sanity import Refused, checked, sum_of
 from flightwatch.records import TIME, Scope, Snapshot
 
 log = logging.getLogger(__name__)
-
-FIELDS = 22
-PLACES = ("2", "3")
-"""The types that carry a position."""
 
 ZONE_STEP = timedelta(minutes=15)
 """Time zones differ by multiples of this."""
@@ -49,68 +42,32 @@ DROPPED = b"DROPPED,"
 
 def parse(body: bytes, feed: str, scope: Scope, received: datetime) -> Snapshot:
     """Lines as a snapshot of the time at which they were collected."""
-    refused: Refused = {}
-    newest: dict[str, dict[str, str]] = {}
-    latest: datetime | None = None
-    for line in body.decode("ascii", "replace").splitlines():
-        fields = line.strip().split(",")
-        if fields[0] == "DROPPED":
-            refused["buffer_full"] = refused.get("buffer_full", 0) + 1
-        if fields[0] != "MSG":
-            continue
-        if len(fields) != FIELDS or (at := _time(fields[6], fields[7])) is None:
-            refused["bad_line"] = refused.get("bad_line", 0) + 1
-            continue
-        latest = at if latest is None else max(latest, at)
-        _take(newest.setdefault(fields[4].strip().lower(), {}), fields, at)
-    zone = timedelta(0) if latest is None else ZONE_STEP * round((latest - received) / ZONE_STEP)
-    placed = {icao24: said for icao24, said in newest.items() if "latitude" in said}
-    positions, more = checked(_table(placed, zone, received, feed))
+    lines = body.splitlines()
+    dropped = sum(line.startswith(DROPPED) for line in lines)
+    refused: Refused = {"buffer_full": dropped} if dropped else {}
+    parts = list(sbs.parse_lines((line for line in lines if not line.startswith(DROPPED)), refused))
+    if not parts:
+        return Snapshot(feed, received, received, scope, checked(pa.table({"icao24": pa.array([], pa.string())}))[0], refused)
+    positions, more = checked(_stamped(_newest(pa.concat_tables(parts)), feed, received))
     return Snapshot(feed, received, received, scope, positions, sum_of(refused, more))
 
 
-COLUMNS = {"callsign": 10, "altitude": 11, "groundspeed": 12, "track": 13, "vertical_rate": 16, "squawk": 17, "ground": 21}
+def _newest(positions: pa.Table) -> pa.Table:
+    """The last position of each aircraft; one that comes late replaces none."""
+    ordered = positions.sort_by("timestamp")
+    last = {icao24.lower(): i for i, icao24 in enumerate(ordered["icao24"].to_pylist())}
+    return ordered.take(sorted(last.values()))
 
 
-def _take(said: dict[str, str], fields: list[str], at: datetime) -> None:
-    """What one message adds to what is known of its aircraft; a place that is older than the one before adds none."""
-    said |= {name: fields[i].strip() for name, i in COLUMNS.items() if fields[i].strip()}
-    if fields[1] in PLACES and fields[14] and fields[15] and at.isoformat() >= said.get("at", ""):
-        said |= {"latitude": fields[14], "longitude": fields[15], "at": at.isoformat()}
-        said["placed_on_ground"] = "1" if fields[1] == "2" else fields[21]
-
-
-def _time(day: str, moment: str) -> datetime | None:
-    try:
-        return datetime.strptime(f"{day.strip()} {moment.strip()}", "%Y/%m/%d %H:%M:%S.%f").replace(tzinfo=UTC)
-    except ValueError:
-        return None
-
-
-def _table(placed: dict[str, dict[str, str]], zone: timedelta, received: datetime, feed: str) -> pa.Table:
-    rows = list(placed.values())
-
-    def column(name: str) -> list[str | None]:
-        return [row.get(name) for row in rows]
-
-    times = [(datetime.fromisoformat(row["at"]) - zone).timestamp() for row in rows]
-    return table(
-        {
-            "timestamp": moments(numbers(times)),
-            "icao24": list(placed),
-            "callsign": column("callsign"),
-            **{n: numbers(column(n)) for n in ("latitude", "longitude", "altitude", "groundspeed", "track", "vertical_rate")},
-            "onground": [_flag(row.get("placed_on_ground", "")) for row in rows],
-            "squawk": column("squawk"),
-            "source": ["other"] * len(rows),  # the lines do not say how a position was come by
-            "received": pa.repeat(pa.scalar(received, TIME), len(rows)),
-            "feed": pa.repeat(pa.scalar(feed), len(rows)),
-        }
-    )
-
-
-def _flag(text: str) -> bool | None:
-    return {"1": True, "-1": True, "0": False}.get(text.strip())
+def _stamped(positions: pa.Table, feed: str, received: datetime) -> pa.Table:
+    """In UTC, with where it comes from and when it did. The lines do not say how a position was come by."""
+    latest: datetime = pc.max(positions["timestamp"]).as_py()
+    zone = ZONE_STEP * round((latest - received) / ZONE_STEP)
+    times = pc.subtract(positions["timestamp"], pa.scalar(zone, pa.duration("us")))
+    positions = positions.set_column(positions.schema.get_field_index("timestamp"), "timestamp", times)
+    for name, value in (("source", pa.scalar("other")), ("received", pa.scalar(received, TIME)), ("feed", pa.scalar(feed))):
+        positions = positions.append_column(name, pa.repeat(value, len(positions)))
+    return positions
 
 
 class Lines:
