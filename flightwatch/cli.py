@@ -11,8 +11,8 @@ import signal
 import sqlite3
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -20,14 +20,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from flightwatch.errors import ConfigError, FlightwatchError, Problem, StoreBusy, StoreError
+from flightwatch.errors import ConfigError, FlightwatchError, InputError, Problem, StoreBusy, StoreError
 
 if TYPE_CHECKING:  # at run time each command imports what it needs: all of it takes a second
     from flightwatch.aircraft import Registry
     from flightwatch.config import Settings
     from flightwatch.feeds.poller import Query
+    from flightwatch.imports import How
     from flightwatch.live import Clock, Runner
     from flightwatch.pipeline import Pipeline
     from flightwatch.rules import Rule
@@ -54,6 +55,24 @@ DEFAULT_FILE = Path("flightwatch.yaml")
 """As `config` has it: importing that would take longer than `--help` may."""
 
 BUSY = 3
+
+IMPORT_FORMATS = (
+    "positions",
+    "legs",
+    "readsb-snapshot",
+    "readsb-trace",
+    "readsb-lines",
+    "opensky-states",
+    "opensky-flights",
+    "opensky-track",
+    "fr24-playback",
+    "fr24-csv",
+    "fr24-kml",
+    "sbs",
+    "globe-history",
+)
+LEG_FORMATS = ("legs", "opensky-flights")
+"""As `feeds.files` has them (a test holds them together): importing that would take longer than `--help` may."""
 
 
 def main() -> None:
@@ -309,13 +328,21 @@ def _stop_when_asked() -> threading.Event:
 
 @app.command("import")
 def import_(
-    paths: Annotated[list[Path], typer.Argument(help="Files.")],
+    paths: Annotated[list[Path], typer.Argument(help="Files, or folders of them.")],
     store: StorePath = None,
     format: Annotated[
-        str | None, typer.Option("--format", help="positions, readsb-snapshot or legs; seen from the content without it.")
+        str | None, typer.Option("--format", help=f"Seen from the content without it: {', '.join(IMPORT_FORMATS)}.")
+    ] = None,
+    columns: Annotated[
+        Path | None, typer.Option("--columns", help="For any other CSV: a YAML file that says which of its columns are which.")
+    ] = None,
+    aircraft: Annotated[
+        list[str] | None,
+        typer.Option("--aircraft", help="Of an archive only this one: an address or a registration; may be given several times."),
     ] = None,
     registration: Annotated[
-        str | None, typer.Option("--registration", help="Whose flights they are, where the file does not say.")
+        str | None,
+        typer.Option("--registration", help="Whose flights they are, where the file does not say: a registration or an address."),
     ] = None,
     scope: Annotated[
         str | None,
@@ -328,21 +355,44 @@ def import_(
     ] = False,
     config: ConfigPath = DEFAULT_FILE,
 ) -> None:
-    """Bring history in: positions, snapshots of receivers, flight lists."""
-    from flightwatch.imports import import_file
+    """Bring history in: positions, traces and snapshots of receivers, archives, flight lists."""
+    from flightwatch.feeds.columnmaps import read_map
+    from flightwatch.imports import How, files_of
     from flightwatch.userfiles import settings_of
 
     settings = settings_of(config)
+    how = How(
+        format=format,
+        registration=registration,
+        scope=scope,
+        reconstructed=reconstructed,
+        columns=read_map(columns) if columns is not None else None,
+        aircraft=tuple(aircraft or ()),
+    )
+    groups = files_of(paths)
     with _open(store, settings, config) as opened:
-        for path in paths:
-            done = import_file(opened, path, format=format, registration=registration, scope=scope, reconstructed=reconstructed)
-            refused = ", ".join(f"{n} {reason}" for reason, n in done.refused.items())
-            what = "legs" if done.format == "legs" else "positions"
-            print(
-                f"{path}: {done.rows:,} {what} ({done.format}){f'; refused: {refused}' if refused else ''}"
-                if done.new
-                else f"{path}: imported before, nothing changed"
-            )
+        imported = [_import(opened, parts, how) for parts in groups]
+    raise typer.Exit(0 if all(imported) else 1)
+
+
+def _import(store: Store, parts: tuple[Path, ...], how: How) -> bool:
+    """Imports one file (or an archive in parts) and says what came of it; one that cannot be read spoils no other."""
+    from flightwatch.imports import import_files
+
+    with _bytes_progress(parts) as advance:
+        try:
+            done = import_files(store, parts, how, advance)
+        except InputError as error:
+            errors.print(f"flightwatch: {error}", markup=False)
+            return False
+    refused = ", ".join(f"{n:,} {reason}" for reason, n in sorted(done.refused.items()))
+    what = "legs" if done.format in LEG_FORMATS else "positions"
+    print(
+        f"{parts[0]}: {done.rows:,} {what} ({done.format}){f'; refused: {refused}' if refused else ''}"
+        if done.new
+        else f"{parts[0]}: imported before, nothing changed"
+    )
+    return True
 
 
 @app.command()
@@ -481,6 +531,22 @@ def _with_progress(label: str, work: Callable[[Callable[[int, int], None]], obje
     with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as progress:
         task = progress.add_task(label, total=None)
         work(lambda done, total: progress.update(task, completed=done, total=total))
+
+
+@contextmanager
+def _bytes_progress(files: tuple[Path, ...]) -> Iterator[Callable[[int], None]]:
+    """How much of some files was read, how fast, and how long the rest takes; shown on a terminal only."""
+    columns = (
+        TextColumn(files[0].name, markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    total = sum(file.stat().st_size for file in files if file.is_file())
+    with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda count: progress.advance(task, count)
 
 
 def _import_shipped_history(store: Store, settings: Settings, config: Path) -> None:

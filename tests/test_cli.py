@@ -14,7 +14,8 @@ import pytest
 from flightwatch import cli
 from flightwatch.config import shipped
 from flightwatch.store import Store
-from tests.conftest import positions
+from tests.conftest import positions, real
+from tests.samples import SAMPLES, day_archive, trace
 
 Typed = Callable[..., tuple[int, str, str]]
 
@@ -213,3 +214,58 @@ def test_while_another_process_writes(typed: Typed, tmp_path: Path) -> None:
         assert status == 0
         assert "RA-86559" in out
         assert "so far" in err
+
+
+# ------------------------------------------------------------------------------------------------------------- bringing files in
+
+
+def test_a_folder_is_imported_and_what_cannot_be_read_spoils_no_other(typed: Typed, tmp_path: Path) -> None:
+    """One line for each file, in order of their names; the status tells that one failed."""
+    folder = tmp_path / "history"
+    folder.mkdir()
+    (folder / "1-trace.json").write_bytes(trace())
+    (folder / "2-notes.txt").write_text("call them back")
+    (folder / "3-log.txt").write_bytes(SAMPLES["sbs"])
+    status, out, err = typed("import", "history")
+    assert status == 1
+    assert [line.split(": ")[0] for line in out.splitlines()] == ["history/1-trace.json", "history/3-log.txt"]
+    assert "3 positions (sbs); refused: 1 bad_line" in out
+    (complaint,) = err.splitlines()
+    assert "2-notes.txt has no format that is known" in complaint
+
+
+def test_an_archive_in_parts_is_one_import(typed: Typed, tmp_path: Path) -> None:
+    data = day_archive(["15521f", "155221"])
+    (tmp_path / "day.tar.aa").write_bytes(data[:3000])
+    (tmp_path / "day.tar.ab").write_bytes(data[3000:])
+    assert typed("import", "day.tar.aa", "day.tar.ab", "--aircraft", "RA-86559")[:2] == (
+        0,
+        "day.tar.aa: 4 positions (globe-history)\n",
+    )
+    assert typed("import", "day.tar.aa", "--aircraft", "15521f")[1] == "day.tar.aa: imported before, nothing changed\n"
+
+
+def test_any_csv_with_a_map_of_its_columns(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "theirs.csv").write_text("t,who,y,x,h\n1709294400,15521f,55.9,38.2,1000\n")
+    (tmp_path / "map.yaml").write_text(
+        "timestamp: {column: t, time: epoch_s}\nicao24: who\nlatitude: y\nlongitude: x\naltitude: {column: h, unit: m}\n"
+    )
+    assert typed("import", "theirs.csv", "--columns", "map.yaml")[:2] == (0, "theirs.csv: 1 positions (positions)\n")
+    (tmp_path / "map.yaml").write_text("timestamp: t\nlatitude: y\nlongitude: x\naltitude: {column: h, unit: yards}\n")
+    status, _, err = typed("import", "theirs.csv", "--columns", "map.yaml")
+    assert (status, "map.yaml:4:" in err, "must be one of ft, m" in err) == (1, True, True)
+
+
+def test_a_playback_that_names_nobody_is_no_question_but_a_line(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "flight.csv").write_bytes(SAMPLES["fr24-csv"])
+    status, out, err = typed("import", "flight.csv")
+    assert (status, out, len(err.splitlines())) == (1, "", 1)
+    assert "--registration" in err
+    assert typed("import", "flight.csv", "--registration", "RA-86559")[0] == 0
+
+
+def test_a_real_day_trace_becomes_its_legs(typed: Typed) -> None:
+    """Cruise with gaps of three quarters of an hour, and a night on the ground."""
+    assert typed("import", str(real("feeds/readsb_trace_full_ac671b.json")))[0] == 0
+    status, _, _ = typed("legs", "-o", "legs.csv")
+    assert (status, len(pd.read_csv("legs.csv"))) == (0, 4)

@@ -13,12 +13,18 @@ from hypothesis import strategies as st
 
 from flightwatch.config import Settings
 from flightwatch.documents import parse, validate
-from flightwatch.errors import ConfigError, FeedError, FlightwatchError
-from flightwatch.feeds import v2
+from flightwatch.errors import ConfigError, FeedError, FlightwatchError, InputError
+from flightwatch.feeds import archives, files, v2
+from flightwatch.feeds.columnmaps import ColumnMap
+from flightwatch.feeds.contents import held
+from flightwatch.feeds.opensky import parse_states
 from flightwatch.imports import import_file
+from flightwatch.places import Airports
 from flightwatch.rules.language import RuleFile
 from flightwatch.store import Store
+from tests.samples import SAMPLES
 from tests.test_feeds import GOOD, JSON, NOW, WORLD, entry
+from tests.test_formats import PARSERS, mutated, read_or_refused
 
 BULK = settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
 FIELDS = [*entry(), "lastPosition", "mlat", "category", "alt_geom"]
@@ -52,7 +58,7 @@ def test_a_reply_with_any_bytes_changed_is_a_snapshot_or_a_feed_error() -> None:
 @BULK
 @given(st.text(alphabet=st.sampled_from("-: []{}&*!|>'\"#,\n\t abRU01.é\x00"), max_size=120))
 def test_any_text_is_a_document_or_a_problem_with_a_line(text: str) -> None:
-    for model in (Settings, RuleFile):
+    for model in (Settings, RuleFile, ColumnMap):
         with contextlib.suppress(ConfigError):
             validate(parse(text.encode("utf-8", "surrogatepass"), "x"), model)
 
@@ -76,3 +82,41 @@ def test_any_file_can_be_asked_to_be_imported(tmp_path: Path) -> None:
             path.write_bytes(bytes(data[: lot.randint(1, len(data))] if number % 3 == 0 else data))
             with contextlib.suppress(FlightwatchError):
                 import_file(store, path, format=lot.choice([None, None, "positions", "legs", "readsb-snapshot"]))
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("name", PARSERS)
+def test_any_bytes_of_any_format_are_rows_or_a_refusal(name: str) -> None:
+    lot = random.Random(f"bulk {name}")
+    reader = next(f for f in files.FORMATS if f.name == name).positions
+    assert reader is not None
+    for _ in range(20_000):
+        with contextlib.suppress(*files.UNREADABLE, InputError):
+            list(reader(held(mutated(SAMPLES[name], lot), Path("file")), files.Given("RA-86559", "15521f"), {}))
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("name", [n for n in SAMPLES if n != "globe-history"])
+def test_any_file_of_any_format_is_read_to_its_end_or_refused(name: str, airports: Airports) -> None:
+    """Through the plausibility of positions, with the format given and seen."""
+    lot = random.Random(f"bulk {name}")
+    for number in range(20_000):
+        read_or_refused(mutated(SAMPLES[name], lot), name if number % 4 else None, airports)
+
+
+@pytest.mark.fuzz
+def test_states_with_any_bytes_changed_are_a_snapshot_or_a_feed_error() -> None:
+    lot = random.Random(7)
+    for _ in range(30_000):
+        with contextlib.suppress(FeedError):
+            parse_states(mutated(SAMPLES["opensky-states"], lot), "fuzz", WORLD, NOW)
+
+
+@pytest.mark.fuzz
+def test_archives_with_any_bytes_changed_are_batches_or_a_refusal(tmp_path: Path) -> None:
+    lot, path = random.Random(8), tmp_path / "day.tar"
+    for _ in range(20_000):
+        path.write_bytes(mutated(SAMPLES["globe-history"], lot))
+        with contextlib.suppress(InputError):
+            for batch in archives.batches([path]):
+                list(archives.read(batch, {}))

@@ -121,7 +121,7 @@ def test_the_format_is_seen(content: bytes, format: str) -> None:
     assert detect(content, Path("x")) == format
 
 
-@pytest.mark.parametrize("content", [b"", b"<html></html>", b"a,b\n1,2\n", b"[]", b"{}", bytes(range(256))])
+@pytest.mark.parametrize("content", [b"", b"<html></html>", b"a,b\n1,2\n", b"a,b\rc,d\n1,2\n", b"[]", b"{}", bytes(range(256))])
 def test_what_is_nothing_known_says_which_formats_there_are(content: bytes, tmp_path: Path, store: Store) -> None:
     path = tmp_path / "x"
     path.write_bytes(content)
@@ -332,3 +332,11 @@ def test_json_lines_that_were_cut_off_lose_one_line(tmp_path: Path, store: Store
     done = import_file(store, tmp_path / "cut.jsonl")
     assert done.refused["bad_line"] == 1
     assert done.rows == 5
+
+
+@pytest.mark.parametrize("header", ["timestamp,icao24,latitude,longitude", "date,registration,origin,destination"])
+def test_a_table_of_no_rows_is_no_error(header: str, tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "empty.csv"
+    path.write_text(f"{header}\n")
+    done = import_file(store, path)
+    assert (done.rows, dict(done.refused)) == (0, {})

@@ -1,10 +1,17 @@
 """Feeds: what other people's receivers and services say, as snapshots and tables of positions.
 
 In: bytes from the network or from files. Out: `Snapshot` records and tables of `POSITIONS`, with what could not be
-used counted by reason; or a `FeedError` that says why there is nothing. One file a format (`v2`, `opensky`,
-`flightradar24`, `sbs`, `receivers`, `flightlists`, `files`), one place for the rules of plausibility (`sanity`), one for the
-limits of HTTP (`http`), one for tokens (`credentials`). `questions` and `tiles` make queries of a configured feed, `poller`
-keeps their pace and health, `outages` says when a feed counts as out, `recordings` keeps replies and plays them.
+used counted by reason; or a `FeedError` that says why there is nothing.
+
+    v2, opensky                             replies of live feeds, and files of them
+    traces, archives, lines, sbs, fr24      what receivers and services write, one file a format
+    tables, columnmaps, flightlists         tables that people have
+    files, contents                         which format a file is in; what is in it, seen through gzip
+    sanity, columns                         the rules of plausibility; loose values as columns
+    flightradar24, receivers, basestation   replies of its API; a receiver's aircraft.json and place; its lines
+    http, credentials                       the limits of HTTP; tokens
+    questions, tiles, poller                what a configured feed is asked; large areas; pace and health
+    outages, recordings                     when a feed counts as out; replies kept and played again
 """
 
 from __future__ import annotations

@@ -1,42 +1,59 @@
-"""Files that people have: what format one is in, and its content as positions or legs.
+"""Files that people have: the formats there are, which of them a file is in, and its content as positions or legs.
 
-Formats: `positions` (Parquet, CSV or JSON lines with the column names of `POSITIONS`), `readsb-snapshot`
-(aircraft.json and v2 replies), `legs` (flight lists, see `flightlists`). Gzip is seen through. The format is taken
-from the content unless it is given.
+`FORMATS` is the list of them. The format is taken from the content unless it is given; gzip is seen through.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import hashlib
-import io
-import json
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from flightwatch.errors import FeedError, InputError
-from flightwatch.feeds import flightlists, v2
+from flightwatch.feeds import archives, flightlists, fr24, lines, opensky, sbs, tables, traces, v2
+from flightwatch.feeds.columnmaps import ColumnMap, mapped
+from flightwatch.feeds.contents import DAMAGE, HEAD, Content, content_of, damaged, held, shown
 from flightwatch.feeds.sanity import Refused, checked
 from flightwatch.places import Airports
 from flightwatch.records import POSITIONS, Scope
 
-FORMATS = ("positions", "readsb-snapshot", "legs")
-CHUNK_ROWS = 1_000_000
+REPORTED = Scope("reported")
 
-MILLISECONDS_FROM, LATEST_S = 1e11, 4e9
-"""Numbers from the first on are milliseconds since 1970; seconds end in 2096."""
 
-REQUIRED = {"timestamp", "icao24", "latitude", "longitude"}
+@dataclass(frozen=True)
+class Given:
+    """What somebody said of a file, besides its content. `address` follows from the registration, where one does."""
+
+    registration: str | None = None
+    address: str | None = None
+    received: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def needed_address(self) -> str:
+        if self.address is None:
+            raise InputError(fr24.NO_ADDRESS)
+        return self.address
+
+
+Positions = Callable[[Content, Given, Refused], Iterable[pa.Table]]
+Legs = Callable[[Content, Refused], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format: its name, what it is in a few words, whether a file looks like it, and how it is read: as tables of
+    positions (unchecked), or as a flight list under the names of `flightlists`. One that has neither is an archive."""
+
+    name: str
+    words: str
+    fits: Callable[[Content], bool]
+    positions: Positions | None = None
+    legs: Legs | None = None
 
 
 @dataclass(frozen=True)
@@ -51,8 +68,183 @@ class Source:
     scope: Scope
 
 
+# ----------------------------------------------------------------------------------------------------------- how each is read
+
+
+def _snapshot(content: Content, given: Given, refused: Refused) -> Iterator[pa.Table]:
+    snapshot = v2.parse(content.whole(), "", REPORTED, given.received)
+    _count(refused, snapshot.refused)
+    yield snapshot.positions
+
+
+def _states(content: Content, given: Given, refused: Refused) -> Iterator[pa.Table]:
+    if content.is_json and "icao24" not in content.names:
+        snapshot = opensky.parse_states(content.whole(), "", REPORTED, given.received)
+        _count(refused, snapshot.refused)
+        yield snapshot.positions
+        return
+    for frame in tables.frames(content, refused):
+        positions, bad = opensky.states_table(frame)
+        _count(refused, bad)
+        yield positions
+
+
+def _trace(content: Content, given: Given, refused: Refused) -> Iterator[pa.Table]:
+    positions, bad = traces.parse_trace(content.whole())
+    _count(refused, bad)
+    yield positions
+
+
+def _track(content: Content, given: Given, refused: Refused) -> Iterator[pa.Table]:
+    positions, bad = opensky.parse_track(content.whole())
+    _count(refused, bad)
+    yield positions
+
+
+def _playback(content: Content, given: Given, refused: Refused) -> Iterator[pa.Table]:
+    positions, bad = fr24.parse_playback(content.whole(), given.address)
+    _count(refused, bad)
+    yield positions
+
+
+def _playback_csv(content: Content, given: Given, refused: Refused) -> Iterator[pa.Table]:
+    address = given.needed_address()
+    for frame in tables.frames(content, refused):
+        yield fr24.csv_table(frame, address)
+
+
+def _playback_kml(content: Content, given: Given, refused: Refused) -> Iterator[pa.Table]:
+    yield fr24.parse_kml(content.whole(), given.needed_address())
+
+
+def _mapped(columns: ColumnMap) -> Positions:
+    def read(content: Content, given: Given, refused: Refused) -> Iterator[pa.Table]:
+        for frame in tables.frames(content, refused):
+            yield tables.typed(mapped(frame, columns, given.address))
+
+    return read
+
+
+def _list(content: Content, refused: Refused) -> pd.DataFrame:
+    parts = list(tables.frames(content, refused))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(content.names))
+
+
+# --------------------------------------------------------------------------------------------------------- what each looks like
+
+
+def _has(*names: str) -> Callable[[Content], bool]:
+    """Whether it is JSON whose objects have these keys."""
+    return lambda content: content.is_json and set(names) <= set(content.names)
+
+
+def _is_snapshot(content: Content) -> bool:
+    """`now` may stand at the end, beyond the beginning that is looked at."""
+    seen = set(content.names)
+    listed = content.is_json and bool({"ac", "aircraft"} & seen)
+    return listed and ("now" in seen or len(content.head) == HEAD)
+
+
+def _is_lines(content: Content) -> bool:
+    return content.is_json and {"now", "hex", "lat", "lon"} <= set(content.names) and "seen_pos" not in content.names
+
+
+def _is_states(content: Content) -> bool:
+    return {"time", "states"} <= set(content.names) or set(content.names) >= opensky.TABLE_COLUMNS
+
+
+def _is_flights(content: Content) -> bool:
+    return {name.lower() for name in content.names} >= opensky.FLIGHT_COLUMNS
+
+
+def _is_kml(content: Content) -> bool:
+    return re.match(rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(\w+:)?kml\b", content.head, re.DOTALL) is not None
+
+
+def _is_sbs(content: Content) -> bool:
+    """The first line may be the rest of one that was cut."""
+    return any(sbs.is_line(line) for line in content.head.splitlines()[:2])
+
+
+FORMATS = (
+    Format(
+        "positions",
+        "Parquet, CSV or JSON lines with the columns of flightwatch",
+        lambda content: set(content.names) >= tables.REQUIRED,
+        positions=lambda content, given, refused: tables.positions(content, refused),
+    ),
+    Format("legs", "a flight list", lambda content: flightlists.is_flight_list(content.names), legs=_list),
+    Format("readsb-snapshot", "aircraft.json, its history, v2 replies", _is_snapshot, positions=_snapshot),
+    Format("readsb-trace", "a day trace", _has("icao", "trace"), positions=_trace),
+    Format(
+        "readsb-lines",
+        "flat JSON lines with now, hex, lat, lon",
+        _is_lines,
+        positions=lambda content, given, refused: lines.parse_lines(content.lines(), refused),
+    ),
+    Format("opensky-states", "/states/all, the weekly samples", _is_states, positions=_states),
+    Format(
+        "opensky-flights",
+        "/flights/*",
+        _is_flights,
+        legs=lambda content, refused: opensky.flights_list(_list(content, refused)),
+    ),
+    Format("opensky-track", "/tracks", _has("icao24", "startTime", "path"), positions=_track),
+    Format("fr24-playback", "a playback in JSON", _has("result"), positions=_playback),
+    Format("fr24-csv", "a playback in CSV", lambda content: set(content.names) >= fr24.CSV_COLUMNS, positions=_playback_csv),
+    Format("fr24-kml", "a playback in KML", _is_kml, positions=_playback_kml),
+    Format(
+        "sbs",
+        "a BaseStation log",
+        _is_sbs,
+        positions=lambda content, given, refused: sbs.parse_lines(content.lines(), refused),
+    ),
+    Format("globe-history", "a day's archive of traces (tar)", lambda content: archives.is_archive(content.head)),
+)
+"""In the order in which a file is compared with them."""
+
+NAMES = tuple(f.name for f in FORMATS)
+
+
+def format_of(content: Content, name: str | None = None) -> Format:
+    """The format of a file: the one that is named, else by its content. Raises InputError with those that there are."""
+    if name is not None:
+        found = next((f for f in FORMATS if f.name == name), None)
+        if found is None:
+            raise InputError(f"{name} is not a format: use one of {', '.join(NAMES)}")
+        return found
+    found = next((f for f in FORMATS if f.fits(content)), None)
+    if found is None:
+        seen = f" (columns: {shown(content.names)})" if content.names else ""
+        raise InputError(f"{content.path} has no format that is known{seen}: give --format, one of {', '.join(NAMES)}")
+    return found
+
+
+def detect(data: bytes, path: Path) -> str:
+    """The name of the format of these bytes. Raises InputError with the formats that there are."""
+    return format_of(held(data, path)).name
+
+
+def is_in_archive(path: Path) -> bool:
+    """Whether this file is an archive, which is not opened but streamed."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        content = Content(path, file.read(2 * HEAD), None)  # unpacked, it gives HEAD
+    try:
+        return archives.is_archive(content.head)
+    except InputError:  # cut off: what is looked at here ends anywhere
+        return False
+
+
+# ------------------------------------------------------------------------------------------------------------------ one file
+
+
+ADDRESS = re.compile(r"[0-9a-fA-F]{6}")
+
+
 def open_file(
-    path: Path,
+    content: Content | Path,
     feed: str,
     airports: Airports,
     address_of: Callable[[str], str | None],
@@ -60,51 +252,64 @@ def open_file(
     format: str | None = None,
     registration: str | None = None,
     scope: Scope | None = None,
+    columns: ColumnMap | None = None,
 ) -> Source:
     """Reads a file for import. Raises InputError, with what to do about it."""
-    if not path.is_file():
-        raise InputError(f"{path} is not a file")
-    raw = path.read_bytes()
-    data = _plain(raw, path)
-    identity = hashlib.sha256(raw + f"|{format}|{registration}|{feed}|{scope}".encode()).hexdigest()
-    kind = format or detect(data, path)
-    if kind not in FORMATS:
-        raise InputError(f"{kind} is not a format: use one of {', '.join(FORMATS)}")
-    try:
-        if kind == "legs":
-            bad_lines: Refused = {}
-            frame = _frame(data, bad_lines)
-            legs, refused = flightlists.read(frame, feed, airports, address_of, f"list-{identity[:12]}", registration)
-            refused |= bad_lines
-            named = scope is None or scope.kind == "aircraft"
-            return Source(kind, identity, None, legs, refused, scope if scope and not named else _aircraft_scope(legs))
-        refused = {}
-        reader = _snapshots if kind == "readsb-snapshot" else _positions
-        parts = _readable(path, kind, lambda: reader(data, feed, registration, refused))
-        return Source(kind, identity, parts, None, refused, scope or Scope("reported"))
-    except UNREADABLE as error:
-        raise _unreadable(path, kind, error) from None
+    if isinstance(content, Path):
+        content = content_of(content)
+    options = f"|{format}|{registration}|{feed}|{scope}" + (f"|{columns.model_dump_json()}" if columns else "")
+    identity = content.identity(options)
+    kind = format_of(content, format) if columns is None else Format("positions", "", bool, positions=_mapped(columns))
+    refused: Refused = {}
+    if kind.legs is not None:
+        with _Named(content.path, kind.name):
+            frame = kind.legs(content, refused)
+            legs, bad = flightlists.read(frame, feed, airports, address_of, f"list-{identity[:12]}", registration)
+        _count(refused, bad)
+        named = scope is None or scope.kind == "aircraft"
+        return Source(kind.name, identity, None, legs, refused, scope if scope and not named else _aircraft_scope(legs))
+    if kind.positions is None:
+        raise InputError(f"{content.path} is an archive: give it without --columns")
+    given = _given(registration, address_of)
+    reader = kind.positions
+
+    def parts() -> Iterator[pa.Table]:
+        with _Named(content.path, kind.name):
+            for table in reader(content, given, refused):
+                yield completed(table, feed, given, refused)
+
+    return Source(kind.name, identity, parts, None, refused, scope or REPORTED)
 
 
-UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, pa.ArrowException)
-"""What the libraries raise over a file that is not what it should be."""
+def _given(registration: str | None, address_of: Callable[[str], str | None]) -> Given:
+    """A registration, or an address in the place of one."""
+    if registration is not None and ADDRESS.fullmatch(registration):
+        return Given(None, registration.lower())
+    return Given(registration, address_of(registration) if registration else None)
 
 
-def _unreadable(path: Path, kind: str, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:160]
-    return InputError(f"{path} cannot be read as {kind} ({reason}): give --format if it is something else")
+class _Named:
+    """Says of whatever fails inside which file it was."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self._path, self._kind = path, kind
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, DAMAGE):
+            raise damaged(self._path, error) from None
+        if isinstance(error, UNREADABLE):
+            reason = " ".join(str(error).split())[:160]
+            raise InputError(
+                f"{self._path} cannot be read as {self._kind} ({reason}): give --format if it is something else"
+            ) from None
+        if isinstance(error, InputError) and str(self._path) not in str(error):
+            raise InputError(f"{self._path}: {error}") from None
 
 
-def _readable(path: Path, kind: str, parts: Callable[[], Iterator[pa.Table]]) -> Callable[[], Iterator[pa.Table]]:
-    """The parts of a file, read when they are asked for; what fails then says which file it was."""
-
-    def read() -> Iterator[pa.Table]:
-        try:
-            yield from parts()
-        except UNREADABLE as error:
-            raise _unreadable(path, kind, error) from None
-
-    return read
+UNREADABLE = (FeedError, ValueError, KeyError, TypeError, OverflowError, RecursionError, pa.ArrowException)
+"""What parsers and libraries raise over a file that is not what it should be."""
 
 
 def _aircraft_scope(legs: pa.Table) -> Scope:
@@ -113,164 +318,18 @@ def _aircraft_scope(legs: pa.Table) -> Scope:
     return Scope("aircraft", tuple(sorted(members)))
 
 
-def _plain(raw: bytes, path: Path) -> bytes:
-    if raw[:2] != b"\x1f\x8b":
-        return raw
-    try:
-        return gzip.decompress(raw)
-    except (OSError, EOFError) as error:
-        raise InputError(f"{path} is damaged gzip ({error}): get the file again") from None
-
-
-# ----------------------------------------------------------------------------------------------------------------- what it is
-
-
-def detect(data: bytes, path: Path) -> str:
-    """The format of a file by its content. Raises InputError with the formats that there are."""
-    try:
-        columns = _column_names(data)
-    except pa.ArrowException as error:
-        raise InputError(f"{path} is damaged Parquet ({str(error).splitlines()[0]}): get the file again") from None
-    if columns is not None and set(columns) >= REQUIRED:
-        return "positions"
-    if columns is not None and flightlists.is_flight_list(columns):
-        return "legs"
-    if columns is not None and "now" in columns and ({"ac", "aircraft"} & set(columns)):
-        return "readsb-snapshot"
-    found = f" (columns: {', '.join(columns[:8])})" if columns else ""
-    raise InputError(f"{path} has no format that is known{found}: give --format, one of {', '.join(FORMATS)}")
-
-
-def _column_names(data: bytes) -> list[str] | None:
-    """The columns of a table, or the keys of a JSON object."""
-    if data[:4] == b"PAR1":
-        return list(pq.read_schema(io.BytesIO(data)).names)
-    start = data[:4096].lstrip()
-    if start[:1] in (b"{", b"["):
-        return _json_names(data)
-    if b"\n" in data and b"," in data.split(b"\n", 1)[0]:
-        header = data.split(b"\n", 1)[0].decode("utf-8-sig", "replace").strip()
-        return next(csv.reader([header]), [])
-    return None
-
-
-def _json_names(data: bytes) -> list[str] | None:
-    for text in (data.split(b"\n", 1)[0], data):
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            continue
-        value = value[0] if isinstance(value, list) and value else value
-        return list(value) if isinstance(value, dict) else None
-    return None
-
-
-# ------------------------------------------------------------------------------------------------------------------ what is in it
-
-
-def _json_lines(data: bytes, refused: Refused) -> list[dict[str, Any]]:
-    """The objects of JSON lines; a line that is none (the last one of a file that was cut off) is refused."""
-    found = []
-    for line in data.splitlines():
-        try:
-            value = json.loads(line) if line.strip() else None
-        except (ValueError, RecursionError):
-            value = line
-        if isinstance(value, dict):
-            found.append(value)
-        elif value is not None:
-            refused["bad_line"] = refused.get("bad_line", 0) + 1
-    if not found:
-        raise ValueError("not one line of it is a JSON object")
-    return found
-
-
-def _frame(data: bytes, refused: Refused) -> pd.DataFrame:
-    """A table in any of the three forms, texts as they stand."""
-    if data[:4] == b"PAR1":
-        return pd.read_parquet(io.BytesIO(data))
-    if data.lstrip()[:1] == b"[":
-        return pd.DataFrame(json.loads(data))
-    if data.lstrip()[:1] == b"{":
-        return pd.DataFrame(_json_lines(data, refused))
-    return pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False, na_values=[""])
-
-
-def _positions(data: bytes, feed: str, registration: str | None, refused: Refused) -> Iterator[pa.Table]:
-    if data[:4] == b"PAR1":
-        file = pq.ParquetFile(io.BytesIO(data))
-        tables: Iterator[pa.Table] = (pa.Table.from_batches([b]) for b in file.iter_batches(CHUNK_ROWS))
-    else:
-        tables = iter([_typed(_frame(data, refused))])
-    received = datetime.now(UTC)
-    for table in tables:
-        yield _completed(table, feed, registration, received, refused)
-
-
-def _typed(frame: pd.DataFrame) -> pa.Table:
-    """Texts and loose JSON values as the types of `POSITIONS`; what does not fit becomes null."""
-    columns: dict[str, Any] = {}
-    for field in POSITIONS:
-        if field.name in frame.columns:
-            columns[field.name] = _column(frame[field.name], field.type)
-    return pa.table(columns)
-
-
-def _column(values: pd.Series, kind: pa.DataType) -> pa.Array:
-    if pa.types.is_timestamp(kind):
-        return pa.array(_times(values), kind, from_pandas=True)
-    if pa.types.is_boolean(kind):
-        words = values.astype(str).str.lower()
-        truth = words.map({"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False})
-        return pa.array(truth.astype(object).where(truth.notna(), None), kind)
-    if pa.types.is_string(kind):
-        return pa.array(values.astype(object).where(values.notna(), None).map(lambda v: None if v is None else str(v)), kind)
-    return pa.array(pd.to_numeric(values, errors="coerce"), from_pandas=True)
-
-
-def _times(values: pd.Series) -> pd.Series:
-    """ISO texts (no zone means UTC), or seconds or milliseconds since 1970; null where it is neither."""
-    numbers = pd.to_numeric(values, errors="coerce")
-    if numbers.notna().sum() >= values.notna().sum() / 2:
-        seconds = numbers.where(numbers.abs() < MILLISECONDS_FROM, numbers / 1000)
-        return pd.to_datetime(seconds.where(seconds.between(0, LATEST_S)), unit="s", utc=True)
-    return pd.to_datetime(values, utc=True, errors="coerce", format="ISO8601")
-
-
-def _completed(table: pa.Table, feed: str, registration: str | None, received: datetime, refused: Refused) -> pa.Table:
-    missing = REQUIRED - set(table.column_names)
-    if missing:
-        raise InputError(f"positions need the columns {', '.join(sorted(REQUIRED))}; missing: {', '.join(sorted(missing))}")
-    table = _castable(table)
+def completed(table: pa.Table, feed: str, given: Given, refused: Refused) -> pa.Table:
+    """A table of positions as it is stored: feed, time of import and registration filled in, bad rows refused."""
     table = _replaced(table, "feed", pa.repeat(pa.scalar(feed), len(table)))
-    table = _replaced(table, "received", pa.repeat(pa.scalar(received, POSITIONS.field("received").type), len(table)))
-    if registration is not None:
-        given = (
+    table = _replaced(table, "received", pa.repeat(pa.scalar(given.received, POSITIONS.field("received").type), len(table)))
+    if given.registration is not None:
+        known = (
             table["registration"].cast(pa.string()) if "registration" in table.column_names else pa.nulls(len(table), pa.string())
         )
-        table = _replaced(table, "registration", pc.fill_null(given, registration))
+        table = _replaced(table, "registration", pc.fill_null(known, given.registration))
     good, bad = checked(table)
-    for reason, count in bad.items():
-        refused[reason] = refused.get(reason, 0) + count
+    _count(refused, bad)
     return good
-
-
-def _castable(table: pa.Table) -> pa.Table:
-    """The columns of `POSITIONS`, those of another kind (texts for numbers, numbers for times) converted value by
-    value."""
-    columns = {}
-    for field in POSITIONS:
-        if field.name in table.column_names:
-            column = table[field.name]
-            if pa.types.is_dictionary(column.type):
-                column = column.cast(column.type.value_type)
-            same = (
-                column.type == field.type
-                or (pa.types.is_timestamp(field.type) and pa.types.is_timestamp(column.type))
-                or (pa.types.is_floating(field.type) and (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)))
-            )
-            columns[field.name] = column if same else _column(column.to_pandas(), field.type)
-    return pa.table(columns)
 
 
 def _replaced(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
@@ -279,11 +338,6 @@ def _replaced(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
     return table.append_column(name, column)
 
 
-def _snapshots(data: bytes, feed: str, registration: str | None, refused: Refused) -> Iterator[pa.Table]:
-    try:
-        snapshot = v2.parse(data, feed, Scope("reported"), datetime.now(UTC))
-    except FeedError as error:
-        raise InputError(f"this is no aircraft.json and no v2 reply: {error}") from None
-    counted = Counter(refused) + Counter(snapshot.refused)
-    refused.update(counted)
-    yield snapshot.positions
+def _count(refused: Refused, more: Mapping[str, int]) -> None:
+    for reason, count in more.items():
+        refused[reason] = refused.get(reason, 0) + count

@@ -54,6 +54,17 @@ class Pending:
     positions: pa.Table
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryFile:
+    """The positions of one hour, written to be committed: `span` from first to last, microseconds since 1970."""
+
+    path: Path
+    hour: datetime
+    span: tuple[int, int]
+    rows: int
+    receipt: files.Written
+
+
 class Snapshots:
     """The positions of a store. Writing needs the writer's lock, which `Store` holds."""
 
@@ -161,8 +172,9 @@ class Snapshots:
         for feed in list(self._pending):
             self.flush(feed)
 
-    def write_history(self, name: str, feed: str, positions: pa.Table) -> list[tuple[Path, pa.Table, files.Written]]:
-        """Writes positions to import, by the hour and sorted; `register_history` commits them."""
+    def write_history(self, name: str, feed: str, positions: pa.Table) -> list[HistoryFile]:
+        """Writes positions to import, by the hour and sorted; `register_history` commits them. What is returned does not
+        hold the positions: an import may be larger than memory."""
         written = []
         table = pa.table(
             {
@@ -174,13 +186,13 @@ class Snapshots:
         for hour, part in by_hour(table):
             path = self._folder("history", feed, hour) / f"{name}.parquet"
             part = _by_aircraft(part)
-            written.append((path, part, files.write_parquet(self._root / path, part)))
+            written.append(HistoryFile(path, hour, span(part), len(part), files.write_parquet(self._root / path, part)))
         return written
 
-    def register_history(self, feed: str, written: Iterable[tuple[Path, pa.Table, files.Written]]) -> None:
+    def register_history(self, feed: str, written: Iterable[HistoryFile]) -> None:
         """To be called inside a transaction of the catalog."""
-        for path, table, receipt in written:
-            self._register(path, "history", feed, table, receipt)
+        for file in written:
+            self._catalog.register(file.path, "history", feed, file.span, file.rows, file.receipt)
 
     def _register(self, path: Path, kind: str, feed: str, table: pa.Table, written: files.Written) -> None:
         self._catalog.register(path, kind, feed, span(table), len(table), written)

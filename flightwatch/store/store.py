@@ -19,7 +19,7 @@ from flightwatch.store.catalog import HOUR_US, Catalog
 from flightwatch.store.health import FeedHealth
 from flightwatch.store.legs import Legs
 from flightwatch.store.lock import WriterLock
-from flightwatch.store.snapshots import Snapshots, span
+from flightwatch.store.snapshots import HistoryFile, Snapshots
 
 log = logging.getLogger(__name__)
 
@@ -119,25 +119,35 @@ class Store:
         scope: Scope,
         parts: Iterable[pa.Table],
         refused: Mapping[str, int],
+        covered: Sequence[tuple[date, date]] | None = None,
     ) -> Import:
         """Stores positions, all of them or none. `refused` is read after the last part, so that it may be filled
-        meanwhile."""
-        written = []
+        meanwhile. `covered` are the days that it covers, where somebody knows better than the positions tell."""
+        written: list[HistoryFile] = []
+        named = scope == WHOEVER_IS_IN_IT and covered is None
+        members = set[str]()
         for number, part in enumerate(parts):
             written += self.snapshots.write_history(f"import-{identity[:12]}-{number:04d}", feed, part)
-        tables = [table for _, table, _ in written]
-        if scope == WHOEVER_IS_IN_IT:
-            members = {icao24 for table in tables for icao24 in table["icao24"].unique().to_pylist()}
+            members |= set(part["icao24"].unique().to_pylist()) if named else set()
+        if named:
             scope = Scope("aircraft", tuple(sorted(members)))
-        hours = sorted({utc(span(table)[0]).replace(minute=0, second=0, microsecond=0) for table in tables})
-        rows = sum(map(len, tables))
+        hours = sorted({file.hour for file in written})
+        rows = sum(file.rows for file in written)
         with self.catalog.transaction():
             self.snapshots.register_history(feed, written)
-            self._register_import(identity, name, format, feed, scope, rows, refused, hours, _covered_days(scope, hours))
+            days = _covered_days(scope, hours) if covered is None else covered
+            self._register_import(identity, name, format, feed, scope, rows, refused, hours, days)
         return Import(name, format, rows, dict(refused), new=True)
 
     def import_legs(
-        self, identity: str, name: str, feed: str, scope: Scope, legs: pa.Table, refused: Mapping[str, int]
+        self,
+        identity: str,
+        name: str,
+        feed: str,
+        scope: Scope,
+        legs: pa.Table,
+        refused: Mapping[str, int],
+        format: str = "legs",
     ) -> Import:
         """Stores a flight list; rows that another list brought already are left out."""
         known = self.legs.known_listed()
@@ -148,8 +158,8 @@ class Store:
             if written is not None:
                 self.legs.register_list(written[0], new, written[1])
             covered = [(min(days).date(), max(days).date())] if days and scope.kind != "reported" else []
-            self._register_import(identity, name, "legs", feed, scope, len(new), refused, days, covered)
-        return Import(name, "legs", len(new), dict(refused), new=True)
+            self._register_import(identity, name, format, feed, scope, len(new), refused, days, covered)
+        return Import(name, format, len(new), dict(refused), new=True)
 
     def _register_import(
         self,
