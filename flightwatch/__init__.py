@@ -6,6 +6,7 @@ Data flow one way, and the folders are the flow:
 
     records      the tables and records that the stages hand each other; nothing else is shared
     documents    YAML files that people write; config: the settings in them; errors: what can go wrong
+    services     public services that feeds come from: paths, pace, terms
     places       airports, countries, great circles, coastlines
     aircraft     who is this address, what can this type do, who is on which list
     feeds        bytes to snapshots: live feeds and files
@@ -19,6 +20,7 @@ Data flow one way, and the folders are the flow:
     pipeline     the one composition of the stages
     backfill     drives it with what is stored; live: with what arrives; desk: what messages say of the store
     explore      what notebooks import
+    doctor       how a flightwatch is, from outside; replaying: drives live with a recording
     cli          the commands; demo: the reference case from end to end; testing: the fakes, shipped
 
 Start reading at `pipeline`, then at whichever folder's `__init__` the question lies in.

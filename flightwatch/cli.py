@@ -124,10 +124,16 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Pa
 @app.command()
 def check(config: ConfigPath = DEFAULT_FILE) -> None:
     """Check the configuration, the rules and the watchlists; tell every problem with its line."""
+    from flightwatch.feeds.questions import requests_a_round
     from flightwatch.userfiles import read_all
 
     found = read_all(config)
     settings, lists = found.settings, found.registry.watchlists
+    for feed in settings.feeds:
+        count = requests_a_round(feed, found.registry.addresses())
+        if count * feed.spacing_s > feed.every_s:
+            takes = f"{count} requests a round take {count * feed.spacing_s:.0f} s"
+            print(f"feed {feed.name}: {takes}, so it is not asked every {feed.every_s:g} s")
     print(f"{config}: {len(settings.feeds)} feeds, {len(settings.channels)} channels, {'a' if settings.digest else 'no'} digest")
     open_ = sum(e.icao24 is None for w in lists for e in w.entries)
     others = f" and {open_} entries by registration, operator, callsign or type" if open_ else ""
@@ -288,6 +294,14 @@ def _reference_folder(config: Path) -> Path:
 @app.command()
 def run(
     once: Annotated[bool, typer.Option("--once", help="Ask every feed once, deliver, and stop.")] = False,
+    record: Annotated[Path | None, typer.Option("--record", help="A folder for the replies as they come.")] = None,
+    replay: Annotated[
+        Path | None, typer.Option("--replay", help="A recording: it is played instead of asking, and told on the terminal alone.")
+    ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option("--speed", min=0.001, help="Of a replay: 60 plays an hour a minute; else as fast as it goes."),
+    ] = None,
     config: ConfigPath = DEFAULT_FILE,
     store: StorePath = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
@@ -299,6 +313,9 @@ def run(
     _log(verbose)
     found = read_all(config)
     settings = found.settings
+    if replay is not None:
+        _replay(replay, found, config, store, speed)
+        return
     outlets = live.outlets(settings)
     clock = live.SystemClock()
     with _open(store, settings, config) as opened:
@@ -306,7 +323,7 @@ def run(
         for feed in settings.feeds:
             opened.set_terms(feed.name, feed.terms)
         pipeline = _pipeline(opened, found, list(outlets.channels))
-        asked = _queries(found, clock.now)
+        asked = _recorded(_queries(found, clock.now), record)
         for line in live.describe(asked):
             logging.getLogger("flightwatch").info("%s", line)
         runner = live.Runner(opened, pipeline, asked, outlets, clock, retention_days=settings.retention_days)
@@ -315,6 +332,76 @@ def run(
         finally:
             runner.close()
     raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def doctor(config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
+    """Tell how it is: store, feeds, outbox, disk; status 0 if all is well."""
+    from flightwatch.doctor import examine, is_well
+    from flightwatch.userfiles import settings_of
+
+    settings = settings_of(config)
+    checks = examine(settings, _root(store, settings, config), datetime.now(UTC))
+    for found in checks:
+        print(found)
+    well = is_well(checks)
+    print("All is well." if well else f"{sum(not c.good for c in checks)} of {len(checks)} checks are bad.")
+    raise typer.Exit(0 if well else 1)
+
+
+def _recorded(asked: list[Query], folder: Path | None) -> list[Query]:
+    """The queries, with what they bring kept in a folder if there is one."""
+    if folder is None:
+        return asked
+    from flightwatch.feeds.recordings import Recorder
+
+    recorder = Recorder(folder)
+    return [recorder.recorded(query) for query in asked]
+
+
+def _replay(folder: Path, found: UserFiles, config: Path, store: Path | None, speed: float | None) -> None:
+    """Plays a recording into a store of its own. What it finds is told on the terminal: nobody else waits for it."""
+    from flightwatch import live, replaying
+    from flightwatch.deliveries.console import Console as Terminal
+    from flightwatch.feeds.recordings import open_recording
+
+    recording = open_recording(folder)
+    root = store if store is not None else folder / "store"
+    if (root / "catalog.sqlite").exists():
+        raise StoreError(f"there is a store in {root} already: name another one with --store, or remove it")
+    head = replaying.Playhead(recording.entries)
+    outlets = live.Outlets({"console": Terminal()}, None, None)
+    stop = _stop_when_asked()
+    with _open(root, found.settings, config) as opened:
+        _import_shipped_history(opened, found.settings, config)
+        for feed in found.settings.feeds:
+            opened.set_terms(feed.name, feed.terms)
+        pipeline = _pipeline(opened, found, ["console"], only=True)
+        runner = live.Runner(opened, pipeline, recording.queries(head.current, head.now), outlets, head)
+        try:
+            good = replaying.replay(runner, recording, head, speed, lambda seconds: stop.wait(max(seconds, 0.0)))
+        finally:
+            runner.close()
+    print(f"{folder}: {good} of {len(recording.entries)} replies were good; {root} has what was made of them")
+
+
+@app.command()
+def record(
+    folder: Annotated[Path, typer.Argument(help="Where the replies are kept.")],
+    rounds: Annotated[int | None, typer.Option("--rounds", min=1, help="Ask everything so often, then stop.")] = None,
+    config: ConfigPath = DEFAULT_FILE,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> None:
+    """Ask the feeds and keep the replies as they come, for `run --replay`; until it is told to stop."""
+    from flightwatch.feeds import recordings
+    from flightwatch.live import SystemClock
+    from flightwatch.userfiles import read_all
+
+    _log(verbose)
+    asked = _recorded(_queries(read_all(config), SystemClock().now), folder)
+    good = recordings.record(asked, _stop_when_asked(), rounds)
+    print(f"{folder}: {good} good replies")
+    raise typer.Exit(0 if good else 1)
 
 
 def _once(runner: Runner, count: int) -> bool:
@@ -332,6 +419,12 @@ def _once(runner: Runner, count: int) -> bool:
 def _until_stopped(runner: Runner, clock: Clock, store: Store) -> bool:
     from flightwatch import live
 
+    live.run(runner, clock, _stop_when_asked(), store.root / "alerts.sqlite")
+    return False
+
+
+def _stop_when_asked() -> threading.Event:
+    """Set by SIGTERM and SIGINT."""
     stop = threading.Event()
 
     def ask_to_stop(_: int, __: FrameType | None) -> None:
@@ -339,8 +432,7 @@ def _until_stopped(runner: Runner, clock: Clock, store: Store) -> bool:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask_to_stop)
-    live.run(runner, clock, stop, store.root / "alerts.sqlite")
-    return False
+    return stop
 
 
 # ------------------------------------------------------------------------------------------------------------- history and legs
@@ -514,12 +606,13 @@ def _open(store: Path | None, settings: Settings, config: Path, *, make: bool = 
     return Store(root)
 
 
-def _pipeline(store: Store, found: UserFiles, channels: list[str]) -> Pipeline:
+def _pipeline(store: Store, found: UserFiles, channels: list[str], *, only: bool = False) -> Pipeline:
+    """`only` tells everything on these channels and on no other."""
     from flightwatch import backfill
     from flightwatch.pipeline import Pipeline
     from flightwatch.places import airports
 
-    rules = [_to_all(rule, channels) for rule in found.rules.rules]
+    rules = [_to_all(rule.model_copy(update={"notify": ["all"]}) if only else rule, channels) for rule in found.rules.rules]
     return Pipeline(airports(), found.registry, rules, backfill.exposures(store))
 
 
@@ -530,13 +623,10 @@ def _to_all(rule: Rule, channels: list[str]) -> Rule:
 
 
 def _queries(found: UserFiles, now: Callable[[], datetime]) -> list[Query]:
-    from flightwatch.config import secret
-    from flightwatch.feeds.poller import queries
+    from flightwatch.feeds.questions import queries, secrets_of
 
     watched = found.registry.addresses()
-    return [
-        q for feed in found.settings.feeds for q in queries(feed, watched, secret(feed.key_env) if feed.key_env else None, now)
-    ]
+    return [q for feed in found.settings.feeds for q in queries(feed, watched, secrets_of(feed), now)]
 
 
 def _derive(store: Store, registry: Registry) -> None:

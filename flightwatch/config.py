@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
@@ -18,6 +20,7 @@ from pydantic import Field, field_validator, model_validator
 from flightwatch.documents import Strict, load, validate
 from flightwatch.errors import ConfigError, Problem
 from flightwatch.records import Terms
+from flightwatch.services import QUESTIONS, SERVICES, V2_PATHS
 
 NAME = r"^[a-z0-9][a-z0-9-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -50,38 +53,149 @@ def secret(variable: str) -> Secret:
     return Secret(text)
 
 
+FeedKind = Literal["v2", "receiver", "sbs", "opensky", "flightradar24", "flightradar24-zones"]
+
+KIND_VALUES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "opensky": {
+            "base_url": "https://opensky-network.org/api",
+            "ask": ["all"],
+            "attribution": "The OpenSky Network, https://opensky-network.org",
+            "longest_wait_s": 86_400.0,  # it says when the day's credits come back
+        },
+        "flightradar24": {
+            "base_url": "https://fr24api.flightradar24.com",
+            "ask": ["all"],
+            "every_s": 900.0,
+            "spacing_s": 6.0,  # ten requests a minute, the smallest plan
+            "retention_days": 30,
+            "republish": False,
+            "attribution": "Flightradar24",
+            "most_rows": 30_000,
+            "when_refused": "the token, the plan or its credits do not cover this question",
+        },
+        "flightradar24-zones": {
+            "enabled": False,
+            "ask": ["all"],
+            "retention_days": 30,
+            "republish": False,
+            "attribution": "Flightradar24",
+            "most_rows": 1500,
+        },
+    }
+)
+"""What a feed of a kind is without settings of its own, as `services` has it for the v2 family."""
+
+FR24_DAYS = 30
+"""Flightradar24's terms let nobody keep its positions for longer."""
+
+
 class FeedSettings(Strict):
-    """One feed: an API of the v2 family, or a receiver's aircraft.json (address or file)."""
+    """One feed: an API of the v2 family (a known service, or any address), a receiver (aircraft.json by address or
+    file, or SBS-1 lines), OpenSky or Flightradar24. Values that are left out are those of the service or kind."""
 
     name: Name
-    kind: Literal["v2", "receiver"] = "v2"
+    kind: FeedKind = "v2"
+    service: str | None = None
+    enabled: bool = True
     base_url: str = ""
     path: str = ""
+    address: str = ""
     ask: list[str] = ["military", "watchlists"]
-    every_s: float = Field(60.0, ge=1.0, le=3600.0)
+    every_s: float = Field(60.0, ge=1.0, le=86_400.0)
+    paths: dict[str, str] = V2_PATHS
+    spacing_s: float = Field(1.1, ge=0.0, le=3600.0)
+    longest_wait_s: float = Field(900.0, ge=1.0, le=86_400.0)
+    most_radius_nm: int = Field(250, ge=10, le=10_800)
+    most_members: int = Field(200, ge=1, le=1000)
+    most_rows: int | None = Field(None, ge=1)
     key_env: str | None = None
     key_header: str = "x-api-key"
+    headers: dict[str, str] = {}
+    when_refused: str = ""
+    client_id_env: str | None = None
+    client_secret_env: str | None = None
+    token_url: str = "https://auth.opensky-network.org/auth/realms/opensky-network/protocol/openid-connect/token"
+    credits_a_day: int | None = Field(None, ge=1)
+    detail: Literal["light", "full"] = "full"
     attribution: str = ""
     retention_days: int | None = Field(None, ge=1)
     republish: bool = True
     reconstructed: bool = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _filled_in(cls, given: Any) -> Any:
+        """What the feed does not set is that of its service, else of its kind."""
+        if not isinstance(given, dict):
+            return given
+        service, kind = given.get("service"), given.get("kind", "v2")
+        known = SERVICES.get(service, {}) if isinstance(service, str) else {}
+        values = {**KIND_VALUES.get(kind if isinstance(kind, str) else "", {}), **known, **given}
+        for name in ("paths", "headers"):
+            if isinstance(given.get(name), dict) and name in known:
+                values[name] = {**known[name], **given[name]}
+        return values
+
+    @field_validator("service")
+    @classmethod
+    def _known_service(cls, service: str | None) -> str | None:
+        if service is not None and service not in SERVICES:
+            raise ValueError(f"`{service}` is no service that is known: write one of {', '.join(SERVICES)}, or base_url alone")
+        return service
+
+    @field_validator("paths")
+    @classmethod
+    def _known_paths(cls, paths: dict[str, str]) -> dict[str, str]:
+        wrong = next((name for name in paths if name not in QUESTIONS), None)
+        if wrong is not None:
+            raise ValueError(f"`{wrong}` is no question: the paths are for {', '.join(QUESTIONS)}")
+        return paths
+
     @field_validator("ask")
     @classmethod
     def _known_questions(cls, ask: list[str]) -> list[str]:
         for question in ask:
-            if question not in ("all", "military", "watchlists") and not POINT.fullmatch(question):
+            if not is_question(question):
                 raise ValueError(
-                    f"`{question}`: ask for all, military, watchlists, or point:LAT,LON,RADIUS_NM with a radius up to 250"
+                    f"`{question}`: ask for all, military, watchlists, point:LAT,LON,RADIUS_NM, box:SOUTH,WEST,NORTH,EAST,"
+                    " or hex:, registration:, type:, callsign: or squawk: with values between commas"
                 )
         return ask
 
     @model_validator(mode="after")
     def _has_a_source(self) -> FeedSettings:
         if self.kind == "v2" and not self.base_url:
-            raise ValueError("a v2 feed needs base_url, for example https://api.adsb.lol")
+            raise ValueError("a v2 feed needs a service (adsb-lol, ...) or base_url, for example https://api.adsb.lol")
         if self.kind == "receiver" and bool(self.base_url) == bool(self.path):
             raise ValueError("a receiver needs either base_url (http://receiver/tar1090/data/aircraft.json) or path (a file)")
+        if self.kind == "sbs" and not ADDRESS.fullmatch(self.address):
+            raise ValueError("an sbs feed needs address, as HOST:PORT, for example receiver.local:30003")
+        if self.kind == "flightradar24-zones" and self.enabled and (not self.base_url or "flightradar24.com" in self.base_url):
+            raise ValueError("this shape is for a mirror of your own (base_url); flightradar24.com wants its API to be used")
+        return self
+
+    @model_validator(mode="after")
+    def _is_answered(self) -> FeedSettings:
+        if self.base_url and not self.base_url.startswith(("http://", "https://")):
+            raise ValueError("base_url must begin with http:// or https://")
+        answered = {"v2": set(self.paths), "opensky": {"all", "hex", "box"}}.get(self.kind, {"all", "box", "point"})
+        for question in self.ask if self.kind not in ("receiver", "sbs") else ():
+            kind = {"watchlists": "hex", "box": "point" if self.kind == "v2" else "box"}.get(
+                question.split(":")[0], question.split(":")[0]
+            )
+            if kind not in answered:
+                raise ValueError(f"{self.service or self.kind} does not answer `{question}`: ask for something else in `ask`")
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_the_terms(self) -> FeedSettings:
+        if self.kind.startswith("flightradar24") and (self.republish or (self.retention_days or FR24_DAYS + 1) > FR24_DAYS):
+            raise ValueError(f"Flightradar24's terms: retention_days up to {FR24_DAYS}, republish: false")
+        if bool(self.client_id_env) != bool(self.client_secret_env):
+            raise ValueError("client_id_env and client_secret_env go together")
+        if self.kind == "flightradar24" and not self.key_env and self.enabled:
+            raise ValueError("the Flightradar24 API needs key_env, the name of the variable that holds the token")
         return self
 
     @property
@@ -89,7 +203,27 @@ class FeedSettings(Strict):
         return Terms(self.attribution, self.retention_days, self.republish, self.reconstructed)
 
 
-POINT = re.compile(r"point:(-?\d+(?:\.\d+)?),(-?\d+(?:\.\d+)?),(\d{1,2}|1\d\d|2[0-4]\d|250)")
+def is_question(text: str) -> bool:
+    """Whether a feed can be asked this, as the configuration writes it."""
+    if text in ("all", "military", "watchlists"):
+        return True
+    if match := POINT.fullmatch(text):
+        lat, lon, radius = map(float, match.groups())
+        return abs(lat) <= 90 and abs(lon) <= 180 and 0 < radius <= HALF_ROUND_NM
+    if match := BOX.fullmatch(text):
+        south, west, north, east = map(float, match.groups())
+        return -90 <= south < north <= 90 and abs(west) <= 180 and abs(east) <= 180
+    return LISTED.fullmatch(text) is not None
+
+
+HALF_ROUND_NM = 10_800
+"""Half way round the world: no circle is larger."""
+
+_DEGREES = r"(-?\d+(?:\.\d+)?)"
+POINT = re.compile(rf"point:{_DEGREES},{_DEGREES},(\d+)")
+BOX = re.compile(rf"box:{_DEGREES},{_DEGREES},{_DEGREES},{_DEGREES}")
+LISTED = re.compile(r"(hex|registration|type|callsign|squawk):([A-Za-z0-9~-]+(?:,[A-Za-z0-9~-]+)*)")
+ADDRESS = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}")
 
 
 class SlackSettings(Strict):
@@ -137,9 +271,7 @@ class DigestSettings(Strict):
 
 def _default_feeds() -> list[FeedSettings]:
     """adsb.lol: it needs no key, and its data may be used with attribution."""
-    return [
-        FeedSettings(name="adsb-lol", base_url="https://api.adsb.lol", attribution="adsb.lol and its contributors (ODbL 1.0)")
-    ]
+    return [FeedSettings.model_validate({"name": "adsb-lol", "service": "adsb-lol"})]
 
 
 class Settings(Strict):

@@ -36,7 +36,7 @@ from flightwatch.aircraft import Registry, address_of, read_watchlist
 from flightwatch.alerts import AlertBook
 from flightwatch.config import Settings, files_in, read_settings
 from flightwatch.deliveries.email import with_pictures_inside
-from flightwatch.feeds.poller import queries
+from flightwatch.feeds.questions import queries
 from flightwatch.imports import import_file
 from flightwatch.pipeline import Pipeline
 from flightwatch.places import Airports, airports

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from flightwatch.aircraft import Registry
-from flightwatch.alerts import Alert, AlertBook, Context, message
+from flightwatch.alerts import Alert, AlertBook, Context, in_words, message
 from flightwatch.alerts.wording import bare_message, chance, duration, times, who
 from flightwatch.config import DigestSettings
 from flightwatch.deliveries.digest import Digest, FeedDay, Movement, render
@@ -96,9 +96,9 @@ class Desk:
             still_open=tuple(a.message for a in still_open),
             movements=tuple(self._movement(leg) for leg in watched),
             feeds=tuple(self._feed_days(since, until)),
-            unobserved=tuple(self._unobserved(watched)),
+            unobserved=(*self._outages(since, until), *self._unobserved(watched)),
             undelivered=tuple(f"{subject} to {channel}: {error}" for subject, channel, error in book.undelivered()),
-            notes=notes,
+            notes=(*notes, *self._troubles()),
         )
 
     def digest_mails(self, digest: Digest, settings: DigestSettings) -> list[tuple[str, bytes]]:
@@ -143,6 +143,18 @@ class Desk:
         return out + [
             FeedDay(f, 0, 0, "none", _counts({r: n for (g, r), n in failures.items() if g == f}), "blind all day")
             for f in sorted(silent_feeds)
+        ]
+
+    def _outages(self, since: datetime, until: datetime) -> list[str]:
+        return [in_words(outage, until) for outage in self.store.health.outages(since, until)]
+
+    def _troubles(self) -> list[str]:
+        """Queries that are not asked as they should be, as things stand."""
+        words = {"open": "is asked less often", "shut": "is not asked any more"}
+        return [
+            f"Feed {h.feed} ({h.label}) {words[h.circuit]}: {h.last_error or 'no answer'}"
+            for h in self.store.health.queries()
+            if h.circuit in words
         ]
 
     def _unobserved(self, legs: Sequence[Leg]) -> list[str]:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -27,7 +27,7 @@ from apscheduler.triggers.cron import CronTrigger
 from flightwatch import backfill
 from flightwatch import legs as leg_stage
 from flightwatch import pipeline as pipes
-from flightwatch.alerts import AlertBook
+from flightwatch.alerts import AlertBook, began, ended
 from flightwatch.config import ConsoleSettings, DigestSettings, Secret, Settings, SlackSettings, secret
 from flightwatch.deliveries import Channel
 from flightwatch.deliveries.console import Console
@@ -36,10 +36,11 @@ from flightwatch.deliveries.slack import Slack
 from flightwatch.deliveries.worker import Worker
 from flightwatch.desk import Desk
 from flightwatch.errors import FeedError, StoreError
-from flightwatch.feeds.poller import Query, Schedule
+from flightwatch.feeds import outages
+from flightwatch.feeds.poller import Answer, Query, Schedule, by_question
 from flightwatch.legs.rows import aircraft_number
 from flightwatch.pipeline import Outcome, Pipeline, State
-from flightwatch.records import Snapshot
+from flightwatch.records import Message, Snapshot, message_to_bytes
 from flightwatch.store import Store
 from flightwatch.store.legs import SETTLED_AFTER_DAYS
 
@@ -48,6 +49,13 @@ log = logging.getLogger(__name__)
 CHECKPOINT_EVERY = timedelta(minutes=15)
 HOUSEKEEPING_EVERY = timedelta(hours=1)
 HEARTBEAT_EVERY_S = 60.0
+HEALTH_EVERY_S = 30.0
+"""How often the health of the feeds is kept, and outages are looked for."""
+
+OUTAGES_KEPT = timedelta(days=400)
+SLOWER = 1.2
+"""A cadence that credits make slower by less than this is no news."""
+
 WORKER_IDLE_S = 0.5
 SLICE_S = 0.5
 """The longest that the loop sleeps at a stretch, so that it hears of a stop."""
@@ -144,7 +152,7 @@ class Runner:
     ) -> None:
         self.store = store
         self.outlets = outlets
-        self.schedule = Schedule(found, clock.monotonic())
+        self.schedule = Schedule(found, clock.monotonic(), by_question(store.health.queries()))
         self.book = AlertBook(store.root / "alerts.sqlite")
         self.book.take_over()
         store.snapshots.number_after(self.book.applied)
@@ -157,12 +165,15 @@ class Runner:
         self._behind = False
         self._resume()
         self._unsaved = set(leg_stage.aircraft_of(self._state.legs))
+        self._started = clock.now()
+        self._health_kept = float("-inf")
         self._checkpointed = self._kept_house = clock.monotonic()
         self._skip_first_digest(clock.now())
 
     def close(self) -> None:
         """Stores where everything stands and lets go."""
         until = self._clock.monotonic() + CLOSING_S
+        self.look_at_feeds()
         self.checkpoint()
         while self._unsaved and self._clock.monotonic() < until:
             self._save_some_legs()
@@ -210,25 +221,44 @@ class Runner:
         """Asks one query, stores the answer and steps; says whether there was one."""
         query = self.schedule.queries[index]
         try:
-            snapshot = query.fetch()
+            answer = query.ask()
         except FeedError as error:
-            wait = self.schedule.failed(index, self._clock.monotonic(), error)
+            before = self.schedule.health[index].circuit
+            wait = self.schedule.failed(index, self._clock.monotonic(), error, self._clock.now())
+            opened = self.schedule.health[index].circuit == "open" and before != "open"
             what = "not asked again until flightwatch is started anew" if error.permanent else f"next try in {wait:.0f} s"
+            what += "; the circuit is open: it is asked less and less often" if opened else ""
             log.warning("%s (%s): %s [%s]; %s", query.name, query.label, error, error.reason, what)
             self._note_refusal(query.name, error.reason, str(error), error.body)
             return False
+        snapshot = answer.snapshot
         try:
             seq = self.store.snapshots.append(snapshot)
         except StoreError as error:
             log.error("%s (%s): %s", query.name, query.label, error)
-            self.schedule.failed(index, self._clock.monotonic(), FeedError("not_stored", str(error)))
+            self.schedule.failed(index, self._clock.monotonic(), FeedError("not_stored", str(error)), self._clock.now())
             return False
-        self.schedule.succeeded(index, self._clock.monotonic(), snapshot, new=seq is not None)
+        self._succeeded(index, answer, new=seq is not None)
         if seq is None:
             log.info("%s (%s): the same reply as before, clock %s", query.name, query.label, snapshot.feed_time)
             return True
         self._take_in(seq, snapshot)
         return True
+
+    def _succeeded(self, index: int, answer: Answer, *, new: bool) -> None:
+        """Notes an answer. Two tiles without aircraft are one to the store; each is news of its part of the sky all the
+        same, if its clock has moved on."""
+        query, before = self.schedule.queries[index], self.schedule.health[index].circuit
+        last = self.schedule.health[index].last_good
+        new = new or last is None or answer.snapshot.feed_time > last
+        pace = self.schedule.every_s(index)
+        now = self._clock.monotonic()
+        self.schedule.succeeded(index, now, answer.snapshot, new=new, credits_left=answer.credits_left)
+        if before != "closed":
+            log.info("%s (%s): the circuit is closed again, it is asked at its pace", query.name, query.label)
+        if self.schedule.every_s(index) > pace * SLOWER:
+            every = self.schedule.every_s(index)
+            log.warning("%s: %s credits left, asked every %.0f s so that they last", query.name, answer.credits_left, every)
 
     def _take_in(self, seq: int, snapshot: Snapshot) -> None:
         """Makes of a stored snapshot what is to be made of it; where the disk fails, that is done with the next one."""
@@ -288,6 +318,8 @@ class Runner:
     def look_after(self) -> None:
         """Whatever is due besides polling: legs to store, the checkpoint, the digest, housekeeping."""
         try:
+            if self._clock.monotonic() - self._health_kept >= HEALTH_EVERY_S:
+                self.look_at_feeds()
             self._save_some_legs()
             if self._clock.monotonic() - self._checkpointed >= self._checkpoint_every.total_seconds():
                 self.checkpoint()
@@ -296,6 +328,30 @@ class Runner:
                 self.keep_house()
         except DISK_FAULTS as error:
             log.error("housekeeping could not be done (%s): make room; it is tried again", error)
+
+    def look_at_feeds(self) -> None:
+        """Keeps how every query does, and tells of outages that begin or end: the health first, so that a restart finds
+        the outage as old as it is and makes the same message of it, which the outbox takes once."""
+        now = self._clock.now()
+        health = self.schedule.report(self._started, now)
+        self.store.health.keep(health)
+        self._health_kept = self._clock.monotonic()
+        asked = {h.feed for h in health}
+        ongoing = self.store.health.ongoing()
+        for outage in ongoing:
+            if outage.feed not in asked:  # the configuration has no such feed any more: nobody waits for it
+                self.store.health.note(replace(outage, ended=now))
+        for outage in outages.changes([o for o in ongoing if o.feed in asked], health, now):
+            if outage.ended is not None:
+                self._tell(ended(outage), now)
+            elif outage not in ongoing and outage.subject not in {o.subject for o in ongoing}:
+                self._tell(began(outage), now)
+            self.store.health.note(outage)
+
+    def _tell(self, message: Message, now: datetime) -> None:
+        """To every channel: whoever waits for alerts has to know that none can come."""
+        log.warning("%s", message.update or message.headline)
+        self.book.post(message.alert_id, message.number, self.outlets.channels, message_to_bytes(message), now)
 
     def checkpoint(self) -> None:
         """Stores the state, so that a restart begins here, after late data have been put in their place. Aircraft that
@@ -331,6 +387,7 @@ class Runner:
         self.store.snapshots.retain(now, self._retention_days, self.store.terms())
         self.store.snapshots.remove_retired(now)
         self.store.legs.file_settled(now - timedelta(days=SETTLED_AFTER_DAYS))
+        self.store.health.forget(now - OUTAGES_KEPT)
         self.book.forget(now)
         self._kept_house = self._clock.monotonic()
 
@@ -377,8 +434,13 @@ class Runner:
             seen = f"BLIND since {newest:%Y-%m-%d %H:%M:%S} UTC"
         else:
             seen = f"newest {newest:%H:%M:%S} UTC"
-        gone = [f"{q.name} ({q.label})" for i, q in enumerate(self.schedule.queries) if health[i].given_up]
-        return f"{seen}; NOT ASKED any more: {', '.join(gone)}" if gone else seen
+        for circuit, words in (("open", "asked LESS OFTEN"), ("shut", "NOT ASKED any more")):
+            named = [f"{q.name} ({q.label})" for i, q in enumerate(self.schedule.queries) if health[i].circuit == circuit]
+            seen += f"; {words}: {', '.join(named)}" if named else ""
+        cut = [f"{q.name} ({q.label})" for i, q in enumerate(self.schedule.queries) if health[i].truncated_since]
+        left = {q.name: health[i].credits_left for i, q in enumerate(self.schedule.queries) if health[i].credits_left is not None}
+        seen += f"; TRUNCATED: {', '.join(cut)}" if cut else ""
+        return seen + "".join(f"; {name}: {credits} credits left" for name, credits in left.items())
 
 
 def _reasons(counts: Counter[str]) -> str:
@@ -440,7 +502,7 @@ def _deliver_until(runner: Runner, stop: threading.Event, clock: Clock, book_pat
 
 def describe(found: Sequence[Query]) -> list[str]:
     """What is asked and how often, in words, so that the pace can be seen."""
-    return [f"{q.name}: {q.label}, every {q.every_s:g} s" for q in found]
+    return [f"{q.name}: {q.label}, every {q.every_s:.6g} s" for q in found]
 
 
 __all__ = ["Clock", "Outlets", "Runner", "SystemClock", "describe", "outlets", "run"]

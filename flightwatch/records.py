@@ -22,6 +22,8 @@ Basis = Literal["observed", "inferred", "unknown"]
 Status = Literal["airborne", "lost", "presumed_landed", "landed"]
 Severity = Literal["low", "medium", "high"]
 Stage = Literal["heading_there", "lost", "presumed_landed", "landed", "left_again", "returned", "withdrawn"]
+Notice = Literal["outage", "outage_over"]
+"""What a message can be about besides a stage of a visit."""
 
 TIME = pa.timestamp("us", tz="UTC")
 
@@ -126,7 +128,8 @@ def micros(time: datetime) -> int:
 class Scope:
     """What a snapshot or an import asked for, so that what was not asked for is not taken for an empty sky.
 
-    kind: world; area (`members`: latitude, longitude, radius in nm); aircraft (`members`: addresses, or registrations
+    kind: world; area (`members`: latitude, longitude, radius in nm; or the place of a receiver, without a radius; or
+    south, west, north, east); aircraft (`members`: addresses, or registrations
     with a colon before them); types; military; reported (a collection of single reports: it says nothing of what it
     does not mention).
     """
@@ -173,6 +176,55 @@ class Terms:
     retention_days: int | None = None
     republish: bool = True
     reconstructed: bool = False
+
+
+Circuit = Literal["closed", "open", "shut"]
+"""Whether a question is asked at its pace, less often because it failed, or not any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryHealth:
+    """How one question to a feed does, kept for other processes to read. Counts are since `started`.
+
+    `last_good` is the feed's time of the newest snapshot; `unanswered_since` when it first brought nothing new, and
+    `truncated_since` when it first brought only a part, since the last time that it was well; both outlast restarts.
+    """
+
+    feed: str
+    label: str
+    every_s: float
+    started: datetime
+    updated: datetime
+    circuit: Circuit = "closed"
+    good: int = 0
+    unchanged: int = 0
+    positions: int = 0
+    failed: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    last_good: datetime | None = None
+    last_error: str = ""
+    last_reason: str = ""
+    unanswered_since: datetime | None = None
+    truncated_since: datetime | None = None
+    credits_left: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A time in which a feed was silent, its data were stale, or it sent a part only: told once, and once when it is
+    over. `well_since` is set while it seems to be."""
+
+    feed: str
+    kind: Literal["silent", "stale", "truncated"]
+    since: datetime
+    questions: tuple[str, ...]
+    reason: str
+    well_since: datetime | None = None
+    ended: datetime | None = None
+
+    @property
+    def subject(self) -> str:
+        return f"feed-{self.feed}-{self.kind}-{self.since:%Y%m%dT%H%M%S}"
 
 
 # ------------------------------------------------------------------------------------------------------------------------ legs
@@ -511,7 +563,7 @@ class Message:
 
     alert_id: str
     number: int
-    stage: Stage
+    stage: Stage | Notice
     headline: str
     qualifier: str
     facts: tuple[str, ...]

@@ -13,6 +13,7 @@ from pathlib import Path
 from flightwatch import backfill, live
 from flightwatch.aircraft import Registry, read_watchlist
 from flightwatch.config import DigestSettings, files_in
+from flightwatch.feeds.http import Reply
 from flightwatch.feeds.poller import Query
 from flightwatch.imports import import_file
 from flightwatch.pipeline import Pipeline
@@ -65,9 +66,9 @@ def world(flights: Sequence[Flight], table: Airports) -> World:
 def query(sky: Sky, clock: FakeClock, every_s: float = POLL_S) -> Query:
     """The sky of the moment in the v2 format."""
 
-    def read() -> bytes:
+    def read() -> Reply:
         now = clock.now().timestamp()
-        return json.dumps({"ac": sky.entries(now), "now": round(now * 1000)}).encode()
+        return Reply(json.dumps({"ac": sky.entries(now), "now": round(now * 1000)}).encode())
 
     return Query("sky", "everything", Scope("world"), every_s, read, clock.now)
 

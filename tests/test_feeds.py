@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from flightwatch.config import FeedSettings
 from flightwatch.errors import FeedError
 from flightwatch.feeds import v2
-from flightwatch.feeds.poller import Schedule, queries, wait_s
+from flightwatch.feeds.poller import Schedule, wait_s
+from flightwatch.feeds.questions import queries
 from flightwatch.records import Scope
 from tests.conftest import real
 

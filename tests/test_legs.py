@@ -158,6 +158,14 @@ def test_hours_without_coverage_at_cruise_are_one_leg() -> None:
     assert leg.longest_gap_s == pytest.approx(8 * 3600, rel=0.01)
 
 
+@pytest.mark.parametrize("days", [2, 30, 1000])
+def test_nothing_flies_for_days(days: float) -> None:
+    """Cruising when it was seen last, and cruising when it was seen next, years later."""
+    first = flying(0, 30, (40.0, -100.0), 90, 450, (35_000, 35_000))
+    later = flying(days * 86_400, 30, (41.0, -90.0), 90, 450, (35_000, 35_000))
+    assert len(legs_of(first + later)) == 2
+
+
 def test_lost_in_descent_and_found_climbing_is_two_legs_with_a_stay() -> None:
     """Nobody saw it at Oakland, but nothing else explains two hours."""
     down = flying(0, 12, (38.2, -122.2), 180, 250, (16_000, 4000))

@@ -19,7 +19,7 @@ from werkzeug import Request, Response
 
 from flightwatch import cli, live
 from flightwatch.config import FeedSettings
-from flightwatch.feeds.poller import queries
+from flightwatch.feeds.questions import queries
 from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
 from flightwatch.testing.slack import SlackServer

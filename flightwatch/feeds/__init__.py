@@ -8,7 +8,10 @@ used counted by reason; or a `FeedError` that says why there is nothing.
     tables, columnmaps, flightlists         tables that people have
     files, contents                         which format a file is in; what is in it, seen through gzip
     sanity, columns                         the rules of plausibility; loose values as columns
-    http, poller                            the limits of HTTP; the pace
+    flightradar24, receivers, basestation   replies of its API; a receiver's aircraft.json and place; its lines
+    http, credentials                       the limits of HTTP; tokens
+    questions, tiles, poller                what a configured feed is asked; large areas; pace and health
+    outages, recordings                     when a feed counts as out; replies kept and played again
 """
 
 from __future__ import annotations

@@ -1,24 +1,31 @@
 """Bounded HTTP: no reply can hold the poller longer, or take more memory, than it allows.
 
 `requests` limits neither the time of a whole reply nor the size after decompression; reading the stream piece by
-piece against a clock does both. Redirects are followed on the same host alone. What goes wrong comes out as
-`FeedError` with a reason in one word; no error text carries a key.
+piece against a clock does both. Redirects are followed on the same host alone; addresses that only a machine itself
+should ask (link-local, where clouds keep their credentials) are refused when the connection is made, whatever name led
+there. What goes wrong comes out as `FeedError` with a reason in one word; no error text carries a key.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from flightwatch.errors import FeedError
+from flightwatch.records import Scope
 
 READ_SIZE = 1 << 16
 MOST_REDIRECTS = 3
@@ -27,6 +34,20 @@ GONE_WAIT_S = 900.0
 """An address that is not there may be a slip of the service, so it is asked again, but rarely."""
 
 USER_AGENT = "flightwatch"
+
+
+KEPT_HEADERS = (
+    "Content-Type",
+    "Date",
+    "Last-Modified",
+    "Retry-After",
+    "X-Rate-Limit-Remaining",
+    "X-Rate-Limit-Retry-After-Seconds",
+)
+"""What a reply's headers say about the data and the pace; none of them holds a secret."""
+
+METADATA_ADDRESSES = (ipaddress.ip_address("fd00:ec2::254"),)
+"""A cloud's credentials service that has no link-local address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +59,108 @@ class Limits:
     size: int = 64 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A body and what came with it; a reply that came from no server has no headers. `scope` is set where the service
+    says more of it than the question did."""
+
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    scope: Scope | None = None
+
+    @property
+    def credits_left(self) -> int | None:
+        """What the service says is left of the day's allowance."""
+        text = self.headers.get("X-Rate-Limit-Remaining", "")
+        return int(text) if text.isdigit() else None
+
+
+class RefusedAddress(OSError):
+    """The address belongs to the machine or its cloud, not to a feed."""
+
+
+def _guarded(sock: socket.socket) -> socket.socket:
+    """A fresh connection, closed again before anything is sent where it leads to such an address."""
+    peer = str(sock.getpeername()[0])
+    if _is_metadata(peer):
+        sock.close()
+        raise RefusedAddress(f"{peer} is a link-local or metadata address")
+    return sock
+
+
+def _is_metadata(host: str) -> bool:
+    """Whether a host is such an address; a name is none."""
+    try:
+        address = ipaddress.ip_address(host.split("%")[0])
+    except ValueError:
+        return False
+    plain = getattr(address, "ipv4_mapped", None) or address
+    return plain.is_link_local or plain in METADATA_ADDRESSES
+
+
+class _Plain(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return _guarded(super()._new_conn())
+
+
+class _Tls(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return _guarded(super()._new_conn())
+
+
+class _PlainPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _TlsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Tls
+
+
+class _Adapter(HTTPAdapter):
+    """The usual one, with connections that look where they lead."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Adapter())
+    return session
+
+
 @dataclass(frozen=True)
 class Http:
-    """A session with limits. `get` returns the body of a 200, or raises FeedError."""
+    """A session with limits. `ask` returns a 200 as it came, `get` its body, `post` that of a form; they raise
+    FeedError. `when_refused` is what to tell of a service that wants to be asked for access."""
 
     limits: Limits = field(default_factory=Limits)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    session: requests.Session = field(default_factory=requests.Session, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    when_refused: str = ""
+    session: requests.Session = field(default_factory=_session, repr=False)
 
     def get(self, url: str) -> bytes:
+        return self.ask(url).body
+
+    def post(self, url: str, form: Mapping[str, str]) -> bytes:
+        """The body of the answer to a form. A redirect is not followed: the form may hold a secret."""
+        until = time.monotonic() + self.limits.deadline_s
+        with self._send(url, until, {}, form) as response:
+            if response.is_redirect:
+                raise FeedError("redirected", f"{shown(url)} redirects a form: not followed; correct the address")
+            return self._accepted(response, self._read(response, url, until), url).body
+
+    def ask(self, url: str, headers: Mapping[str, str] | None = None) -> Reply:
         until = time.monotonic() + self.limits.deadline_s
         target = url
         for _ in range(MOST_REDIRECTS + 1):
-            response = self._send(target, until)
+            response = self._send(target, until, headers or {})
             with response:
                 if not response.is_redirect:
                     body = self._read(response, url, until)
-                    return _accepted(response, body, url)
+                    return self._accepted(response, body, url)
                 target = _redirect(target, response.headers.get("Location", ""))
         raise FeedError("redirected", f"{shown(url)} redirects more than {MOST_REDIRECTS} times: check the address")
 
@@ -77,7 +183,7 @@ class Http:
                 raise FeedError("redirected", f"{shown(url)} redirects to another place: not followed")
             if response.status_code not in (200, 206):
                 path.unlink(missing_ok=True)
-                _accepted(response, self._read(response, url, until), url)
+                self._accepted(response, self._read(response, url, until), url)
             continued = response.headers.get("Content-Range", "").startswith(f"bytes {begun}-")
             if response.status_code == 206 and not (begun and continued):
                 path.unlink(missing_ok=True)
@@ -105,19 +211,31 @@ class Http:
         except (urllib3.exceptions.HTTPError, requests.RequestException) as error:
             raise FeedError("cut_off", f"{shown(url)} broke off ({_kind(error)}): {advice}") from None
 
-    def _send(self, url: str, until: float, more: Mapping[str, str] | None = None) -> requests.Response:
-        usual = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"}
-        headers = {**usual, **self.headers, **(more or {})}
+    def _send(self, url: str, until: float, more: Mapping[str, str], form: Mapping[str, str] | None = None) -> requests.Response:
+        headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip", **self.headers, **more}
         left = max(until - time.monotonic(), 0.1)
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise FeedError("bad_url", f"{shown(url)} is neither http nor https: correct base_url", permanent=True)
+        if _is_metadata(urlsplit(url).hostname or ""):
+            what = "is a link-local or metadata address, which is not asked"
+            raise FeedError("refused_address", f"{shown(url)} {what}", permanent=True)
         try:
-            return self.session.get(
-                url, headers=headers, timeout=(min(self.limits.connect_s, left), left), stream=True, allow_redirects=False
+            return self.session.request(
+                "GET" if form is None else "POST",
+                url,
+                headers=headers,
+                data=form,
+                timeout=(min(self.limits.connect_s, left), left),
+                stream=True,
+                allow_redirects=False,
             )
         except requests.Timeout:
             raise FeedError("timeout", f"{shown(url)} did not answer within {left:.0f} s") from None
         except requests.exceptions.InvalidURL:
             raise FeedError("bad_url", f"{shown(url)} is not an address: correct base_url", permanent=True) from None
-        except requests.RequestException as error:
+        except (requests.RequestException, RefusedAddress) as error:
+            if (refused := _refused_address(error)) is not None:
+                raise FeedError("refused_address", f"{shown(url)}: {refused}, which is not asked", permanent=True) from None
             raise FeedError("unreachable", f"{shown(url)} cannot be reached ({_kind(error)})") from None
 
     def _read(self, response: requests.Response, url: str, until: float) -> bytes:
@@ -141,29 +259,36 @@ class Http:
             raise FeedError("cut_off", f"{shown(url)} broke off ({_kind(error)})", body=b"".join(parts)[:KEPT_BODY]) from None
         return b"".join(parts)
 
+    def _accepted(self, response: requests.Response, body: bytes, url: str) -> Reply:
+        """A good reply; anything else as an error that says what the server said."""
+        status = response.status_code
+        if response.headers.get("cf-mitigated"):
+            raise FeedError(
+                "challenge",
+                f"{shown(url)} wants to see a browser: flightwatch does not try to get round that",
+                permanent=True,
+                body=body[:KEPT_BODY],
+            )
+        if status == 200:
+            if not body.strip():
+                raise FeedError("empty", f"{shown(url)} answered 200 with nothing in it")
+            return Reply(body, {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers})
+        permanent = status in (401, 402, 403)
+        hint = f"; {self.when_refused}" if self.when_refused and permanent else ""
+        raise FeedError(
+            f"http_{status}",
+            f"{shown(url)} answered {status} {response.reason or ''}".rstrip() + _advice(status) + hint,
+            permanent=permanent,
+            retry_after_s=retry_after(response.headers) or (GONE_WAIT_S if status in (404, 410) else None),
+            body=body[:KEPT_BODY],
+        )
+
 
 def _redirect(url: str, location: str) -> str:
     target = urljoin(url, location)
     if urlsplit(target)[:2] != urlsplit(url)[:2]:
         raise FeedError("redirected", f"{shown(url)} redirects to another place ({shown(target)}): not followed")
     return target
-
-
-def _accepted(response: requests.Response, body: bytes, url: str) -> bytes:
-    """The body of a good reply; anything else as an error that says what the server said."""
-    status = response.status_code
-    if status == 200:
-        if not body.strip():
-            raise FeedError("empty", f"{shown(url)} answered 200 with nothing in it")
-        return body
-    permanent = status in (401, 402, 403)
-    raise FeedError(
-        f"http_{status}",
-        f"{shown(url)} answered {status} {response.reason or ''}".rstrip() + _advice(status),
-        permanent=permanent,
-        retry_after_s=retry_after(response.headers) or (GONE_WAIT_S if status in (404, 410) else None),
-        body=body[:KEPT_BODY],
-    )
 
 
 def _advice(status: int) -> str:
@@ -198,6 +323,15 @@ def shown(url: str) -> str:
     port = f":{parts.port}" if parts.port else ""
     path = parts.path if len(parts.path) <= 60 else parts.path[:57] + "..."
     return f"{parts.scheme}://{host}{port}{path}"
+
+
+def _refused_address(error: BaseException) -> RefusedAddress | None:
+    """The refusal inside the errors that requests and urllib3 wrap around it."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, RefusedAddress):
+        inner = next((a for a in (*seen.args, getattr(seen, "reason", None)) if isinstance(a, BaseException)), None)
+        seen = inner or seen.__cause__ or seen.__context__
+    return seen
 
 
 def _kind(error: BaseException) -> str:

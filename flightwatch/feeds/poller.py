@@ -1,25 +1,25 @@
-"""Asking feeds: what to ask, how often, and what to do when the answer is no.
+"""Asking feeds: how often, and what to do when the answer is no.
 
-A configured feed is one or several queries (military aircraft, the watched addresses, ...), each a request with a
-scope of its own. The cadence is steady, from a monotonic clock, and missed polls are not made up for. A failing query
-is asked less and less often (doubling with jitter, up to 15 minutes, and no earlier than the server says); one that
-is refused for good is not asked again until flightwatch is started anew.
+A query is one question to a feed, repeated. The cadence is steady, from a monotonic clock, and missed polls are not
+made up for. All queries of one service share its pace: there is a rest between any two requests to it. A failing
+query is asked less and less often (doubling with jitter, up to 15 minutes, and no earlier than the server says): its
+circuit is open. One that is refused for good is not asked again until flightwatch is started anew: it is shut. Where a
+service gives credits for a day, what is left of them is spread over what is left of the day.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 
-from flightwatch.config import POINT, FeedSettings, Secret
 from flightwatch.errors import FeedError
-from flightwatch.feeds import v2
-from flightwatch.feeds.http import Http, shown
-from flightwatch.records import Scope, Snapshot
+from flightwatch.feeds import basestation, flightradar24, opensky, v2
+from flightwatch.feeds.http import Reply
+from flightwatch.records import Circuit, QueryHealth, Scope, Snapshot
 
 STALE_AFTER = timedelta(minutes=5)
 """A reply whose clock is older than this is a copy from a cache, or its server is stuck: it says nothing about
@@ -28,99 +28,103 @@ now."""
 AHEAD = timedelta(seconds=60)
 """A clock further ahead than this is wrong, or ours is."""
 
-MOST_ADDRESSES = 200
-"""Addresses in one request: 1,400 characters, which every server takes."""
-
 LONGEST_BACKOFF_S = 900.0
-SPACING_S = 1.1
-"""Between two requests to one service: the slowest limit among the public ones is one a second."""
+
+OPEN_AFTER = 3
+"""Failures in a row after which a circuit counts as open: one or two are the weather of the internet."""
+
+LEAST_CREDITS_SHARE = 0.05
+"""Of the credits that are left this much is not planned with: a restart asks everything at once."""
+
+Parse = Callable[[bytes, str, Scope, datetime], Snapshot]
+
+FORMATS: dict[str, Parse] = {
+    "v2": v2.parse,
+    "opensky": opensky.parse_states,
+    "sbs": basestation.parse,
+    "flightradar24": flightradar24.parse,
+    "flightradar24-zones": flightradar24.parse_zones,
+}
+"""How a reply becomes a snapshot, by the word that stands in recordings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What all queries of one service share: the rest between two requests, the longest wait that it may ask for, and
+    how many credits it gives a day (None where it counts none)."""
+
+    service: str
+    spacing_s: float = 1.1
+    longest_wait_s: float = LONGEST_BACKOFF_S
+    credits_a_day: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a query brought, and what the service says is left of its credits."""
+
+    snapshot: Snapshot
+    credits_left: int | None = None
 
 
 @dataclass(frozen=True)
 class Query:
-    """One request of a feed, repeated. `label` says what it asks for, in words."""
+    """One request of a feed, repeated. `label` says what it asks for, in words; `format` is one of `FORMATS`; `cost`
+    what one request costs in credits, `row_cost` what each aircraft in the reply does; a reply of `most_rows` or more was
+    cut off by the service."""
 
     name: str
     label: str
     scope: Scope
     every_s: float
-    read: Callable[[], bytes]
+    read: Callable[[], Reply]
     clock: Callable[[], datetime]
+    format: str = "v2"
+    pace: Pace = Pace("")
+    cost: int = 0
+    row_cost: int = 0
+    most_rows: int | None = None
 
     def fetch(self) -> Snapshot:
         """Asks once. Raises FeedError where the answer is no, or not of now."""
-        body = self.read()
+        return self.ask().snapshot
+
+    def ask(self) -> Answer:
+        """Asks once. Raises FeedError as `fetch` does."""
+        reply = self.read()
         received = self.clock()
-        snapshot = v2.parse(body, self.name, self.scope, received)
-        age = received - snapshot.feed_time
+        snapshot = FORMATS[self.format](reply.body, self.name, reply.scope or self.scope, received)
+        self._refuse_old(snapshot, reply.body)
+        return Answer(self._marked(snapshot), reply.credits_left)
+
+    def _refuse_old(self, snapshot: Snapshot, body: bytes) -> None:
+        age = snapshot.received - snapshot.feed_time
         if age > STALE_AFTER or age < -AHEAD:
             direction = "old" if age > timedelta(0) else "ahead"
             raise FeedError(
                 "stale" if direction == "old" else "future",
                 f"{self.name} ({self.label}): the reply's clock says {snapshot.feed_time:%Y-%m-%d %H:%M:%S} UTC,"
-                f" ours {received:%Y-%m-%d %H:%M:%S}:"
+                f" ours {snapshot.received:%Y-%m-%d %H:%M:%S}:"
                 f" {direction}, so it is not used; if our clock is wrong, set it",
                 body=body,
             )
-        return snapshot
+
+    def _marked(self, snapshot: Snapshot) -> Snapshot:
+        """A snapshot that was cut off says so, and nothing of what it does not mention."""
+        rows = len(snapshot.positions) + sum(snapshot.refused.values())
+        if self.most_rows is None or rows < self.most_rows:
+            return snapshot
+        scope = snapshot.scope if snapshot.scope.kind == "area" else Scope("reported")
+        return replace(snapshot, scope=scope, refused={**snapshot.refused, TRUNCATED: 1})
 
 
-def queries(settings: FeedSettings, watched: Sequence[str], key: Secret | None, clock: Callable[[], datetime]) -> list[Query]:
-    """What a configured feed asks for. `watched` are the addresses on all watchlists."""
-    http = Http(headers={settings.key_header: key.reveal()} if key else {})
-    if settings.kind == "receiver":
-        return [_receiver(settings, http, clock)]
-    base = settings.base_url.rstrip("/")
-
-    def query(path: str, label: str, scope: Scope) -> Query:
-        return Query(settings.name, label, scope, settings.every_s, lambda: http.get(base + path), clock)
-
-    found: list[Query] = []
-    for question in settings.ask:
-        if question == "all":
-            found.append(query("/v2/all", "everything", Scope("world")))
-        elif question == "military":
-            found.append(query("/v2/mil", "military aircraft", Scope("military")))
-        elif match := POINT.fullmatch(question):
-            lat, lon, radius = match.groups()
-            found.append(
-                query(f"/v2/point/{lat}/{lon}/{radius}", f"within {radius} nm of {lat}, {lon}", Scope("area", (lat, lon, radius)))
-            )
-        else:
-            for start in range(0, len(watched), MOST_ADDRESSES):
-                part = tuple(watched[start : start + MOST_ADDRESSES])
-                # with the comma at the end a single address is answered by a list like any other
-                found.append(
-                    query(
-                        f"/v2/hex/{','.join(part)}{',' if len(part) == 1 else ''}",
-                        f"{len(part)} watched aircraft",
-                        Scope("aircraft", part),
-                    )
-                )
-    return found
-
-
-def _receiver(settings: FeedSettings, http: Http, clock: Callable[[], datetime]) -> Query:
-    """A receiver hears what is near it, and nobody knows how near: its scope is an area without bounds, which counts
-    as no exposure."""
-    if settings.path:
-        path = Path(settings.path)
-        return Query(settings.name, str(path), Scope("area"), settings.every_s, lambda: _read_file(path), clock)
-    return Query(
-        settings.name, shown(settings.base_url), Scope("area"), settings.every_s, lambda: http.get(settings.base_url), clock
-    )
-
-
-def _read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise FeedError("unreachable", f"{path} cannot be read ({error.strerror})") from None
+TRUNCATED = "truncated"
+"""Among the reasons of a snapshot: the service had more than it sent."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """How a query has done since the start."""
+    """How a query has done since the start; the times of trouble are older where it lasts from before."""
 
     good: int = 0
     unchanged: int = 0
@@ -129,55 +133,212 @@ class Health:
     refused: Counter[str] = field(default_factory=Counter)
     in_a_row: int = 0
     last_good: datetime | None = None
+    last_error: str = ""
+    last_reason: str = ""
+    unanswered_since: datetime | None = None
+    truncated_since: datetime | None = None
+    credits_left: int | None = None
+    waiting: bool = False
     given_up: bool = False
 
-    def after_snapshot(self, snapshot: Snapshot, *, new: bool) -> Health:
+    @property
+    def circuit(self) -> Circuit:
+        if self.given_up:
+            return "shut"
+        return "open" if self.waiting or self.in_a_row >= OPEN_AFTER else "closed"
+
+    def after_snapshot(self, snapshot: Snapshot, *, new: bool, credits_left: int | None = None) -> Health:
+        left = self.credits_left if credits_left is None else credits_left
         if not new:
-            return replace(self, unchanged=self.unchanged + 1)
+            since = self.unanswered_since or snapshot.received
+            return replace(
+                self,
+                unchanged=self.unchanged + 1,
+                in_a_row=0,
+                waiting=False,
+                credits_left=left,
+                unanswered_since=since,
+                last_reason="unchanged",
+                last_error="the same reply again and again",
+            )
+        cut = TRUNCATED in snapshot.refused
         return replace(
             self,
             good=self.good + 1,
             positions=self.positions + len(snapshot.positions),
             refused=self.refused + Counter(snapshot.refused),
             in_a_row=0,
+            waiting=False,
             last_good=snapshot.feed_time,
+            last_error="",
+            last_reason="",
+            unanswered_since=None,
+            truncated_since=(self.truncated_since or snapshot.received) if cut else None,
+            credits_left=left,
         )
 
-    def after_failure(self, error: FeedError) -> Health:
-        return replace(self, failed=self.failed + Counter([error.reason]), in_a_row=self.in_a_row + 1, given_up=error.permanent)
+    def after_failure(self, error: FeedError, at: datetime) -> Health:
+        return replace(
+            self,
+            failed=self.failed + Counter([error.reason]),
+            in_a_row=self.in_a_row + 1,
+            waiting=error.retry_after_s is not None,
+            given_up=error.permanent,
+            last_error=str(error),
+            last_reason=error.reason,
+            unanswered_since=self.unanswered_since or at,
+        )
 
 
-def wait_s(every_s: float, in_a_row: int, retry_after_s: float | None) -> float:
+def wait_s(every_s: float, in_a_row: int, retry_after_s: float | None, longest_s: float = LONGEST_BACKOFF_S) -> float:
     """How long to wait after so many failures in a row: at least the cadence, and what the server asks for up to a
-    quarter of an hour."""
+    limit, a quarter of an hour unless the service is known to mean what it says."""
     ceiling = min(every_s * 2 ** min(in_a_row, 16), LONGEST_BACKOFF_S)
     backoff = random.uniform(min(every_s, ceiling), max(ceiling, every_s))  # no secret hangs on it
-    return max(backoff, min(retry_after_s or 0.0, LONGEST_BACKOFF_S))
+    return max(backoff, min(retry_after_s or 0.0, longest_s))
+
+
+def budgeted_s(every_s: float, cost: int, left: int, now: datetime) -> float:
+    """The cadence at which the credits that are left last until the day (UTC) is over, if that is slower. `cost` is that
+    of one round of all queries that share them."""
+    midnight = (now.astimezone(UTC) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    spendable = left * (1 - LEAST_CREDITS_SHARE)
+    rounds = spendable / cost if cost else float("inf")
+    if rounds < 1:
+        return max(every_s, (midnight - now).total_seconds())
+    return max(every_s, (midnight - now).total_seconds() / rounds)
 
 
 class Schedule:
     """When each query is due, on a monotonic clock."""
 
-    def __init__(self, found: Sequence[Query], start: float) -> None:
+    def __init__(
+        self, found: Sequence[Query], start: float, before: Mapping[tuple[str, str], QueryHealth] = MappingProxyType({})
+    ) -> None:
+        """`before` is how queries (by feed and label) did when they were asked last."""
         self.queries = tuple(found)
-        self.health = {i: Health() for i in range(len(found))}
-        self._due = {i: start + i * SPACING_S for i in range(len(found))}
+        self.health = {i: _taken_up(before.get((q.name, q.label))) for i, q in enumerate(found)}
+        self._every = {i: q.every_s for i, q in enumerate(found)}
+        self._due = dict.fromkeys(range(len(found)), start)
+        self._free: dict[str, float] = {}
+        self._left = _left_before(found, before)
+        self._costs: dict[int, int] = {}
 
     def next(self) -> tuple[int, float] | None:
-        """The query that is due next, and when; None where all have been given up."""
+        """The query that is due next, and when; None where all have been given up. A service that rests makes its
+        queries wait, the one that was due first goes first."""
         open_ = [i for i in self._due if not self.health[i].given_up]
-        return min(((i, self._due[i]) for i in open_), key=lambda p: p[1], default=None)
+        found = min(open_, key=lambda i: (self._when(i), self._due[i]), default=None)
+        return None if found is None else (found, self._when(found))
 
-    def succeeded(self, index: int, now: float, snapshot: Snapshot, *, new: bool) -> None:
+    def _when(self, index: int) -> float:
+        return max(self._due[index], self._free.get(self.queries[index].pace.service, self._due[index]))
+
+    def every_s(self, index: int) -> float:
+        """How often a query is asked now: its own cadence, or slower where credits are short."""
+        return self._every[index]
+
+    def succeeded(self, index: int, now: float, snapshot: Snapshot, *, new: bool, credits_left: int | None = None) -> None:
         """Due again one period after it was due; polls that were missed meanwhile are not made up for."""
-        self.health[index] = self.health[index].after_snapshot(snapshot, new=new)
-        every = self.queries[index].every_s
+        query = self.queries[index]
+        round_cost = query.cost
+        if query.row_cost:
+            round_cost = query.row_cost * (len(snapshot.positions) + sum(snapshot.refused.values()))
+            credits_left = self._charged(query.pace, round_cost, snapshot.received)
+        self.health[index] = self.health[index].after_snapshot(snapshot, new=new, credits_left=credits_left)
+        if credits_left is not None:
+            self._costs[index] = round_cost
+            self._spread(index, credits_left, snapshot.received)
+        every = self._every[index]
         missed = max(int((now - self._due[index]) // every), 0)
         self._due[index] += (missed + 1) * every
+        self._rest(index, now)
 
-    def failed(self, index: int, now: float, error: FeedError) -> float:
-        """Due again after a wait, which is returned."""
-        self.health[index] = self.health[index].after_failure(error)
-        wait = wait_s(self.queries[index].every_s, self.health[index].in_a_row, error.retry_after_s)
+    def _charged(self, pace: Pace, cost: int, now: datetime) -> int | None:
+        """What is left of the day's credits after a reply, where the service does not say so and we were told how many
+        there are."""
+        if pace.credits_a_day is None:
+            return None
+        day, left = self._left.get(pace.service, (now.date(), pace.credits_a_day))
+        left = (left if day == now.date() else pace.credits_a_day) - cost
+        self._left[pace.service] = now.date(), max(left, 0)
+        return max(left, 0)
+
+    def _spread(self, index: int, left: int, now: datetime) -> None:
+        """Spreads the credits that are left over the rest of the day, for all queries that share them."""
+        pace = self.queries[index].pace
+        sharing = [i for i, q in enumerate(self.queries) if q.pace.service == pace.service]
+        cost = sum(self._costs.get(i, self.queries[i].cost) for i in sharing)
+        for i in sharing:
+            self._every[i] = budgeted_s(self.queries[i].every_s, cost, left, now)
+
+    def failed(self, index: int, now: float, error: FeedError, at: datetime | None = None) -> float:
+        """Due again after a wait, which is returned. What the server asks for holds for all of its queries."""
+        self.health[index] = self.health[index].after_failure(error, at or datetime.now(UTC))
+        pace = self.queries[index].pace
+        wait = wait_s(self._every[index], self.health[index].in_a_row, error.retry_after_s, pace.longest_wait_s)
         self._due[index] = now + wait
+        asked = min(error.retry_after_s or 0.0, pace.longest_wait_s) if error.reason == "http_429" else 0.0
+        self._rest(index, now, asked)
         return wait
+
+    def _rest(self, index: int, now: float, at_least_s: float = 0.0) -> None:
+        pace = self.queries[index].pace
+        if pace.service:
+            self._free[pace.service] = max(now + max(pace.spacing_s, at_least_s), self._free.get(pace.service, now))
+
+    def report(self, started: datetime, now: datetime) -> list[QueryHealth]:
+        """How every query does, for other processes."""
+        return [
+            QueryHealth(
+                feed=q.name,
+                label=q.label,
+                every_s=self._every[i],
+                started=started,
+                updated=now,
+                circuit=h.circuit,
+                good=h.good,
+                unchanged=h.unchanged,
+                positions=h.positions,
+                failed=dict(h.failed),
+                refused=dict(h.refused),
+                last_good=h.last_good,
+                last_error=h.last_error,
+                last_reason=h.last_reason,
+                unanswered_since=h.unanswered_since,
+                truncated_since=h.truncated_since,
+                credits_left=h.credits_left,
+            )
+            for i, (q, h) in enumerate(zip(self.queries, self.health.values(), strict=True))
+        ]
+
+
+def _taken_up(before: QueryHealth | None) -> Health:
+    """What a new start goes on with: trouble that was there stays as old as it is. What stopped for good is asked once
+    more."""
+    if before is None:
+        return Health()
+    return Health(
+        last_good=before.last_good,
+        last_error=before.last_error,
+        last_reason=before.last_reason,
+        unanswered_since=before.unanswered_since,
+        truncated_since=before.truncated_since,
+        credits_left=before.credits_left,
+    )
+
+
+def _left_before(found: Sequence[Query], before: Mapping[tuple[str, str], QueryHealth]) -> dict[str, tuple[date, int]]:
+    """What was left of the credits that we count ourselves when they were counted last, and on which day."""
+    left: dict[str, tuple[date, int]] = {}
+    for query in found:
+        health = before.get((query.name, query.label))
+        if query.row_cost and health is not None and health.credits_left is not None:
+            known = left.get(query.pace.service, (health.updated.date(), health.credits_left))
+            left[query.pace.service] = max(known[0], health.updated.date()), min(known[1], health.credits_left)
+    return left
+
+
+def by_question(health: Iterable[QueryHealth]) -> dict[tuple[str, str], QueryHealth]:
+    """Kept health by feed and label, as `Schedule` takes it."""
+    return {(h.feed, h.label): h for h in health}

@@ -43,6 +43,9 @@ DETOUR_MIN = 2.0
 LOITER_SHARE, LOITER_MIN = 0.04, 45.0
 """Flights that hold, circle or turn back in a hole, and for how long (e-folding)."""
 
+LONGEST_FLIGHT_MIN, SURELY = 24 * 60.0, 0.9999
+"""Scheduled flights end within 19 hours, and the longest ones of state aircraft that do not refuel in the air, too."""
+
 NEXT_TO_NOTHING = 1e-12
 """Keeps the odds finite where neither story has an explanation."""
 
@@ -109,6 +112,8 @@ def judge_gap(before: Edge, after: Edge, fastest_kt: float, usual_kt: float, air
     """
     minutes = (after.fix.time - before.fix.time) / MINUTE
     distance = _distance(before.fix, after.fix)
+    if minutes > LONGEST_FLIGHT_MIN:
+        return Judgement(SURELY, f"{minutes / 60:,.0f} h unseen: no aircraft stays up for so long")
     speed = speed_across(before, after, fastest_kt, usual_kt)
     flying_min = distance / speed * 60
     flown = flying_density(minutes - flying_min, flying_min)

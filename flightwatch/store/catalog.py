@@ -17,6 +17,7 @@ SQLite in WAL mode with full syncs. Paths are relative to the store, so a store 
     checkpoint   the state of the pipeline after a snapshot, one row; idle: the parts of it for aircraft that have been out
                  of sight for long, committed together with it
     refusals     replies and files that could not be used
+    health       how each query of each feed does; outages: the times in which a feed was out (see `health`)
     derive       what live has to derive anew: an aircraft since a time, or everything (*); and whether the stored legs
                  lack it, too
 """
@@ -81,6 +82,16 @@ CREATE TABLE refusals (
 CREATE TABLE derive (aircraft TEXT PRIMARY KEY, since_us INTEGER NOT NULL, legs_due INTEGER NOT NULL) STRICT;
 """
 
+_ADDED = """
+CREATE TABLE IF NOT EXISTS health (
+    feed TEXT NOT NULL, label TEXT NOT NULL, health BLOB NOT NULL, PRIMARY KEY (feed, label)
+) STRICT;
+CREATE TABLE IF NOT EXISTS outages (
+    subject TEXT PRIMARY KEY, since_us INTEGER NOT NULL, ended_us INTEGER, outage BLOB NOT NULL
+) STRICT;
+"""
+"""What stores lack that were made by an earlier version; programs of that version go on reading the store."""
+
 
 class Catalog:
     """A connection to the catalog of the store in `root`, and with it the files that it lists. `read_only` never
@@ -116,6 +127,8 @@ class Catalog:
                 for statement in _SCHEMA.split(";"):
                     self.db.execute(statement)
                 self.db.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
+            for statement in _ADDED.split(";"):
+                self.db.execute(statement)
 
     def register(self, path: Path, kind: str, feed: str | None, span: tuple[int, int], rows: int, written: files.Written) -> None:
         """Lists a file, to be called inside a transaction. `span` are its first and last time, microseconds since

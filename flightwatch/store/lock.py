@@ -40,6 +40,19 @@ class WriterLock:
         self._file.close()
 
 
+def holder(folder: Path) -> str | None:
+    """Who holds the store for writing, or None. Takes nothing."""
+    path = folder / "writer.lock"
+    if not path.exists():
+        return None
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return file.read().strip() or "another process"
+    return None
+
+
 def _command() -> str:
     """The subcommand alone: arguments can hold what is nobody's business."""
     words = [Path(sys.argv[0]).name, *sys.argv[1:2]]

@@ -1,0 +1,344 @@
+"""A feed that is out: told once, told when it is over, visible from outside, and no reason for a leg to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from flightwatch import live
+from flightwatch.config import DigestSettings, FeedSettings, Settings
+from flightwatch.doctor import examine, is_well
+from flightwatch.errors import FeedError
+from flightwatch.feeds import outages
+from flightwatch.feeds.http import Reply
+from flightwatch.feeds.poller import Pace, Query, Schedule, budgeted_s
+from flightwatch.feeds.questions import queries
+from flightwatch.records import Outage, QueryHealth, Scope
+from flightwatch.store import Store
+from flightwatch.testing.clock import FakeClock
+from tests.live_runs import Ledger, pipeline
+from tests.processes import Place, heading_for_pyongyang, reply
+
+BEGIN = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
+DOWN = FeedError("http_503", "sky answered 503")
+
+
+class Sky:
+    """A feed of one aircraft that a test can silence, freeze or cut."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.down: FeedError | None = None
+        self.frozen: float | None = None
+        self.rows = 1
+
+    def read(self) -> Reply:
+        if self.down is not None:
+            raise self.down
+        now = self.clock.now().timestamp()
+        shown = self.frozen or now
+        planes = [heading_for_pyongyang(f"15520{n:x}", now - BEGIN.timestamp()) for n in range(self.rows)]
+        return Reply(reply(planes, shown))
+
+    def query(self, every_s: float = 60.0, most_rows: int | None = None) -> Query:
+        return Query("sky", "everything", Scope("world"), every_s, self.read, self.clock.now, most_rows=most_rows)
+
+
+class Run:
+    """A runner that is started again whenever a test wants it."""
+
+    def __init__(self, folder: Path, clock: FakeClock, asked: list[Query]) -> None:
+        self.folder, self.clock, self.asked, self.ledger = folder, clock, asked, Ledger()
+        self.start()
+
+    def start(self) -> None:
+        self.store = Store(self.folder)
+        self.runner = live.Runner(
+            self.store, pipeline(self.store, []), self.asked, live.Outlets({"ledger": self.ledger}, None, None), self.clock
+        )
+
+    def stop(self) -> None:
+        self.runner.book.close()
+        self.store.close()
+
+    def on(self, span: timedelta) -> None:
+        worker, until = self.runner.deliver(), self.clock.now() + span
+        while self.clock.now() < until and self.runner.poll_next():
+            self.runner.look_after()
+            worker.run_once(self.clock.now())
+
+    def told(self) -> list[str]:
+        return [f"{m.stage} {m.number}" for m in self.ledger.sent]
+
+
+def test_a_silent_feed_is_told_once_and_once_when_it_is_over(tmp_path: Path) -> None:
+    """Also across restarts in the middle of it."""
+    clock = FakeClock(BEGIN)
+    sky = Sky(clock)
+    run = Run(tmp_path, clock, [sky.query()])
+    run.on(timedelta(minutes=10))
+    sky.down = DOWN
+    for _ in range(4):
+        run.on(timedelta(minutes=20))
+        run.stop()
+        run.start()
+    assert run.told() == ["outage 1"]
+    (first,) = run.ledger.sent
+    assert "Feed sky is silent since 1 Mar 12:1" in first.headline
+    assert "everything" in first.facts[0]
+    assert "503" in first.facts[1]
+    sky.down = None
+    run.on(timedelta(minutes=60))
+    assert run.told() == ["outage 1", "outage_over 2"]
+    assert "well again" in run.ledger.sent[1].update
+    assert run.store.health.ongoing() == []
+    assert len(run.store.health.outages(BEGIN, clock.now())) == 1
+    run.stop()
+
+
+def test_a_feed_that_comes_and_goes_is_one_outage(tmp_path: Path) -> None:
+    clock = FakeClock(BEGIN)
+    sky = Sky(clock)
+    run = Run(tmp_path, clock, [sky.query(every_s=30.0)])
+    for _ in range(8):
+        sky.down = DOWN
+        run.on(timedelta(minutes=12))
+        sky.down = None
+        run.on(timedelta(minutes=5))
+    assert run.told() == ["outage 1"]
+    run.stop()
+
+
+def test_a_feed_whose_clock_stands_still_is_stale(tmp_path: Path) -> None:
+    clock = FakeClock(BEGIN)
+    sky = Sky(clock)
+    run = Run(tmp_path, clock, [sky.query()])
+    run.on(timedelta(minutes=3))
+    sky.frozen = clock.now().timestamp()
+    run.on(timedelta(minutes=30))
+    assert [m.qualifier.split(";")[0] for m in run.ledger.sent] == ["feed.stale"]
+    run.stop()
+
+
+def test_a_reply_that_is_cut_off_says_so(tmp_path: Path) -> None:
+    """Exactly as many rows as the service sends at most: a part, which says nothing of who is missing in it."""
+    clock = FakeClock(BEGIN)
+    sky = Sky(clock)
+    sky.rows = 5
+    run = Run(tmp_path, clock, [sky.query(most_rows=5)])
+    run.on(timedelta(minutes=20))
+    assert [m.qualifier.split(";")[0] for m in run.ledger.sent] == ["feed.truncated"]
+    (_, snapshot), *_ = run.store.snapshots.after(0)
+    assert snapshot.refused["truncated"] == 1
+    assert snapshot.scope.kind == "reported"
+    assert "TRUNCATED: sky (everything)" in run.runner.heartbeat()
+    run.stop()
+
+
+def test_an_outage_of_ours_ends_no_leg(tmp_path: Path) -> None:
+    """Two hours of failures in the middle of a flight: it stays in the air, as it was seen last, and is one leg."""
+    clock = FakeClock(BEGIN)
+    sky = Sky(clock)
+    cruising = {"alt_baro": 34_000, "baro_rate": 0, "gs": 300.0}
+    sky.read = lambda: flying(sky, cruising)  # type: ignore[method-assign]  # another flight than the usual one
+    run = Run(tmp_path, clock, [sky.query()])
+    run.on(timedelta(minutes=20))
+    sky.down = DOWN
+    run.on(timedelta(hours=2))
+    run.runner.checkpoint()
+    run.runner._save_legs(list(live.leg_stage.aircraft_of(run.runner._state.legs)))
+    (status,) = run.store.legs.table()["status"].to_pylist()
+    assert status == "airborne"
+    sky.down = None
+    run.on(timedelta(minutes=20))
+    run.runner._save_legs(list(live.leg_stage.aircraft_of(run.runner._state.legs)))
+    (leg,) = run.store.legs.table().to_pylist()
+    assert leg["status"] == "airborne"
+    assert [gap["decision"] for gap in leg["gaps"]] == ["flying"]
+    run.stop()
+
+
+def flying(sky: Sky, more: dict[str, object]) -> Reply:
+    if sky.down is not None:
+        raise sky.down
+    now = sky.clock.now()
+    along = (now - BEGIN).total_seconds() * 300 / 3600 / 60  # degrees of latitude at 300 kt
+    plane = heading_for_pyongyang("155201", 0) | more | {"track": 0.0, "lat": round(45 + along, 5), "lon": 100.0}
+    return Reply(reply([plane], now.timestamp()))
+
+
+def test_empty_tiles_at_the_same_time_are_both_news(tmp_path: Path) -> None:
+    """The store takes the second for a repeat; its part of the sky is not stale for that."""
+    clock = FakeClock(BEGIN)
+
+    def empty() -> Reply:
+        now = clock.now().timestamp() // 10 * 10
+        return Reply(reply([], now))
+
+    tiles = [Query("sky", f"tile {n}", Scope("area", (str(n), "0", "250")), 60.0, empty, clock.now) for n in range(3)]
+    run = Run(tmp_path, clock, tiles)
+    run.on(timedelta(minutes=30))
+    assert run.told() == []
+    assert [h.circuit for h in run.store.health.queries()] == ["closed"] * 3
+    run.stop()
+
+
+def test_the_digest_tells_of_outages(tmp_path: Path) -> None:
+    clock = FakeClock(BEGIN)
+    sky = Sky(clock)
+    run = Run(tmp_path, clock, [sky.query()])
+    run.on(timedelta(minutes=10))
+    sky.down = FeedError("http_403", "sky answered 403: access is refused", permanent=True)
+    run.on(timedelta(minutes=2))
+    clock.sleep(1800)
+    run.runner.look_after()
+    desk = run.runner._desk
+    digest = desk.digest(run.runner.book, BEGIN, clock.now(), DigestSettings.model_validate({"to": ["a@b.c"], "from": "f@b.c"}))
+    assert [line for line in digest.unobserved if line.startswith("feed sky is silent since 1 Mar 12:1")]
+    assert digest.notes == ("Feed sky (everything) is not asked any more: sky answered 403: access is refused",)
+    run.stop()
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(20, 1200)), min_size=1, max_size=60))
+def test_outages_do_not_overlap_and_end_after_they_begin(polls: list[tuple[bool, int]]) -> None:
+    """Whatever comes and goes: one at a time, none ends before it began, none is told of in its first five minutes."""
+    now, blind, ongoing, over = BEGIN, None, [], []
+    for good, seconds in polls:
+        now += timedelta(seconds=seconds)
+        blind = None if good else blind or now
+        health = QueryHealth("sky", "all", 60.0, BEGIN, now, unanswered_since=blind, last_reason="timeout")
+        for changed in outages.changes(ongoing, [health], now):
+            assert now - changed.since > outages.SILENT_AFTER
+            ongoing = [] if changed.ended else [changed]
+            over += [changed] if changed.ended else []
+    assert all(o.ended is not None and o.ended >= o.since for o in over)
+    assert all(a.ended is not None and a.ended <= b.since for a, b in pairwise(over))
+
+
+# ----------------------------------------------------------------------------------------------------------- pace and credits
+
+
+def asked(pace: Pace, every_s: float, count: int, clock: FakeClock, cost: int = 0) -> list[Query]:
+    return [
+        Query("sky", f"part {n}", Scope("area"), every_s, lambda: Reply(b""), clock.now, pace=pace, cost=cost)
+        for n in range(count)
+    ]
+
+
+@given(st.floats(1, 120), st.integers(1, 30), st.floats(0.5, 5))
+def test_queries_of_one_service_keep_their_distance(every_s: float, count: int, spacing_s: float) -> None:
+    """However many tiles there are: between any two requests lies the service's rest, and every tile has its turn."""
+    clock = FakeClock(BEGIN)
+    schedule = Schedule(asked(Pace("host", spacing_s), every_s, count, clock), 0.0)
+    times: list[float] = []
+    seen: set[int] = set()
+    for _ in range(3 * count):
+        due = schedule.next()
+        assert due is not None
+        clock.sleep(due[1] - clock.monotonic())
+        times.append(clock.monotonic())
+        seen.add(due[0])
+        schedule.failed(due[0], clock.monotonic(), FeedError("timeout", "no"), clock.now())
+    assert all(b - a >= spacing_s - 1e-6 for a, b in pairwise(times))
+    assert len(seen) == count
+
+
+def test_too_many_requests_makes_the_whole_service_wait() -> None:
+    clock = FakeClock(BEGIN)
+    schedule = Schedule(asked(Pace("host"), 10.0, 3, clock), 0.0)
+    schedule.failed(0, 0.0, FeedError("http_429", "no", retry_after_s=300.0), BEGIN)
+    due = schedule.next()
+    assert due is not None
+    assert due[1] >= 300.0
+
+
+def test_credits_last_the_day() -> None:
+    """At noon with 400 left, one round costs 4: one in 7.6 minutes. With none left, the day is waited out."""
+    assert budgeted_s(60.0, 4, 400, BEGIN) == pytest.approx(12 * 3600 / (400 * 0.95 / 4))
+    assert budgeted_s(864.0, 4, 400, BEGIN) == 864.0
+    assert budgeted_s(60.0, 4, 0, BEGIN) == 12 * 3600
+
+
+# --------------------------------------------------------------------------------------------------------------------- doctor
+
+
+def test_the_doctor_sees_what_is_wrong(place_with_feed: Callable[[Callable[[Request], Response]], Place]) -> None:
+    """First nothing is; then the feed refuses for good, a file is gone, and a message is dead."""
+    answers = {"status": 200}
+
+    def sky(_: Request) -> Response:
+        return Response(reply([heading_for_pyongyang("155201", 0)], datetime.now(UTC).timestamp()), status=answers["status"])
+
+    place = place_with_feed(sky)
+    assert place.run("doctor").returncode == 1  # there is no store yet
+    place.run("run", "--once")
+    now = datetime.now(UTC)
+    settings = Settings(feeds=[FeedSettings(name="sky", base_url="http://127.0.0.1:1", ask=["all"])])
+    checks = examine(settings, place.store, now)
+    assert [c.text for c in checks if not c.good] == ["running: no; `flightwatch run` starts it"]
+    assert any("feed sky (everything, every 1 s): newest" in c.text for c in checks)
+    with Store(place.store):
+        assert is_well(examine(settings, place.store, now))
+    assert not is_well(examine(settings, place.store, now + timedelta(hours=1)))
+    answers["status"] = 403
+    place.run("run", "--once")
+    done = place.run("doctor")
+    assert done.returncode == 1
+    assert "circuit shut" in done.stdout
+    assert "1 http_403" in done.stdout
+    assert "outbox: nothing was ever told" in done.stdout or "0 dead" in done.stdout
+    (history,) = list((place.store / "legs").glob("*.parquet"))
+    history.write_bytes(b"")
+    assert f"damaged: legs/{history.name}" in place.run("doctor").stdout
+
+
+@pytest.fixture
+def place_with_feed(tmp_path: Path, httpserver: HTTPServer) -> Callable[[Callable[[Request], Response]], Place]:
+    def make(sky: Callable[[Request], Response]) -> Place:
+        httpserver.expect_request("/v2/all").respond_with_handler(sky)
+        place = Place(tmp_path)
+        place.configure(httpserver.url_for(""))
+        return place
+
+    return make
+
+
+def test_health_is_kept_for_others(tmp_path: Path) -> None:
+    clock = FakeClock(BEGIN)
+    sky = Sky(clock)
+    run = Run(tmp_path, clock, [sky.query()])
+    run.on(timedelta(minutes=3))
+    sky.down = DOWN
+    run.on(timedelta(minutes=20))
+    with Store(tmp_path, read_only=True) as other:
+        (health,) = other.health.queries()
+    assert (health.circuit, health.last_reason) == ("open", "http_503")
+    assert health.good >= 3
+    assert health.failed["http_503"] >= 3
+    assert "asked LESS OFTEN: sky (everything)" in run.runner.heartbeat()
+    (line,) = [n for n in run.runner._desk._troubles() if "sky" in n]
+    assert "less often" in line
+    run.stop()
+
+
+def test_an_older_store_has_no_health_and_says_nothing(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.catalog.db.execute("DROP TABLE health")
+        store.catalog.db.execute("DROP TABLE outages")
+    with Store(tmp_path, read_only=True) as store:
+        assert (store.health.queries(), store.health.ongoing()) == ([], [])
+    with Store(tmp_path) as store:
+        store.health.note(Outage("sky", "silent", BEGIN, ("all",), "timeout"))
+        assert len(store.health.ongoing()) == 1
+
+
+def test_a_feed_that_is_switched_off_is_not_asked() -> None:
+    assert queries(FeedSettings(name="sky", base_url="http://127.0.0.1:1", enabled=False), [], None, lambda: BEGIN) == []
