@@ -328,7 +328,7 @@ def run(
             logging.getLogger("flightwatch").info("%s", line)
         runner = live.Runner(opened, pipeline, asked, outlets, clock, retention_days=settings.retention_days)
         try:
-            failed = _once(runner, len(asked)) if once else _until_stopped(runner, clock, opened)
+            failed = _once(runner) if once else _until_stopped(runner, clock, opened)
         finally:
             runner.close()
     raise typer.Exit(1 if failed else 0)
@@ -404,8 +404,9 @@ def record(
     raise typer.Exit(0 if good else 1)
 
 
-def _once(runner: Runner, count: int) -> bool:
-    good = [runner.poll(i) for i in range(count)]
+def _once(runner: Runner) -> bool:
+    good = list(runner.poll_each())
+    runner.look_after()
     worker = runner.deliver()
     while worker.run_once(datetime.now(UTC)):
         threading.Event().wait(1.05)

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -217,6 +217,12 @@ class Runner:
         self.poll(index)
         return True
 
+    def poll_each(self) -> Iterator[bool]:
+        """Asks every query once, in turn and at the pace of its service."""
+        for index in range(len(self.schedule.queries)):
+            self._clock.sleep(max(self.schedule.when(index) - self._clock.monotonic(), 0.0))
+            yield self.poll(index)
+
     def poll(self, index: int) -> bool:
         """Asks one query, stores the answer and steps; says whether there was one."""
         query = self.schedule.queries[index]
@@ -341,7 +347,8 @@ class Runner:
         for outage in ongoing:
             if outage.feed not in asked:  # the configuration has no such feed any more: nobody waits for it
                 self.store.health.note(replace(outage, ended=now))
-        for outage in outages.changes([o for o in ongoing if o.feed in asked], health, now):
+        judged = [replace(h, updated=self.schedule.health[i].as_of or now) for i, h in enumerate(health)]
+        for outage in outages.changes([o for o in ongoing if o.feed in asked], judged, now):
             if outage.ended is not None:
                 self._tell(ended(outage), now)
             elif outage not in ongoing and outage.subject not in {o.subject for o in ongoing}:
@@ -455,14 +462,16 @@ def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path) ->
     deliverer = threading.Thread(target=_deliver_until, args=(runner, stop, clock, book_path), name="deliveries", daemon=True)
     scheduler.start()
     deliverer.start()
-    beat = clock.monotonic()
+    beat = looked = clock.monotonic()
     try:
         while not stop.is_set():
             due = runner.schedule.next()
             if due is not None and due[1] <= clock.monotonic():
                 runner.poll(due[0])
-            if wake.is_set() or due is None or due[1] > clock.monotonic():
+            idle = due is None or due[1] > clock.monotonic()
+            if wake.is_set() or idle or clock.monotonic() - looked >= HEALTH_EVERY_S:  # polls may take all of the time
                 wake.clear()
+                looked = clock.monotonic()
                 runner.look_after()
             if clock.monotonic() - beat >= HEARTBEAT_EVERY_S:
                 beat = clock.monotonic()

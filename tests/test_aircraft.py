@@ -239,6 +239,13 @@ def test_an_address_that_was_used_again_is_whoever_had_it_on_the_day(tmp_path: P
     assert registry.who("15521f", None).undecided == ("old", "new"), "whenever: it may stand on either"
 
 
+@pytest.mark.parametrize("days", [(2020, 2025), (2025, 2020)])
+def test_dates_of_an_entry_hold_in_whatever_order_they_are_asked(days: tuple[int, int], tmp_path: Path) -> None:
+    registry = _registry(tmp_path, new="icao24,valid_from\naabbcc,2024-01-01\n")
+    found = {year: registry.who("aabbcc", date(year, 1, 1)).watchlists for year in days}
+    assert found == {2020: (), 2025: ("new",)}
+
+
 def test_a_registration_without_arithmetic_is_met_when_the_feed_tells_it(tmp_path: Path) -> None:
     registry = _registry(tmp_path, mine="registration,typecode,operator,valid_from\nG-CIVO,B744,Somebody,2020-01-01\n")
     assert registry.who("400a1b", DAY).watchlists == ()

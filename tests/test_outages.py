@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -114,6 +115,73 @@ def test_a_feed_that_comes_and_goes_is_one_outage(tmp_path: Path) -> None:
         sky.down = None
         run.on(timedelta(minutes=5))
     assert run.told() == ["outage 1"]
+    run.stop()
+
+
+def _asked_of(sky: Sky, label: str, asked_at: list[FeedError | None]) -> Query:
+    """A question of a feed that can go down by itself."""
+
+    def read() -> Reply:
+        if asked_at[0] is not None:
+            raise asked_at[0]
+        return sky.read()
+
+    return replace(sky.query(), label=label, read=read)
+
+
+def test_a_feed_that_goes_dark_after_a_part_of_it_did_is_told_again(tmp_path: Path) -> None:
+    """One question is down for long; hours later the last one that answered goes, too."""
+    clock = FakeClock(BEGIN)
+    sky = Sky(clock)
+    north: list[FeedError | None] = [DOWN]
+    south: list[FeedError | None] = [None]
+    run = Run(tmp_path, clock, [_asked_of(sky, "north", north), _asked_of(sky, "south", south)])
+    run.on(timedelta(hours=2))
+    assert run.told() == ["outage 1"]
+    south[0] = DOWN
+    run.on(timedelta(minutes=30))
+    assert run.told() == ["outage 1", "outage 1"]
+    assert [m.facts[0] for m in run.ledger.sent] == ["Concerns: north.", "Concerns: south."]
+    south[0] = None
+    run.on(timedelta(hours=1))
+    assert run.told() == ["outage 1", "outage 1", "outage_over 2"]
+    assert [o.questions for o in run.store.health.ongoing()] == [("north",)]
+    run.stop()
+
+
+def test_a_poll_that_fails_now_and_then_keeps_no_outage_open(tmp_path: Path) -> None:
+    clock = FakeClock(BEGIN)
+    sky = Sky(clock)
+    north: list[FeedError | None] = [DOWN]
+    south: list[FeedError | None] = [None]
+    run = Run(tmp_path, clock, [_asked_of(sky, "north", north), _asked_of(sky, "south", south)])
+    run.on(timedelta(minutes=20))
+    north[0] = None
+    for _ in range(4):
+        south[0] = DOWN
+        run.on(timedelta(minutes=2))
+        south[0] = None
+        run.on(timedelta(minutes=10))
+    assert run.told() == ["outage 1", "outage_over 2"]
+    run.stop()
+
+
+def test_the_time_in_which_nobody_asked_is_no_outage(tmp_path: Path) -> None:
+    """The last poll before a stop of days failed; after it everything answers."""
+    clock = FakeClock(BEGIN)
+    sky = Sky(clock)
+    south: list[FeedError | None] = [None]
+    run = Run(tmp_path, clock, [_asked_of(sky, "north", [None]), _asked_of(sky, "south", south)])
+    run.on(timedelta(minutes=10))
+    south[0] = DOWN
+    run.on(timedelta(minutes=2))
+    run.runner.look_at_feeds()
+    run.stop()
+    south[0] = None
+    clock.sleep(3 * 86400.0)
+    run.start()
+    run.on(timedelta(minutes=30))
+    assert run.told() == []
     run.stop()
 
 
@@ -264,7 +332,19 @@ def test_credits_last_the_day() -> None:
     """At noon with 400 left, one round costs 4: one in 7.6 minutes. With none left, the day is waited out."""
     assert budgeted_s(60.0, 4, 400, BEGIN) == pytest.approx(12 * 3600 / (400 * 0.95 / 4))
     assert budgeted_s(864.0, 4, 400, BEGIN) == 864.0
-    assert budgeted_s(60.0, 4, 0, BEGIN) == 12 * 3600
+    assert budgeted_s(60.0, 4, 0, BEGIN) == 12 * 3600 + 120
+    before_midnight = datetime(2024, 3, 1, 23, 59, 58, tzinfo=UTC)
+    assert budgeted_s(60.0, 4, 0, before_midnight) < 300, "two seconds early is no reason to wait another day"
+
+
+def test_a_failure_after_the_credits_were_gone_costs_minutes() -> None:
+    """The next day is there: the pace of the day before does not hold."""
+    clock = FakeClock(BEGIN)
+    query = replace(Sky(clock).query(), cost=4)
+    schedule = Schedule([query], 0.0)
+    schedule.succeeded(0, 0.0, query.fetch(), new=True, credits_left=0)
+    assert schedule.every_s(0) > 11 * 3600
+    assert schedule.failed(0, 12 * 3600.0, DOWN, BEGIN) <= 900.0
 
 
 # --------------------------------------------------------------------------------------------------------------------- doctor

@@ -152,6 +152,9 @@ def test_what_a_crash_left_of_a_recording_still_plays(tmp_path: Path) -> None:
     with (tmp_path / INDEX).open("a") as file:
         file.write('{"time": "2023-0')
     (entry,) = open_recording(tmp_path).entries
+    again_recorded = Recorder(tmp_path).recorded(Query("sky", "all", Scope("world"), 60.0, lambda: Reply(body), lambda: BEGIN))
+    again_recorded.fetch()
+    assert len(open_recording(tmp_path).entries) == 2, "the cut line costs itself alone"
     (tmp_path / BODIES / entry.body).write_bytes(b"\x1f\x8bnot gzip")
     head = replaying.Playhead((entry,))
     (again,) = open_recording(tmp_path).queries(head.current, head.now)

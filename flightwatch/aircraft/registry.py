@@ -178,7 +178,7 @@ class Registry:
         claims: list[Claim] | None = None
         if icao24 not in self._turns:
             claims = self._claims(icao24)
-            self._turns[icao24] = _turns(claims)
+            self._turns[icao24] = _turns([*claims, *(e for _, e in self._by_address.get(icao24, ()))])
         key = (icao24, bisect_right(self._turns[icao24], on), told)
         if key not in self._known:
             if claims is None or told is not None:
@@ -344,10 +344,10 @@ def _holds(claim: Claim, on: date) -> bool:
     return (claim.valid_from is None or claim.valid_from <= on) and (claim.valid_until is None or on <= claim.valid_until)
 
 
-def _turns(claims: Sequence[Claim]) -> list[date]:
+def _turns(dated: Sequence[Claim | Entry]) -> list[date]:
     """The days from which on something else holds than the day before."""
-    begins = [c.valid_from for c in claims if c.valid_from]
-    ends = [c.valid_until + timedelta(days=1) for c in claims if c.valid_until and c.valid_until < date.max]
+    begins = [d.valid_from for d in dated if d.valid_from]
+    ends = [d.valid_until + timedelta(days=1) for d in dated if d.valid_until and d.valid_until < date.max]
     return sorted({*begins, *ends})
 
 

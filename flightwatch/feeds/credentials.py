@@ -60,7 +60,7 @@ class ClientCredentials:
         }
         try:
             granted = _granted.decode(self.http.post(self.token_url, form))
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise FeedError("no_token", f"{shown(self.token_url)} sent no token: correct token_url") from None
         except FeedError as error:
             raise _without_body(error) from None

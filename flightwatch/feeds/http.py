@@ -72,7 +72,7 @@ class Reply:
     def credits_left(self) -> int | None:
         """What the service says is left of the day's allowance."""
         text = self.headers.get("X-Rate-Limit-Remaining", "")
-        return int(text) if text.isdigit() else None
+        return int(text) if text.isascii() and text.isdecimal() else None
 
 
 class RefusedAddress(OSError):
@@ -237,6 +237,8 @@ class Http:
             if (refused := _refused_address(error)) is not None:
                 raise FeedError("refused_address", f"{shown(url)}: {refused}, which is not asked", permanent=True) from None
             raise FeedError("unreachable", f"{shown(url)} cannot be reached ({_kind(error)})") from None
+        except ValueError:  # from requests, which looks at where a redirect leads even if it does not follow
+            raise FeedError("redirected", f"{shown(url)} redirects to what is no address: not followed") from None
 
     def _read(self, response: requests.Response, url: str, until: float) -> bytes:
         parts: list[bytes] = []
@@ -285,8 +287,12 @@ class Http:
 
 
 def _redirect(url: str, location: str) -> str:
-    target = urljoin(url, location)
-    if urlsplit(target)[:2] != urlsplit(url)[:2]:
+    try:
+        target = urljoin(url, location)
+        elsewhere = urlsplit(target)[:2] != urlsplit(url)[:2]
+    except ValueError:
+        raise FeedError("redirected", f"{shown(url)} redirects to what is no address: not followed") from None
+    if elsewhere:
         raise FeedError("redirected", f"{shown(url)} redirects to another place ({shown(target)}): not followed")
     return target
 
@@ -320,7 +326,10 @@ def shown(url: str) -> str:
     """An address for messages: no query, no password."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
+    try:
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        port = ""
     path = parts.path if len(parts.path) <= 60 else parts.path[:57] + "..."
     return f"{parts.scheme}://{host}{port}{path}"
 

@@ -7,7 +7,7 @@ it is over when the feed has been well for a while.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -37,11 +37,10 @@ def changes(known: Iterable[Outage], health: Iterable[QueryHealth], now: datetim
     ongoing = list(known)
     for feed, group in groupby(sorted(health, key=lambda h: h.feed), key=lambda h: h.feed):
         queries = list(group)
-        ours = [o for o in ongoing if o.feed == feed]
-        blind = next((o for o in ours if o.kind != "truncated"), None)
-        cut = next((o for o in ours if o.kind == "truncated"), None)
-        out += _change(blind, feed, _unanswered(queries), [h for h in queries if h.unanswered_since], now)
-        out += _change(cut, feed, _truncated(queries), [h for h in queries if h.truncated_since], now)
+        blind = [o for o in ongoing if o.feed == feed and o.kind != "truncated"]
+        cut = [o for o in ongoing if o.feed == feed and o.kind == "truncated"]
+        out += _changes(blind, feed, queries, _unanswered, now)
+        out += _changes(cut, feed, queries, _truncated, now)
     return out
 
 
@@ -70,13 +69,43 @@ def _is_late(health: QueryHealth, since: datetime) -> bool:
     return health.updated - since > patience(health)
 
 
-def _change(
-    known: Outage | None, feed: str, trouble: Trouble | None, unwell: Sequence[QueryHealth], now: datetime
+def _changes(
+    known: Sequence[Outage],
+    feed: str,
+    queries: Sequence[QueryHealth],
+    trouble_of: Callable[[Sequence[QueryHealth]], Trouble | None],
+    now: datetime,
 ) -> list[Outage]:
-    if known is None:
-        return [] if trouble is None else [Outage(feed, trouble[0], trouble[1], trouble[2], trouble[3])]
-    if unwell:
-        return [replace(known, well_since=None)] if known.well_since is not None else []
+    """The known ones of a feed, as far as they change, and one more for questions that none of them is about."""
+    still = {outage.subject: outage for outage in known}
+    told = {label for outage in known for label in outage.questions}
+    more = trouble_of([h for h in queries if h.label not in told])
+    changed: dict[str, Outage] = {}
+    if more is not None:
+        new = Outage(feed, more[0], more[1], more[2], more[3])
+        with_it = _wave(known, new, dark=len(told) + len(more[2]) >= len(queries), patience_=patience(queries[0]))
+        joined = new if with_it is None else replace(with_it, questions=(*with_it.questions, *new.questions))
+        still[joined.subject] = changed[joined.subject] = joined
+    for outage in known:
+        after = _turned(still[outage.subject], trouble_of([h for h in queries if h.label in outage.questions]), now)
+        if after != outage:
+            changed[after.subject] = after
+    return list(changed.values())
+
+
+def _wave(known: Sequence[Outage], new: Outage, *, dark: bool, patience_: timedelta) -> Outage | None:
+    """The outage that a new one belongs to: the questions of a feed go down one after the other, and that is told once;
+    and once more when none is left that answers."""
+    same = next((o for o in known if o.subject == new.subject), None)
+    if same is not None or dark:
+        return same
+    return next((o for o in known if o.kind == new.kind and abs(new.since - o.since) <= patience_), None)
+
+
+def _turned(known: Outage, trouble: Trouble | None, now: datetime) -> Outage:
+    """A known one as it is now: on, seemingly over, or over. A poll that failed now and then is no part of it."""
+    if trouble is not None:
+        return replace(known, well_since=None)
     if known.well_since is None:
-        return [replace(known, well_since=now)]
-    return [replace(known, ended=known.well_since)] if now - known.well_since >= WELL_AFTER else []
+        return replace(known, well_since=now)
+    return replace(known, ended=known.well_since) if now - known.well_since >= WELL_AFTER else known

@@ -9,6 +9,7 @@ service gives credits for a day, what is left of them is spread over what is lef
 
 from __future__ import annotations
 
+import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +21,8 @@ from flightwatch.errors import FeedError
 from flightwatch.feeds import basestation, flightradar24, opensky, v2
 from flightwatch.feeds.http import Reply
 from flightwatch.records import Circuit, QueryHealth, Scope, Snapshot
+
+log = logging.getLogger(__name__)
 
 STALE_AFTER = timedelta(minutes=5)
 """A reply whose clock is older than this is a copy from a cache, or its server is stuck: it says nothing about
@@ -90,7 +93,18 @@ class Query:
         return self.ask().snapshot
 
     def ask(self) -> Answer:
-        """Asks once. Raises FeedError as `fetch` does."""
+        """Asks once. Raises FeedError as `fetch` does, and nothing else: what nobody foresaw in one reply must not end
+        the polling of all."""
+        try:
+            return self._ask()
+        except FeedError:
+            raise
+        except Exception as error:
+            log.exception("%s (%s): a reply could not be read: please report this", self.name, self.label)
+            what = f"{self.name} ({self.label}): the reply could not be read ({type(error).__name__})"
+            raise FeedError("not_understood", what) from None
+
+    def _ask(self) -> Answer:
         reply = self.read()
         received = self.clock()
         snapshot = FORMATS[self.format](reply.body, self.name, reply.scope or self.scope, received)
@@ -118,6 +132,9 @@ class Query:
         return replace(snapshot, scope=scope, refused={**snapshot.refused, TRUNCATED: 1})
 
 
+AFTER_MIDNIGHT_S = 120.0
+"""When new credits are there for certain, though our clock and the service's differ."""
+
 TRUNCATED = "truncated"
 """Among the reasons of a snapshot: the service had more than it sent."""
 
@@ -137,6 +154,8 @@ class Health:
     last_reason: str = ""
     unanswered_since: datetime | None = None
     truncated_since: datetime | None = None
+    as_of: datetime | None = None
+    """When this was so, where the query was not asked since the start."""
     credits_left: int | None = None
     waiting: bool = False
     given_up: bool = False
@@ -153,6 +172,7 @@ class Health:
             since = self.unanswered_since or snapshot.received
             return replace(
                 self,
+                as_of=None,
                 unchanged=self.unchanged + 1,
                 in_a_row=0,
                 waiting=False,
@@ -164,6 +184,7 @@ class Health:
         cut = TRUNCATED in snapshot.refused
         return replace(
             self,
+            as_of=None,
             good=self.good + 1,
             positions=self.positions + len(snapshot.positions),
             refused=self.refused + Counter(snapshot.refused),
@@ -180,6 +201,7 @@ class Health:
     def after_failure(self, error: FeedError, at: datetime) -> Health:
         return replace(
             self,
+            as_of=None,
             failed=self.failed + Counter([error.reason]),
             in_a_row=self.in_a_row + 1,
             waiting=error.retry_after_s is not None,
@@ -204,8 +226,8 @@ def budgeted_s(every_s: float, cost: int, left: int, now: datetime) -> float:
     midnight = (now.astimezone(UTC) + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     spendable = left * (1 - LEAST_CREDITS_SHARE)
     rounds = spendable / cost if cost else float("inf")
-    if rounds < 1:
-        return max(every_s, (midnight - now).total_seconds())
+    if rounds < 1:  # asked a little after midnight: a clock that is seconds off must not cost another day
+        return max(every_s, (midnight - now).total_seconds() + AFTER_MIDNIGHT_S)
     return max(every_s, (midnight - now).total_seconds() / rounds)
 
 
@@ -228,10 +250,10 @@ class Schedule:
         """The query that is due next, and when; None where all have been given up. A service that rests makes its
         queries wait, the one that was due first goes first."""
         open_ = [i for i in self._due if not self.health[i].given_up]
-        found = min(open_, key=lambda i: (self._when(i), self._due[i]), default=None)
-        return None if found is None else (found, self._when(found))
+        found = min(open_, key=lambda i: (self.when(i), self._due[i]), default=None)
+        return None if found is None else (found, self.when(found))
 
-    def _when(self, index: int) -> float:
+    def when(self, index: int) -> float:
         return max(self._due[index], self._free.get(self.queries[index].pace.service, self._due[index]))
 
     def every_s(self, index: int) -> float:
@@ -276,7 +298,7 @@ class Schedule:
         """Due again after a wait, which is returned. What the server asks for holds for all of its queries."""
         self.health[index] = self.health[index].after_failure(error, at or datetime.now(UTC))
         pace = self.queries[index].pace
-        wait = wait_s(self._every[index], self.health[index].in_a_row, error.retry_after_s, pace.longest_wait_s)
+        wait = wait_s(self.queries[index].every_s, self.health[index].in_a_row, error.retry_after_s, pace.longest_wait_s)
         self._due[index] = now + wait
         asked = min(error.retry_after_s or 0.0, pace.longest_wait_s) if error.reason == "http_429" else 0.0
         self._rest(index, now, asked)
@@ -324,6 +346,7 @@ def _taken_up(before: QueryHealth | None) -> Health:
         last_reason=before.last_reason,
         unanswered_since=before.unanswered_since,
         truncated_since=before.truncated_since,
+        as_of=before.updated,
         credits_left=before.credits_left,
     )
 

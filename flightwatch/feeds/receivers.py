@@ -52,7 +52,7 @@ class Receiver:
     def _place(self) -> Scope | None:
         try:
             said = _described.decode(self.receiver().body)
-        except (FeedError, msgspec.DecodeError):
+        except (FeedError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         if said.lat is None or said.lon is None or not (-90 <= said.lat <= 90 and -180 <= said.lon <= 180):
             return None

@@ -74,7 +74,14 @@ class Recorder:
         except OSError as error:
             raise InputError(f"{folder} cannot be written ({error.strerror}): record somewhere else") from None
         self._folder = folder
+        self._end_cut_line()
         self._count = max((int(p.name.split(".")[0]) for p in (folder / BODIES).glob("*.gz")), default=0)
+
+    def _end_cut_line(self) -> None:
+        """A line that was cut off costs itself, and not the one that comes after it."""
+        index = self._folder / INDEX
+        if index.exists() and (data := index.read_bytes()) and not data.endswith(b"\n"):
+            index.write_bytes(data + b"\n")
 
     def recorded(self, query: Query) -> Query:
         """The query, with everything that it reads kept. A disk that fails keeps nobody from reading."""
