@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -317,6 +318,37 @@ def test_queries_of_one_service_keep_their_distance(every_s: float, count: int, 
         schedule.failed(due[0], clock.monotonic(), FeedError("timeout", "no"), clock.now())
     assert all(b - a >= spacing_s - 1e-6 for a, b in pairwise(times))
     assert len(seen) == count
+
+
+def test_asking_everything_once_keeps_the_pace_of_the_service(tmp_path: Path) -> None:
+    clock = FakeClock(BEGIN)
+    query = replace(Sky(clock).query(), pace=Pace("host", 1.1))
+    run = Run(tmp_path, clock, [replace(query, label=str(n)) for n in range(5)])
+    assert list(run.runner.poll_each()) == [True] * 5
+    assert clock.now() - BEGIN >= timedelta(seconds=4 * 1.1)
+    run.stop()
+
+
+def test_slow_feeds_do_not_keep_anybody_from_hearing_of_an_outage(tmp_path: Path) -> None:
+    """Something is always due here; the feed that is down is told of in minutes all the same."""
+    clock = FakeClock(BEGIN)
+    sky = Sky(clock)
+    stop = threading.Event()
+
+    def slow() -> Reply:
+        clock.sleep(4.0)
+        if clock.now() - BEGIN > timedelta(minutes=20):
+            stop.set()
+        return sky.read()
+
+    def down() -> Reply:
+        raise DOWN
+
+    busy = [replace(sky.query(5.0), label=str(n), read=slow) for n in range(3)]
+    run = Run(tmp_path, clock, [*busy, replace(sky.query(60.0), name="other", read=down)])
+    live.run(run.runner, clock, stop, tmp_path / "alerts.sqlite")
+    assert [o.feed for o in run.store.health.ongoing()] == ["other"]
+    run.stop()
 
 
 def test_too_many_requests_makes_the_whole_service_wait() -> None:
