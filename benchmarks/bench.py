@@ -3,7 +3,8 @@
     python benchmarks/bench.py [--aircraft 12500] [--polls 30]
 
 1. One live poll of a full sky through the step, against parsing the reply that it came in.
-2. Stored positions to legs, against reading the same columns with pyarrow.
+2. One reply to a snapshot that is committed to the store, without the network's time, against parsing it.
+3. Stored positions to legs, against reading the same columns with pyarrow.
 
 The sky is made from a seed. Nothing here is a test: no figure fails.
 """
@@ -24,12 +25,14 @@ import pyarrow.parquet as pq
 from flightwatch import legs as leg_stage
 from flightwatch.aircraft import Registry
 from flightwatch.feeds import v2
+from flightwatch.feeds.http import Reply
+from flightwatch.feeds.poller import Query
 from flightwatch.legs import LegState, Model
 from flightwatch.pipeline import Pipeline
 from flightwatch.places import airports
 from flightwatch.rarity import Baseline
 from flightwatch.records import Scope
-from flightwatch.store import files
+from flightwatch.store import Store, files
 from flightwatch.testing.world import Flight, World
 
 BEGIN = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
@@ -94,6 +97,19 @@ def polls(count: int, many: int) -> tuple[list[float], list[float]]:
     return parsing[1:], stepping[1:]  # the first poll sees every aircraft for the first time
 
 
+def kept(folder: Path, count: int, many: int) -> list[float]:
+    """Seconds from each reply, as it came, to its snapshot in the store."""
+    taking = []
+    with Store(folder) as store:
+        for i in range(many):
+            body, now = a_reply(count, 10 * i), BEGIN + timedelta(seconds=10 * i)
+            query = Query("bench", "everything", Scope("world"), 10.0, lambda body=body: Reply(body), lambda now=now: now)
+            begun = time.perf_counter()
+            store.snapshots.append(query.fetch())
+            taking.append(time.perf_counter() - begun)
+    return taking[1:]
+
+
 def stored(folder: Path) -> tuple[int, float, float]:
     """Positions, seconds to read them, seconds to make legs of them."""
     rng = np.random.default_rng(2)
@@ -123,6 +139,11 @@ def main() -> None:
     middle, slowest = float(np.median(stepping)), float(np.quantile(stepping, 0.99))
     print(f"one poll of {asked.aircraft:,} aircraft: step {middle * 1000:.0f} ms median, {slowest * 1000:.0f} ms p99;")
     print(f"  {middle / float(np.median(parsing)):.1f} times what parsing the reply takes")
+    with tempfile.TemporaryDirectory() as folder:
+        taking = kept(Path(folder), asked.aircraft, asked.polls)
+    whole, read = float(np.median(taking)) * 1000, float(np.median(parsing)) * 1000
+    print(f"one reply to a stored snapshot: {whole:.0f} ms median, of which parsing {read:.0f} ms;")
+    print(f"  {whole / read:.1f} times what parsing the reply takes")
     with tempfile.TemporaryDirectory() as folder:
         rows, reading, deriving = stored(Path(folder))
     print(f"stored positions to legs: {rows:,} positions, {rows / deriving / 1e6:.2f} million a second;")

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -611,15 +612,23 @@ def test_lines_are_collected_across_packets_and_broken_connections() -> None:
     assert eventually(lambda: lines.read().body) == line
     lines.close()
     receiver.close()
+    assert lines._thread is not None
+    lines._thread.join(10.0)
 
 
 def test_a_receiver_that_is_not_there_is_no_quiet_sky() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     (query,) = asked(kind="sbs", address=address)
+    assert query.format == "sbs"
+    lines = basestation.Lines(address)
     with pytest.raises(FeedError, match="refused") as raised:
-        query.fetch()
+        replace(query, read=lines.read).fetch()
     assert raised.value.reason == "unreachable"
+    lines.close()
+    assert lines._thread is not None
+    lines._thread.join(10.0)  # a thread that outlives the test would write into the next one's log
+    assert not lines._thread.is_alive()
 
 
 def test_what_nobody_collects_is_bounded_and_counted() -> None:
