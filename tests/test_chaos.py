@@ -65,7 +65,7 @@ def test_nothing_is_lost_and_nothing_told_twice_when_it_is_killed(seed: int, tmp
         place.configure(httpserver.url_for(""), slack.api)
         for _ in range(KILLS):
             process = place.start("run")
-            time.sleep(lot.uniform(0.3, 5.0))  # a random moment is what this is about
+            time.sleep(lot.uniform(0.3, 5.0))  # the moment of the kill is the test: seeded, and right at any moment
             acknowledged |= committed(place)
             process.send_signal(signal.SIGKILL)
             process.communicate()

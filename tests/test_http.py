@@ -123,7 +123,7 @@ def test_a_drip_ends_at_the_deadline() -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
         for _ in range(100):
             connection.sendall(b" ")
-            time.sleep(0.05)
+            time.sleep(0.05)  # the server is slow: that is what is tested
 
     with raw_server(drip) as url:
         begun = time.monotonic()

@@ -119,24 +119,31 @@ def test_a_feed_that_comes_and_goes_is_one_outage(tmp_path: Path) -> None:
     run.stop()
 
 
-def _asked_of(sky: Sky, label: str, asked_at: list[FeedError | None]) -> Query:
-    """A question of a feed that can go down by itself."""
+Answers = list[FeedError | None]
+"""One entry: what a question is answered with, None for the sky."""
 
-    def read() -> Reply:
-        if asked_at[0] is not None:
-            raise asked_at[0]
-        return sky.read()
 
-    return replace(sky.query(), label=label, read=read)
+def _north_and_south(folder: Path, clock: FakeClock, north_is: FeedError | None) -> tuple[Run, Answers, Answers]:
+    """A run of one feed with two questions, each of which can go down by itself."""
+    sky = Sky(clock)
+
+    def asked_of(label: str, answers: Answers) -> Query:
+        def read() -> Reply:
+            if answers[0] is not None:
+                raise answers[0]
+            return sky.read()
+
+        return replace(sky.query(), label=label, read=read)
+
+    north: Answers = [north_is]
+    south: Answers = [None]
+    return Run(folder, clock, [asked_of("north", north), asked_of("south", south)]), north, south
 
 
 def test_a_feed_that_goes_dark_after_a_part_of_it_did_is_told_again(tmp_path: Path) -> None:
     """One question is down for long; hours later the last one that answered goes, too."""
     clock = FakeClock(BEGIN)
-    sky = Sky(clock)
-    north: list[FeedError | None] = [DOWN]
-    south: list[FeedError | None] = [None]
-    run = Run(tmp_path, clock, [_asked_of(sky, "north", north), _asked_of(sky, "south", south)])
+    run, _, south = _north_and_south(tmp_path, clock, DOWN)
     run.on(timedelta(hours=2))
     assert run.told() == ["outage 1"]
     south[0] = DOWN
@@ -152,10 +159,7 @@ def test_a_feed_that_goes_dark_after_a_part_of_it_did_is_told_again(tmp_path: Pa
 
 def test_a_poll_that_fails_now_and_then_keeps_no_outage_open(tmp_path: Path) -> None:
     clock = FakeClock(BEGIN)
-    sky = Sky(clock)
-    north: list[FeedError | None] = [DOWN]
-    south: list[FeedError | None] = [None]
-    run = Run(tmp_path, clock, [_asked_of(sky, "north", north), _asked_of(sky, "south", south)])
+    run, north, south = _north_and_south(tmp_path, clock, DOWN)
     run.on(timedelta(minutes=20))
     north[0] = None
     for _ in range(4):
@@ -170,9 +174,7 @@ def test_a_poll_that_fails_now_and_then_keeps_no_outage_open(tmp_path: Path) -> 
 def test_the_time_in_which_nobody_asked_is_no_outage(tmp_path: Path) -> None:
     """The last poll before a stop of days failed; after it everything answers."""
     clock = FakeClock(BEGIN)
-    sky = Sky(clock)
-    south: list[FeedError | None] = [None]
-    run = Run(tmp_path, clock, [_asked_of(sky, "north", [None]), _asked_of(sky, "south", south)])
+    run, _, south = _north_and_south(tmp_path, clock, None)
     run.on(timedelta(minutes=10))
     south[0] = DOWN
     run.on(timedelta(minutes=2))

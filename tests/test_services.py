@@ -591,7 +591,7 @@ def eventually(what: Callable[[], Any], seconds: float = 10.0) -> Any:
                 return got
         except FeedError:
             pass
-        time.sleep(0.02)
+        time.sleep(0.02)  # the collector is a thread behind a socket: it is looked at again, until the limit
     raise AssertionError("it did not happen in time")
 
 

@@ -83,7 +83,7 @@ def _changes(
     changed: dict[str, Outage] = {}
     if more is not None:
         new = Outage(feed, more[0], more[1], more[2], more[3])
-        with_it = _wave(known, new, dark=len(told) + len(more[2]) >= len(queries), patience_=patience(queries[0]))
+        with_it = _wave(known, new, dark=len(told) + len(more[2]) >= len(queries), span=patience(queries[0]))
         joined = new if with_it is None else replace(with_it, questions=(*with_it.questions, *new.questions))
         still[joined.subject] = changed[joined.subject] = joined
     for outage in known:
@@ -93,13 +93,13 @@ def _changes(
     return list(changed.values())
 
 
-def _wave(known: Sequence[Outage], new: Outage, *, dark: bool, patience_: timedelta) -> Outage | None:
+def _wave(known: Sequence[Outage], new: Outage, *, dark: bool, span: timedelta) -> Outage | None:
     """The outage that a new one belongs to: the questions of a feed go down one after the other, and that is told once;
     and once more when none is left that answers."""
     same = next((o for o in known if o.subject == new.subject), None)
     if same is not None or dark:
         return same
-    return next((o for o in known if o.kind == new.kind and abs(new.since - o.since) <= patience_), None)
+    return next((o for o in known if o.kind == new.kind and abs(new.since - o.since) <= span), None)
 
 
 def _turned(known: Outage, trouble: Trouble | None, now: datetime) -> Outage:

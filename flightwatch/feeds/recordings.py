@@ -14,6 +14,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import os
 import threading
 import time
 import zlib
@@ -80,8 +81,12 @@ class Recorder:
     def _end_cut_line(self) -> None:
         """A line that was cut off costs itself, and not the one that comes after it."""
         index = self._folder / INDEX
-        if index.exists() and (data := index.read_bytes()) and not data.endswith(b"\n"):
-            index.write_bytes(data + b"\n")
+        if not index.exists() or not index.stat().st_size:
+            return
+        with index.open("rb+") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
 
     def recorded(self, query: Query) -> Query:
         """The query, with everything that it reads kept. A disk that fails keeps nobody from reading."""
