@@ -73,6 +73,7 @@ def test_what_it_leaves_can_be_opened(demo_folder: Path) -> None:
     assert {"text/plain", "text/html", "image/png"} <= set(kinds)
     assert "RA-86559" in mail.get_body(("plain",)).get_content()
     page = digests[-1].with_suffix(".html").read_text(encoding="utf-8")
+    assert "This aircraft that day" not in page, "a reconstruction is at no tracker: no heading over nothing"
     assert "data:image/png;base64," in page
     assert not re.search(r'(src|href)="(?!data:|https://|mailto:|#)', page)
     assert "<script" not in page
