@@ -35,8 +35,9 @@ FORMULA_STARTS = ("=", "+", "-", "@")
 
 def write(table: pa.Table, path: Path, made_up: Collection[str] = ()) -> None:
     """Writes legs in the format that the file's name ends in, with a column `reconstructed` for those from feeds that
-    nobody observed (`made_up`). Raises InputError for another format."""
-    table = table.append_column(
+    nobody observed (`made_up`), and without the thinned track, which is for comparing legs. Raises InputError for
+    another format."""
+    table = table.drop_columns(["way"]).append_column(
         "reconstructed", pa.array([_is_made_up(feeds, made_up) for feeds in table["feeds"].to_pylist()], pa.bool_())
     )
     suffix = path.suffix.lower()
