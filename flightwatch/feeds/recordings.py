@@ -137,7 +137,7 @@ class Recorder:
             values = asdict(entry) | {"time": entry.time.isoformat(), "body": name if body else "", "headers": dict(headers)}
             with (self._folder / INDEX).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values) + "\n")
-        except OSError as error:
+        except (OSError, InputError) as error:
             log.error("a reply of %s could not be recorded (%s): make room", entry.feed, error)
 
 
