@@ -182,6 +182,16 @@ class Terms:
     republish: bool = True
     reconstructed: bool = False
 
+    @property
+    def credit(self) -> str:
+        """Whom to name, and that nobody may pass it on where that is so; empty where nobody asks for either."""
+        return self.attribution if self.republish else f"{self.attribution or 'a source'} (not to be republished)"
+
+
+def credits_of(terms: Iterable[Terms]) -> tuple[str, ...]:
+    """What stands beside data from these sources, each once."""
+    return tuple(dict.fromkeys(t.credit for t in terms if t.credit))
+
 
 Circuit = Literal["closed", "open", "shut"]
 """Whether a question is asked at its pace, less often because it failed, or not any more."""

@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -233,6 +233,30 @@ class Store:
         return {
             name: Terms(text, days, bool(republish), bool(reconstructed)) for name, text, days, republish, reconstructed in rows
         }
+
+    def terms_of(self, feeds: Iterable[str]) -> dict[str, Terms]:
+        """What these feeds demand, by name."""
+        known = self.terms()
+        return {feed: known[feed] for feed in sorted(set(feeds)) if feed in known}
+
+    def keep_terms(self, now: datetime) -> int:
+        """Deletes what feeds' terms let nobody keep any longer: positions, and replies that could not be used. `now` is
+        the wall clock's time, also while no feed sends anything. Returns how many files of positions that were."""
+        terms = self.terms()
+        retired = self.snapshots.expire(now, terms)
+        self.snapshots.remove_retired(now)
+        for feed, term in terms.items():
+            if term.retention_days is not None:
+                self._forget_bodies(feed, now - timedelta(days=term.retention_days))
+        return retired
+
+    def _forget_bodies(self, feed: str, before: datetime) -> None:
+        kept = self.catalog.db.execute(
+            "SELECT id, kept FROM refusals WHERE feed = ? AND time_us <= ? AND kept IS NOT NULL", (feed, micros(before))
+        ).fetchall()
+        for number, path in kept:
+            (self.root / path).unlink(missing_ok=True)
+            self.catalog.db.execute("UPDATE refusals SET kept = NULL WHERE id = ?", (number,))
 
     def made_up(self) -> frozenset[str]:
         """The feeds that nobody observed."""
