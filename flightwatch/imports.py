@@ -1,26 +1,28 @@
 """Brings files into a store: opened by the feeds, kept by the store.
 
 In: a file, or the parts of an archive. Out: what was stored and what was refused. The same file with the same options
-changes nothing the second time; an archive is kept batch by batch, and goes on where it stopped.
+changes nothing the second time; an archive is kept batch by batch, and goes on where it stopped. Replies of a service
+stand under its name and on its terms.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 
 from flightwatch.aircraft import address_of
+from flightwatch.config import KIND_VALUES
 from flightwatch.errors import InputError
 from flightwatch.feeds import archives
 from flightwatch.feeds.archives import Batch
 from flightwatch.feeds.columnmaps import ColumnMap
 from flightwatch.feeds.contents import content_of
-from flightwatch.feeds.files import ADDRESS, REPORTED, Given, completed, is_in_archive, open_file
+from flightwatch.feeds.files import ADDRESS, REPORTED, Given, Source, completed, format_of, is_in_archive, open_file
 from flightwatch.feeds.sanity import Refused, sum_of
 from flightwatch.places import airports
 from flightwatch.records import Scope, Terms
@@ -46,7 +48,7 @@ class How:
 
     @property
     def name(self) -> str:
-        """The feed that they stand under."""
+        """The feed that they stand under, where they are no service's."""
         return self.feed or (RECONSTRUCTED if self.reconstructed else IMPORTED)
 
 
@@ -92,9 +94,12 @@ def import_file(
 
 
 def _import_one(store: Store, path: Path, how: How) -> Import:
+    content = content_of(path)
+    service = format_of(content, how.format).service if how.columns is None else None
+    feed = service if service and not (how.feed or how.reconstructed) else how.name
     source = open_file(
-        content_of(path),
-        how.name,
+        content,
+        feed,
         airports(),
         address_of,
         format=how.format,
@@ -104,13 +109,29 @@ def _import_one(store: Store, path: Path, how: How) -> Import:
     )
     if (before := store.imported(source.identity)) is not None:
         return before
-    store.set_terms(how.name, Terms(reconstructed=how.reconstructed))
-    if source.legs is not None:
-        return store.import_legs(source.identity, path.name, how.name, source.scope, source.legs, source.refused, source.format)
-    assert source.positions is not None  # a source has the one or the other
-    return store.import_positions(
-        source.identity, path.name, source.format, how.name, source.scope, source.positions(), source.refused
-    )
+    store.set_terms(feed, _terms(store, feed, service, how))
+    if source.legs is None:
+        return _import_positions(store, path, feed, source, source.identity, source.scope)
+    inside = 0
+    if source.positions is not None:  # before the legs, whose import says that all of the file is in
+        inside = _import_positions(store, path, feed, source, f"{source.identity}-positions", REPORTED).rows
+    done = store.import_legs(source.identity, path.name, feed, source.scope, source.legs, source.refused, source.format)
+    return replace(done, inside=inside, where=source.where, notes=source.notes)
+
+
+def _import_positions(store: Store, path: Path, feed: str, source: Source, identity: str, scope: Scope) -> Import:
+    assert source.positions is not None  # a source has legs or positions
+    if (before := store.imported(identity)) is not None:
+        return before
+    return store.import_positions(identity, path.name, source.format, feed, scope, source.positions(), source.refused)
+
+
+def _terms(store: Store, feed: str, service: str | None, how: How) -> Terms:
+    """Those of the service that the file is a reply of, unless somebody made it up; else what is known of the feed."""
+    if service is None or how.reconstructed:
+        return replace(store.terms().get(feed, Terms()), reconstructed=how.reconstructed)
+    values = KIND_VALUES[service]
+    return Terms(values["attribution"], values["retention_days"], values["republish"])
 
 
 # ------------------------------------------------------------------------------------------------------------------- archives
@@ -119,7 +140,7 @@ def _import_one(store: Store, path: Path, how: How) -> Import:
 def _import_archive(store: Store, parts: Sequence[Path], how: How, advance: Callable[[int], object]) -> Import:
     """Each batch is committed by itself; what the archive covers is noted when all of it is in."""
     wanted = _addresses(how.aircraft) if how.aircraft else None
-    store.set_terms(how.name, Terms(reconstructed=how.reconstructed))
+    store.set_terms(how.name, _terms(store, how.name, None, how))
     name, rows, refused, new = parts[0].name, 0, Refused(), False
     whole, days = hashlib.sha256(), set[date]()
     for batch in archives.batches(parts, wanted, advance):

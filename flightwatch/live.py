@@ -392,6 +392,7 @@ class Runner:
         now = min(self._clock.now(), self._now() + HOUSEKEEPING_EVERY)
         self.store.snapshots.compact(now)
         self.store.snapshots.retain(now, self._retention_days, self.store.terms())
+        self.store.expire(now)
         self.store.snapshots.remove_retired(now)
         self.store.legs.file_settled(now - timedelta(days=SETTLED_AFTER_DAYS))
         self.store.health.forget(now - OUTAGES_KEPT)

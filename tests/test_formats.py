@@ -26,7 +26,7 @@ from flightwatch.store import Store
 from tests.conftest import T0, real
 from tests.samples import CLOCK, DETAIL, FLIGHT, GX_KML, KML, SAMPLES, STATES_CSV, playback, point, trace
 
-NEEDS_AN_AIRCRAFT = ("fr24-csv", "fr24-kml")
+NEEDS_AN_AIRCRAFT = ("fr24-tracks", "fr24-csv", "fr24-kml")
 
 
 def brought(store: Store, folder: Path, content: bytes | str, name: str = "file", **how: Any) -> list[dict[str, Any]]:
@@ -378,7 +378,7 @@ def test_any_file_of_any_format_is_read_or_refused(name: str, airports: Airports
         read_or_refused(mutated(SAMPLES[name], lot), name if number % 4 else None, airports)
 
 
-PARSERS = [n for n in SAMPLES if n not in ("positions", "legs", "globe-history", "opensky-flights", "fr24-csv")]
+PARSERS = [n for n in SAMPLES if n not in ("positions", "legs", "globe-history", "opensky-flights", "fr24-summary", "fr24-csv")]
 
 
 @pytest.mark.parametrize("name", PARSERS)

@@ -6,8 +6,8 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -38,14 +38,22 @@ WHOEVER_IS_IN_IT = Scope("aircraft")
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """What one import brought: rows stored, and what was refused by reason. `new` is false where the very same one
-    was there."""
+    """What one import brought: rows stored (legs of a flight list, else positions), and what was refused by reason. `new` is
+    false where the very same one was there.
+
+    `known` are the legs that other lists had brought already, `inside` the positions that stood in a flight list. `where`
+    says of reasons which rows they are, `notes` what else whoever brought it should know.
+    """
 
     name: str
     format: str
     rows: int
     refused: Mapping[str, int]
     new: bool
+    known: int = 0
+    inside: int = 0
+    where: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def _covered_days(scope: Scope, hours: Sequence[datetime]) -> list[tuple[date, date]]:
@@ -137,6 +145,7 @@ class Store:
             self.snapshots.register_history(feed, written)
             days = _covered_days(scope, hours) if covered is None else covered
             self._register_import(identity, name, format, feed, scope, rows, refused, hours, days)
+            self._limit(identity, feed, [file.path for file in written])
         return Import(name, format, rows, dict(refused), new=True)
 
     def import_legs(
@@ -159,7 +168,8 @@ class Store:
                 self.legs.register_list(written[0], new, written[1])
             covered = [(min(days).date(), max(days).date())] if days and scope.kind != "reported" else []
             self._register_import(identity, name, format, feed, scope, len(new), refused, days, covered)
-        return Import(name, format, len(new), dict(refused), new=True)
+            self._limit(identity, feed, [written[0]] if written is not None else [])
+        return Import(name, format, len(new), dict(refused), new=True, known=len(legs) - len(new))
 
     def _register_import(
         self,
@@ -179,6 +189,29 @@ class Store:
             (identity, name, format, feed, scope.to_json(), rows, json.dumps(dict(refused)), days),
         )
         self.mark(EVERYTHING, min(times, default=datetime(1970, 1, 1, tzinfo=UTC)))
+
+    def _limit(self, identity: str, feed: str, paths: Iterable[Path]) -> None:
+        """Notes until when an import may be kept, where its feed's terms say so; inside a transaction. Days count from the
+        import: what is imported is old when it comes."""
+        terms = self.terms().get(feed)
+        if terms is not None and terms.retention_days is not None:
+            until = micros(datetime.now(UTC) + timedelta(days=terms.retention_days))
+            self.catalog.db.executemany(
+                "INSERT OR REPLACE INTO limits VALUES (?, ?, ?)", [(str(path), identity, until) for path in paths]
+            )
+
+    def expire(self, now: datetime) -> int:
+        """Retires the imported files that nobody may keep any longer, flight lists included; returns how many. With them goes
+        what they covered, or the days of a list that is gone would count as days without a flight; legs that were made of
+        their positions stay."""
+        rows = self.catalog.db.execute("SELECT path, identity FROM limits WHERE until_us <= ?", (micros(now),)).fetchall()
+        if not rows:
+            return 0
+        with self.catalog.transaction() as db:
+            db.executemany("UPDATE files SET retired_us = ? WHERE path = ?", [(micros(now), path) for path, _ in rows])
+            db.executemany("DELETE FROM imports WHERE identity = ?", {(identity,) for _, identity in rows})
+            db.executemany("DELETE FROM limits WHERE path = ?", [(path,) for path, _ in rows])
+        return len(rows)
 
     def covered(self) -> list[Covered]:
         """The days of imports and polls, by scope: those on which what was asked for would have been recorded."""
