@@ -44,9 +44,9 @@ def positions(frame: pd.DataFrame, address: str | None, refused: Refused) -> Ite
     points: list[dict[str, Any]] = []
     for row in frame.astype(object).where(frame.notna(), None).to_dict("records"):
         said = {ours: row[names[ours]] for ours in ("icao24", "registration", "callsign", "typecode") if ours in names}
-        who = {name: str(value).strip() for name, value in said.items() if value is not None}
-        by_rule = address_of(as_written(who["registration"])) if "registration" in who else None
-        who = {"icao24": by_rule or address, **who}
+        who: dict[str, str | None] = {name: str(value).strip() for name, value in said.items() if value is not None}
+        registration = who.get("registration")
+        who = {"icao24": (address_of(as_written(registration)) if registration else None) or address} | who
         points += [{**_point(point), **who} for point in _points(row[theirs], refused)]
     if points:
         yield tables.typed(pd.DataFrame(points, columns=[*NAMES, "onground", "icao24", "registration", "callsign", "typecode"]))

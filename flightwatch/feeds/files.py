@@ -171,6 +171,15 @@ def _list(content: Content, refused: Refused) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(content.names))
 
 
+def _list_around_positions(content: Content, refused: Refused) -> pd.DataFrame:
+    """The flights alone: their positions are read by themselves."""
+    frame = _list(content, refused)
+    return frame[[name for name in frame.columns if str(name).strip().lower() != dictatoralert.COLUMN]]
+
+
+AS_THEY_STAND = (_list, _list_around_positions)
+"""These give the rows of a file one by one, so that a row of the frame is one of the file."""
+
 # --------------------------------------------------------------------------------------------------------- what each looks like
 
 
@@ -238,7 +247,7 @@ FORMATS = (
         "dictator-alert",
         "flights with their positions inside, as Dictator Alert exports them",
         _has_positions_inside,
-        legs=_list,
+        legs=_list_around_positions,
         positions=_inside_flights,
     ),
     Format("legs", "a flight list", lambda content: flightlists.is_flight_list(content.names), legs=_list),
@@ -361,7 +370,7 @@ def open_file(
         frame = kind.legs(content, refused)
         listed = flightlists.read(frame, feed, airports, address_of, f"list-{identity[:12]}", registration)
     _count(refused, {reason: len(rows) for reason, rows in listed.refused.items()})
-    where = _places(content, len(frame), listed.refused) if kind.legs is _list else {}
+    where = _places(content, len(frame), listed.refused) if kind.legs in AS_THEY_STAND else {}
     named = scope is None or scope.kind == "aircraft"
     scope = scope if scope and not named else _aircraft_scope(listed.legs)
     return Source(kind.name, identity, parts, listed.legs, refused, scope, where, listed.notes)
@@ -403,7 +412,8 @@ def _given(registration: str | None, address_of: Callable[[str], str | None]) ->
     """A registration, or an address in the place of one."""
     if registration is not None and ADDRESS.fullmatch(registration):
         return Given(None, registration.lower())
-    return Given(as_written(registration), address_of(registration)) if registration else Given()
+    written = as_written(registration) if registration else None
+    return Given(written, address_of(written) if written else None)
 
 
 class _Named:

@@ -49,6 +49,9 @@ NAMES = {
 
 DAY = timedelta(days=1)
 
+NO_CODE = {"ZZZZ": "a place without a code", "AFIL": "a flight plan filed in the air"}
+"""What flight plans write in the place of an airport (ICAO Doc 4444, items 13 and 16)."""
+
 OWN_COLUMNS = {"leg_id", "origin_basis", "destination_basis"}
 """What `flightwatch legs -o` writes has these, and no list that somebody else wrote."""
 
@@ -104,7 +107,8 @@ def read(
         )
     records = frame.astype(object).where(frame.notna(), None).to_dict("records")
     rows = [{ours: record[theirs] for ours, theirs in names.items() if record[theirs] is not None} for record in records]
-    codes = airports.resolve(_text(r.get(end)) for r in rows for end in ("origin", "destination"))
+    given_codes = [code for r in rows for end in ("origin", "destination") if (code := _text(r.get(end))) is not None]
+    codes = airports.resolve(code for code in given_codes if code.upper() not in NO_CODE)
     seen: Counter[tuple[tuple[str, str], ...]] = Counter()
     legs: list[Leg] = []
     refused: dict[str, list[int]] = {}
@@ -121,7 +125,8 @@ def read(
             legs.append(leg)
     ends = [leg.origin for leg in legs] + [leg.destination for leg in legs]
     unread = [str(column) for column in frame.columns if column not in names.values()]
-    return Listed(legs_table(legs), refused, (*_unknown_codes(ends, airports), *_unread_columns(unread)))
+    open_ends = Counter(code.upper() for code in given_codes if code.upper() in NO_CODE)
+    return Listed(legs_table(legs), refused, (*_unknown_codes(ends, airports), *_no_codes(open_ends), *_unread_columns(unread)))
 
 
 OWN_LEGS = (
@@ -139,6 +144,12 @@ def _unknown_codes(ends: Iterable[End], airports: Airports) -> Iterator[str]:
             f"{len(codes):,} airport {_are('code', codes)} in no table, kept as given, so no rule about places sees"
             f" {'it' if len(codes) == 1 else 'them'}: {_listed(named, len(codes))}"
         )
+
+
+def _no_codes(found: Mapping[str, int]) -> Iterator[str]:
+    """One table has an island in Japan under ZZZZ, which no flight list means."""
+    for code, count in sorted(found.items()):
+        yield f"{code} is no airport but {NO_CODE[code]}: left open, {count:,} {'time' if count == 1 else 'times'}"
 
 
 def _unread_columns(columns: Sequence[str]) -> Iterator[str]:
@@ -295,4 +306,4 @@ def _upper(value: Any) -> str | None:
 
 def _code(value: Any, codes: Mapping[str, str]) -> str | None:
     text = _text(value)
-    return None if text is None else codes[text]
+    return None if text is None else codes.get(text)  # one of `NO_CODE` is in no table

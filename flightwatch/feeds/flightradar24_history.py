@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
-from flightwatch.aircraft import address_of
+from flightwatch.aircraft import address_of, as_written
 from flightwatch.config import KIND_VALUES, FeedSettings, Secret
 from flightwatch.errors import FeedError
 from flightwatch.feeds.flightradar24 import Summary, moment_of, parse_summaries
@@ -118,7 +118,8 @@ def pieces(
     """Asks for the flights of these aircraft and their tracks, `spacing_s` seconds between two requests. Raises FeedError
     where it cannot go on, saying from when on something is missing; what came before is good."""
     paced = _Paced(ask, spacing_s, wait)
-    groups = [registrations[i : i + MOST_REGISTRATIONS] for i in range(0, len(registrations), MOST_REGISTRATIONS)]
+    names = list(dict.fromkeys(map(as_written, registrations)))
+    groups = [names[i : i + MOST_REGISTRATIONS] for i in range(0, len(names), MOST_REGISTRATIONS)]
     tracked: set[str] = set()
     for start, end in spans(since, until):
         try:
