@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # at run time each command imports what it needs: all of it t
     from flightwatch.live import Clock, Runner
     from flightwatch.pipeline import Pipeline
     from flightwatch.rules import Rule
-    from flightwatch.store import Store
+    from flightwatch.store import Import, Store
     from flightwatch.userfiles import UserFiles
 
 app = typer.Typer(
@@ -70,6 +70,7 @@ BETWEEN_DOWNLOADS_S = 2.0
 
 IMPORT_FORMATS = (
     "positions",
+    "dictator-alert",
     "legs",
     "readsb-snapshot",
     "readsb-trace",
@@ -77,13 +78,16 @@ IMPORT_FORMATS = (
     "opensky-states",
     "opensky-flights",
     "opensky-track",
+    "fr24-positions",
+    "fr24-tracks",
+    "fr24-summary",
     "fr24-playback",
     "fr24-csv",
     "fr24-kml",
     "sbs",
     "globe-history",
 )
-LEG_FORMATS = ("legs", "opensky-flights")
+LEG_FORMATS = ("dictator-alert", "legs", "opensky-flights", "fr24-summary")
 """As `feeds.files` has them (a test holds them together): importing that would take longer than `--help` may."""
 
 
@@ -574,14 +578,23 @@ def _import(store: Store, parts: tuple[Path, ...], how: How) -> bool:
         except InputError as error:
             errors.print(f"flightwatch: {error}", markup=False)
             return False
-    refused = ", ".join(f"{n:,} {reason}" for reason, n in sorted(done.refused.items()))
-    what = "legs" if done.format in LEG_FORMATS else "positions"
-    print(
-        f"{parts[0]}: {done.rows:,} {what} ({done.format}){f'; refused: {refused}' if refused else ''}"
-        if done.new
-        else f"{parts[0]}: imported before, nothing changed"
-    )
+    print(f"{parts[0]}: {_brought(done) if done.new else 'imported before, nothing changed'}")
+    for note in done.notes:
+        print(f"  {note}")
     return True
+
+
+def _brought(done: Import) -> str:
+    """What an import brought, in one line; of a flight list that nobody else had brought before."""
+    what = f"{done.rows:,} positions"
+    if done.format in LEG_FORMATS:
+        what = f"{done.rows:,} legs" if not done.known else f"{done.rows:,} new legs, {done.known:,} that other lists had brought"
+        what += f", and {done.inside:,} positions" if done.inside else ""
+    refused = [
+        f"{n:,} {reason}" + (f" ({done.where[reason]})" if reason in done.where else "")
+        for reason, n in sorted(done.refused.items())
+    ]
+    return f"{what} ({done.format}){'; refused: ' if refused else ''}{', '.join(refused)}"
 
 
 @app.command()
@@ -611,18 +624,20 @@ def legs(
         with _open(store, settings, config, make=False) as opened:
             _derive(opened, registry)
             table, as_of, terms = opened.legs.table(_utc(since), _utc(until), aircraft), newest(opened), opened.terms()
+            stored = opened.snapshots.rows()
             if expired := opened.keep_terms(datetime.now(UTC)):
                 errors.print(f"flightwatch: {expired} files of positions were deleted, as their feeds' terms demand; legs stay")
     except StoreBusy as busy:
         errors.print(f"flightwatch: {busy}; showing what it has stored so far", markup=False)
         with Store(_root(store, settings, config), read_only=True) as opened:
             table, as_of, terms = opened.legs.table(_utc(since), _utc(until), aircraft), newest(opened), opened.terms()
+            stored = opened.snapshots.rows()
     named = sources(table, terms, registry)
     if not len(table):
         print(
             "No such leg in this store: check the aircraft and the times."
             if aircraft or since or until
-            else "No leg in this store."
+            else f"No leg in this store: it has {stored:,} positions, and no flight can be made of them."
         )
     elif output is None:
         print(show(table, as_of, named))
@@ -688,7 +703,9 @@ def _open(store: Path | None, settings: Settings, config: Path, *, make: bool = 
     root = _root(store, settings, config)
     if not make and not (root / "catalog.sqlite").exists():
         return Store(root, read_only=True)  # which says that there is none
-    return Store(root)
+    opened = Store(root)
+    opened.snapshots.remove_retired(datetime.now(UTC))
+    return opened
 
 
 def _pipeline(store: Store, found: UserFiles, channels: list[str], *, only: bool = False) -> Pipeline:

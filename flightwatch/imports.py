@@ -1,7 +1,8 @@
 """Brings files into a store: opened by the feeds, kept by the store.
 
 In: a file, or the parts of an archive. Out: what was stored and what was refused. The same file with the same options
-changes nothing the second time; an archive is kept batch by batch, and goes on where it stopped.
+changes nothing the second time; an archive is kept batch by batch, and goes on where it stopped. Replies of a service
+stand under its name and on its terms.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from flightwatch.feeds import archives
 from flightwatch.feeds.archives import Batch
 from flightwatch.feeds.columnmaps import ColumnMap
 from flightwatch.feeds.contents import content_of
-from flightwatch.feeds.files import ADDRESS, REPORTED, Given, completed, format_of, is_in_archive, open_file
+from flightwatch.feeds.files import ADDRESS, REPORTED, Given, Source, completed, format_of, is_in_archive, open_file
 from flightwatch.feeds.sanity import Refused, sum_of
 from flightwatch.places import airports
 from flightwatch.records import Scope, Terms
@@ -40,6 +41,9 @@ SERVICE_OF = {
     "fr24-playback": "flightradar24",
     "fr24-csv": "flightradar24",
     "fr24-kml": "flightradar24",
+    "fr24-positions": "flightradar24",
+    "fr24-tracks": "flightradar24",
+    "fr24-summary": "flightradar24",
 }
 """Formats that nobody else's data come in."""
 
@@ -135,13 +139,30 @@ def _import_one(store: Store, path: Path, how: How) -> Import:
     )
     if (before := store.imported(source.identity)) is not None:
         return before
-    store.set_terms(how.name, how.terms)
-    if source.legs is not None:
-        return store.import_legs(source.identity, path.name, how.name, source.scope, source.legs, source.refused, source.format)
-    assert source.positions is not None  # a source has the one or the other
-    return store.import_positions(
-        source.identity, path.name, source.format, how.name, source.scope, source.positions(), source.refused
-    )
+    feed = how.name
+    _set_terms(store, how)
+    if source.legs is None:
+        return _import_positions(store, path, feed, source, source.identity, source.scope)
+    inside = 0
+    if source.positions is not None:  # before the legs, whose import says that all of the file is in
+        inside = _import_positions(store, path, feed, source, f"{source.identity}-positions", REPORTED).rows
+    done = store.import_legs(source.identity, path.name, feed, source.scope, source.legs, source.refused, source.format)
+    return replace(done, inside=inside, where=source.where, notes=source.notes)
+
+
+def _import_positions(store: Store, path: Path, feed: str, source: Source, identity: str, scope: Scope) -> Import:
+    assert source.positions is not None  # a source has legs or positions
+    if (before := store.imported(identity)) is not None:
+        return before
+    return store.import_positions(identity, path.name, source.format, feed, scope, source.positions(), source.refused)
+
+
+def _set_terms(store: Store, how: How) -> None:
+    """Those of the service, if it is known whose the data are; a file of nobody in particular does not loosen what is
+    demanded under its feed's name."""
+    known = store.terms().get(how.name)
+    terms = how.terms if how.service or known is None else replace(known, reconstructed=how.reconstructed)
+    store.set_terms(how.name, terms)
 
 
 def restore_terms(store: Store) -> None:
@@ -160,7 +181,7 @@ def _import_archive(store: Store, parts: Sequence[Path], how: How, advance: Call
     """Each batch is committed by itself; what the archive covers is noted when all of it is in."""
     wanted = _addresses(how.aircraft) if how.aircraft else None
     how = how.whose(ARCHIVE)
-    store.set_terms(how.name, how.terms)
+    _set_terms(store, how)
     name, rows, refused, new = parts[0].name, 0, Refused(), False
     whole, days = hashlib.sha256(), set[date]()
     for batch in archives.batches(parts, wanted, advance):

@@ -366,6 +366,30 @@ def test_a_folder_is_imported_and_what_cannot_be_read_spoils_no_other(typed: Typ
     assert "2-notes.txt has no format that is known" in complaint
 
 
+def test_an_import_says_what_it_left(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("date,reg,from,to,pilot\n2024-03-01,RA86559,UUWW,Nowhere,Jo\nsoon,RA86559,UUWW,ZKPY,Jo\n")
+    assert typed("import", "list.csv")[:2] == (
+        0,
+        "list.csv: 1 legs (legs); refused: 1 bad_time (line 3)\n"
+        "  1 airport code is in no table, kept as given, so no rule about places sees it: Nowhere\n"
+        "  1 column is not read: pilot\n",
+    )
+    (tmp_path / "more.csv").write_text("date,reg,from,to,pilot\n2024-03-01,RA86559,UUWW,Nowhere,Jo\n")
+    assert typed("import", "more.csv")[1].startswith("more.csv: 0 new legs, 1 that other lists had brought (legs)\n")
+
+
+def test_a_file_of_flights_and_positions_says_both(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "export.csv").write_bytes(SAMPLES["dictator-alert"])
+    assert typed("import", "export.csv")[:2] == (0, "export.csv: 1 legs, and 3 positions (dictator-alert)\n")
+    assert typed("import", "export.csv")[1] == "export.csv: imported before, nothing changed\n"
+
+
+def test_positions_that_make_no_leg_are_there_all_the_same(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_bytes(SAMPLES["fr24-positions"].replace(b"ADSB", b"ESTIMATED"))
+    assert typed("import", "one.json")[1] == "one.json: 1 positions (fr24-positions)\n"
+    assert typed("legs")[1] == "No leg in this store: it has 1 positions, and no flight can be made of them.\n"
+
+
 def test_an_archive_in_parts_is_one_import(typed: Typed, tmp_path: Path) -> None:
     data = day_archive(["15521f", "155221"])
     (tmp_path / "day.tar.aa").write_bytes(data[:3000])
