@@ -665,7 +665,9 @@ def rebuild(store: StorePath = None, config: ConfigPath = DEFAULT_FILE) -> None:
         for feed in settings.feeds:
             opened.set_terms(feed.name, feed.terms)
         restore_terms(opened)
-        pipeline = Pipeline(airports(), read_lists(settings, config.parent), exposures=backfill.exposures(opened))
+        pipeline = Pipeline(
+            airports(), read_lists(settings, config.parent), exposures=backfill.exposures(opened), fleeting=opened.fleeting
+        )
         _with_progress("Legs", lambda advance: backfill.derive(opened, pipeline, advance))
         print(f"{len(opened.legs.table()):,} legs")
 
@@ -715,7 +717,7 @@ def _pipeline(store: Store, found: UserFiles, channels: list[str], *, only: bool
     from flightwatch.places import airports
 
     rules = [_to_all(rule.model_copy(update={"notify": ["all"]}) if only else rule, channels) for rule in found.rules.rules]
-    return Pipeline(airports(), found.registry, rules, backfill.exposures(store))
+    return Pipeline(airports(), found.registry, rules, backfill.exposures(store), store.fleeting)
 
 
 def _to_all(rule: Rule, channels: list[str]) -> Rule:
@@ -737,7 +739,7 @@ def _derive(store: Store, registry: Registry) -> None:
     from flightwatch.pipeline import Pipeline
     from flightwatch.places import airports
 
-    pipeline = Pipeline(airports(), registry, exposures=backfill.exposures(store))
+    pipeline = Pipeline(airports(), registry, exposures=backfill.exposures(store), fleeting=store.fleeting)
     _with_progress("Legs", lambda advance: backfill.refresh(store, pipeline, advance))
 
 

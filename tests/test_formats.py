@@ -320,13 +320,14 @@ def test_what_comes_from_flightradar24_goes_when_its_terms_say(tmp_path: Path, s
         import_file(store, tmp_path / f"{name}.json", registration="RA-86559")
     terms = store.terms()["import-flightradar24"]
     assert (terms.retention_days, terms.republish, terms.attribution) == (30, False, "Flightradar24")
-    derive(store, Pipeline(airports, Registry(())))
+    derive(store, Pipeline(airports, Registry(()), fleeting=store.fleeting))
     now = datetime.now(UTC)
     assert store.keep_terms(now + timedelta(days=29)) == 0
     assert len(store.covered()) == 1
     assert store.keep_terms(now + timedelta(days=31)) == 2
     assert set(store.snapshots.positions()["feed"].to_pylist()) == {"import"}
     assert {leg.source for leg in legs_from_table(store.legs.table())} == {"tracked"}
+    assert [leg.way for leg in legs_from_table(store.legs.table()) if "import-flightradar24" in leg.feeds] == [b""]
     assert store.covered() == []
     assert import_file(store, tmp_path / "summary.json", registration="RA-86559").new, "it may be got again"
 

@@ -64,11 +64,13 @@ class Who(Protocol):
 
 @dataclass(frozen=True)
 class Model:
-    """What legs are judged with: places, history as of the day before, and who an address is on a date."""
+    """What legs are judged with: places, history as of the day before, and who an address is on a date. Legs of the
+    `fleeting` feeds, whose positions nobody may keep for long, keep no way."""
 
     airports: Airports
     prior: Prior
     who: Who
+    fleeting: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ def _finish(
     if following is not None and following_origin is not None:
         end, following_origin = _in_order(end, following_origin, draft, following)
     leg = _leg(draft, who, origin, end, landed, now, names)
-    return replace(leg, journey_id=_journey_id(leg, previous)), following_origin
+    way = b"" if model.fleeting.intersection(leg.feeds) else leg.way
+    return replace(leg, journey_id=_journey_id(leg, previous), way=way), following_origin
 
 
 def _in_order(landing: End, takeoff: End, draft: Draft, following: Draft) -> tuple[End, End]:

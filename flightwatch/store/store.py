@@ -252,6 +252,10 @@ class Store:
             name: Terms(text, days, bool(republish), bool(reconstructed)) for name, text, days, republish, reconstructed in rows
         }
 
+    def fleeting(self) -> frozenset[str]:
+        """The feeds whose positions nobody may keep for longer than some days."""
+        return frozenset(feed for feed, terms in self.terms().items() if terms.retention_days is not None)
+
     def terms_of(self, feeds: Iterable[str]) -> dict[str, Terms]:
         """What these feeds demand, by name."""
         known = self.terms()
