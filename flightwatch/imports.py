@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -43,6 +43,11 @@ class How:
     feed: str | None = None
     columns: ColumnMap | None = None
     aircraft: tuple[str, ...] = ()
+    demands: Terms = field(default_factory=Terms)
+
+    @property
+    def terms(self) -> Terms:
+        return replace(self.demands, reconstructed=self.reconstructed)
 
     @property
     def name(self) -> str:
@@ -104,7 +109,7 @@ def _import_one(store: Store, path: Path, how: How) -> Import:
     )
     if (before := store.imported(source.identity)) is not None:
         return before
-    store.set_terms(how.name, Terms(reconstructed=how.reconstructed))
+    store.set_terms(how.name, how.terms)
     if source.legs is not None:
         return store.import_legs(source.identity, path.name, how.name, source.scope, source.legs, source.refused, source.format)
     assert source.positions is not None  # a source has the one or the other
@@ -119,7 +124,7 @@ def _import_one(store: Store, path: Path, how: How) -> Import:
 def _import_archive(store: Store, parts: Sequence[Path], how: How, advance: Callable[[int], object]) -> Import:
     """Each batch is committed by itself; what the archive covers is noted when all of it is in."""
     wanted = _addresses(how.aircraft) if how.aircraft else None
-    store.set_terms(how.name, Terms(reconstructed=how.reconstructed))
+    store.set_terms(how.name, how.terms)
     name, rows, refused, new = parts[0].name, 0, Refused(), False
     whole, days = hashlib.sha256(), set[date]()
     for batch in archives.batches(parts, wanted, advance):

@@ -9,6 +9,7 @@ slower one.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -106,3 +107,24 @@ SERVICES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         },
     }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A web site that keeps the day traces of its receivers. `keeps_days` is for how long, where that is not for good."""
+
+    url: str
+    attribution: str
+    republish: bool = True
+    keeps_days: int | None = None
+
+
+SITES: Mapping[str, Site] = MappingProxyType(
+    {
+        "adsb-fi": Site("https://globe.adsb.fi", str(SERVICES["adsb-fi"]["attribution"])),
+        "adsbexchange": Site("https://globe.adsbexchange.com", "ADS-B Exchange, non-commercial use", republish=False),
+        "airplanes-live": Site("https://globe.airplanes.live", str(SERVICES["airplanes-live"]["attribution"]), republish=False),
+        "theairtraffic": Site("https://globe.theairtraffic.com", "TheAirTraffic", republish=False, keeps_days=90),
+    }
+)
+"""None of them publishes terms for history: what is asked of them is asked slowly, and refusals are taken as such."""

@@ -182,16 +182,22 @@ class Store:
 
     def covered(self) -> list[Covered]:
         """The days of imports and polls, by scope: those on which what was asked for would have been recorded."""
-        out = []
-        for scope, covered in self.catalog.db.execute("SELECT scope, covered FROM imports"):
-            days = [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in json.loads(covered)]
-            out += [Covered(Scope.from_json(scope), first, last) for first, last in days]
+        out = self.imported_days()
         polled = self.catalog.db.execute("SELECT scopes.scope, day, hours FROM polled JOIN scopes ON scopes.id = polled.scope")
         for scope, day, hours in polled:
             if hours.bit_count() >= HOURS_OF_A_DAY:
                 when = utc(day * 24 * HOUR_US).date()
                 out.append(Covered(Scope.from_json(scope), when, when))
         return out
+
+    def imported_days(self, feed: str | None = None) -> list[Covered]:
+        """The days that imports cover, those that stand under a feed or all, by scope."""
+        rows = self.catalog.db.execute("SELECT scope, covered FROM imports WHERE feed = coalesce(?, feed)", (feed,))
+        found: list[Covered] = []
+        for scope, covered in rows:
+            days = [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in json.loads(covered)]
+            found += [Covered(Scope.from_json(scope), first, last) for first, last in days]
+        return found
 
     # -------------------------------------------------------------------------------------------------- what is to be derived
 
