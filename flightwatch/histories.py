@@ -59,6 +59,8 @@ RESTS = ("http_429", "credits")
 NOTED = "fetched"
 """The format of the ledger's lines among the imports."""
 
+NO_SCOPE = Scope("reported")
+
 FOLDER = "fetched"
 
 
@@ -123,6 +125,7 @@ class Summary:
     not_before: datetime | None = None
     unsettled: tuple[date, datetime] | None = None
     interrupted: bool = False
+    by_aircraft: bool = True
 
     @property
     def complete(self) -> bool:
@@ -132,19 +135,20 @@ class Summary:
     def counts(self) -> Counter[str]:
         """What is told of each day."""
         stored = {"files": self.files, "positions": self.positions, "flights": self.legs}
-        return Counter({**stored, "not seen": self.nothing, "not kept there": self.absent, "left": self.left.total()})
+        return Counter({**stored, "not seen": self.nothing, "left for the next run": self.left.total()})
 
     def lines(self) -> Iterator[str]:
-        brought = f"{self.files:,} files, {self.positions:,} positions" + (f", {self.legs:,} flights" if self.legs else "")
+        brought = f"{_some(self.files, 'files')}, {_some(self.positions, 'positions')}"
+        brought += f", {_some(self.legs, 'flights')}" if self.legs else ""
         yield f"{self.source}, {self.first} to {self.last}: {brought} stored"
         if self.refused:
             yield "refused: " + _counted(self.refused)
         if self.nothing:
-            yield f"nothing seen: {self.nothing:,} questions (an answer, too: those days count as watched)"
+            yield f"not seen: on {_some(self.nothing, 'days')} of aircraft, which count as watched"
         if self.absent:
-            yield f"not kept there, and never will be: {self.absent:,} (those days count as unwatched)"
+            yield f"not kept there, for good: {self.absent:,}, which count as unwatched"
         if self.before:
-            yield f"from earlier runs: {self.before:,} days of aircraft"
+            yield f"had from earlier runs: {_some(self.before, 'days')}{' of aircraft' if self.by_aircraft else ''}"
         if self.left:
             when = f"not before {self.not_before:%Y-%m-%d %H:%M} UTC" if self.not_before else "run it again"
             yield f"left for the next run: {_counted(self.left)}; {when}"
@@ -157,7 +161,11 @@ class Summary:
 
 
 def _told(counts: Counter[str]) -> str:
-    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    return ", ".join(_some(count, what) for what, count in counts.items() if count)
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count:,} {what.removesuffix('s') if count == 1 else what}"
 
 
 def _counted(counts: Counter[str]) -> str:
@@ -211,6 +219,7 @@ def begun(source: Source, first: date, last: date, clock: Clock) -> Summary:
 def fetch(store: Store, source: Source, aircraft: Collection[str], clock: Clock, watcher: Watcher, summary: Summary) -> None:
     """Fetches what is missing of the days of the summary, for some addresses (everybody without any)."""
     last = min(summary.last, _settled(clock))
+    summary.by_aircraft = bool(aircraft)
     _Run(store, source, summary.first, last, clock, watcher, summary).run(sorted(aircraft) or [EVERYBODY])
 
 
@@ -245,11 +254,12 @@ class _Run:
                 folder.rmdir()
 
     def _look_at(self, piece: Piece) -> None:
-        """One piece, unless it is in the ledger already; `_missing` has seen to those that cover days."""
-        if self._is_noted(piece, known=False):
-            self.summary.absent += 1
-        elif piece.covers or not self._is_noted(piece, known=True):
+        """One piece, unless it is in the ledger already: a track, or a day that the server has not got; `_missing` has
+        seen to days that are known."""
+        if not self._is_noted(piece):
             self._take(piece)
+        elif piece.covers:
+            self.summary.absent += 1
 
     def _take(self, piece: Piece) -> None:
         """Fetched, imported, noted, and its files removed. What fails is left for the next run."""
@@ -306,31 +316,16 @@ class _Run:
         setattr(self.summary, what, getattr(self.summary, what) + done.rows)
 
     def _note(self, piece: Piece, brought: Brought) -> None:
-        """Remembers a piece, so that it is not fetched again, and the days that are known since."""
-        covers = piece.covers and brought.known
-        everybody = Scope("aircraft", piece.aircraft) if piece.aircraft else Scope("world")
-        identity = self._identity(piece, known=brought.known)
-        if self.store.imported(identity) is None:
-            self.store.import_positions(
-                identity,
-                piece.key,
-                NOTED,
-                self.source.feed,
-                everybody if covers else Scope("reported"),
-                (),
-                {},
-                covered=[(piece.first, piece.last)] if covers else [],
-            )
-        self.summary.nothing += covers and not brought.files
+        """Remembers a piece, so that it is not fetched again: by the days that are known since, where it has any."""
+        if piece.covers and brought.known:
+            self.store.cover(self.source.feed, piece.aircraft, piece.first, piece.last)
+            self.summary.nothing += 0 if brought.files else len(piece.aircraft) * ((piece.last - piece.first).days + 1)
+            return
+        self.store.import_positions(_identity(self.source, piece), piece.key, NOTED, self.source.feed, NO_SCOPE, (), {})
         self.summary.absent += not brought.known
 
-    def _is_noted(self, piece: Piece, *, known: bool) -> bool:
-        return self.store.imported(self._identity(piece, known=known)) is not None
-
-    def _identity(self, piece: Piece, *, known: bool) -> str:
-        """Of a line of the ledger; what the server has not got it has for no aircraft."""
-        whose = ",".join(piece.aircraft) if known else "nobody"
-        return hashlib.sha256(f"{NOTED}|{self.source.feed}|{piece.key}|{whose}".encode()).hexdigest()
+    def _is_noted(self, piece: Piece) -> bool:
+        return self.store.imported(_identity(self.source, piece)) is not None
 
     def _missing(self, aircraft: Sequence[str]) -> Missing:
         """The days that no earlier run brought, by address."""
@@ -356,6 +351,10 @@ class _Run:
             for row in rows
             if self.source.feed in row["feeds"] and self.first <= row["takeoff_time"].date() <= self.last
         ]
+
+
+def _identity(source: Source, piece: Piece) -> str:
+    return hashlib.sha256(f"{NOTED}|{source.feed}|{piece.key}".encode()).hexdigest()
 
 
 def _days(first: date, last: date) -> Iterator[date]:

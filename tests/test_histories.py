@@ -112,7 +112,7 @@ def test_what_is_in_is_not_asked_for_again(typed: Typed, files: FileServer) -> N
     count = len(files.asked)
     status, out, _ = fetch_day(typed, files)
     assert (status, len(files.asked)) == (0, count)
-    assert "from earlier runs: 1 days of aircraft" in out
+    assert "had from earlier runs: 1 day\n" in out
     fetch_day(typed, files, "--aircraft", "15521f")
     assert len(files.asked) == count
 
@@ -210,7 +210,7 @@ def test_a_day_that_is_not_there(typed: Typed, files: FileServer, tmp_path: Path
     status, out, _ = fetch_day(typed, files)
     assert status == 0
     assert "2024-03-01: adsb.lol has no archive of this day, and none will come" in out
-    assert "not kept there, and never will be: 1 (those days count as unwatched)" in out
+    assert "not kept there, for good: 1, which count as unwatched" in out
     assert covered(tmp_path, "adsb-lol-history") == set()
     count = len(files.asked)
     fetch_day(typed, files, "--aircraft", "15521f")
@@ -343,8 +343,8 @@ def test_traces_of_a_watchlist(typed: Typed, site: Site, tmp_path: Path) -> None
     site.fly("155220", "2024-03-02")
     status, out, err = fetch_traces(typed, site, "2024-03-01", "2024-03-02")
     assert (status, err, len(site.asked)) == (0, "", 4)
-    assert "2024-03-01: 1 files, 4 positions, 1 not seen" in out
-    assert "nothing seen: 2 questions" in out
+    assert "2024-03-01: 1 file, 4 positions, 1 not seen" in out
+    assert "not seen: on 2 days of aircraft, which count as watched" in out
     assert covered(tmp_path, feed_of(site)) == {(a, d) for a in ("15521f", "155220") for d in ("2024-03-01", "2024-03-02")}
     status, out, _ = fetch_traces(typed, site, "2024-03-01", "2024-03-03")
     assert sorted(site.asked[4:]) == [("15521f", "2024-03-03"), ("155220", "2024-03-03")]
@@ -458,7 +458,7 @@ def test_what_a_site_has_dropped_is_not_taken_for_a_quiet_day(
     command = ("fetch-history", "theairtraffic", "--aircraft", "15521f", "--store", "s", "--from", "2024-03-01")
     status, out, _ = typed(*command, "--to", "2024-03-07")
     assert status == 0
-    assert "not kept there, and never will be: 5" in out
+    assert "not kept there, for good: 5" in out
     assert "source to be named: Somebody; not to be republished" in out
     assert covered(tmp_path, "theairtraffic-history") == {("15521f", "2024-03-06"), ("15521f", "2024-03-07")}
     count = len(site.asked)
@@ -558,7 +558,7 @@ def test_flights_and_tracks_of_opensky(typed: Typed, opensky: OpenSky, tmp_path:
     assert (status, err) == (0, "")
     assert opensky.windows() == [("2024-02-29", "2024-03-01"), ("2024-03-02", "2024-03-03"), ("2024-03-04", "2024-03-04")]
     assert [kind for kind, _ in opensky.asked] == ["flights"] * 3 + ["tracks"]
-    assert "2 files, 2 positions, 1 flights stored" in out
+    assert "2 files, 2 positions, 1 flight stored" in out
     assert "The OpenSky Network" in out
     assert covered(tmp_path, "opensky-history") == {
         ("15521f", d) for d in ("2024-02-29", "2024-03-01", "2024-03-02", "2024-03-03", "2024-03-04")

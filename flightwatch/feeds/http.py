@@ -12,7 +12,8 @@ from __future__ import annotations
 import ipaddress
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -52,6 +53,8 @@ HEADERS_ELSEWHERE = ("Accept", "Accept-Encoding", "Range", "If-Range", "If-None-
 
 VERSION_GONE = (404, 410, 416)
 """Answers after which a part of a download is of no use."""
+
+GOES_ON = "run it again, and it goes on where it stopped"
 
 METADATA_ADDRESSES = (ipaddress.ip_address("fd00:ec2::254"),)
 """A cloud's credentials service that has no link-local address."""
@@ -207,10 +210,11 @@ class Http:
             if response.status_code == 206 and not (begun and continued):
                 path.unlink(missing_ok=True)
                 raise FeedError("wrong_part", f"{shown(url)} sent another part than it was asked for: run it again")
-            version.unlink(missing_ok=True)
-            if etag and not etag.startswith("W/"):  # a weak one does not promise the same bytes
-                version.write_text(etag, encoding="utf-8")
-            self._save(response, path, begun if response.status_code == 206 else 0, url, until, advance)
+            with _writing(path):
+                version.unlink(missing_ok=True)
+                if etag and not etag.startswith("W/"):  # a weak one does not promise the same bytes
+                    version.write_text(etag, encoding="utf-8")
+                self._save(response, path, begun if response.status_code == 206 else 0, url, until, advance)
         version.unlink(missing_ok=True)
         return etag
 
@@ -229,7 +233,6 @@ class Http:
         self, response: requests.Response, path: Path, size: int, url: str, until: float, advance: Callable[[int], object]
     ) -> None:
         """The body to a file, as it was sent, after the `size` bytes that are there already."""
-        advice = "run it again, and it goes on where it stopped"
         advance(size)
         try:
             with path.open("ab" if size else "wb") as file:
@@ -240,12 +243,9 @@ class Http:
                     file.write(part)
                     advance(len(part))
                     if time.monotonic() > until:
-                        raise FeedError("too_slow", f"{shown(url)} took longer than {self.limits.deadline_s:.0f} s: {advice}")
+                        raise FeedError("too_slow", f"{shown(url)} took longer than {self.limits.deadline_s:.0f} s: {GOES_ON}")
         except (urllib3.exceptions.HTTPError, requests.RequestException) as error:
-            raise FeedError("cut_off", f"{shown(url)} broke off ({_kind(error)}): {advice}") from None
-        except OSError as error:
-            problem = f"{path} cannot be written ({error.strerror}): make room, then {advice}"
-            raise FeedError("not_written", problem, permanent=True) from None
+            raise FeedError("cut_off", f"{shown(url)} broke off ({_kind(error)}): {GOES_ON}") from None
 
     def _send(
         self,
@@ -330,6 +330,16 @@ class Http:
             retry_after_s=retry_after(response.headers) or (GONE_WAIT_S if status in (404, 410) else None),
             body=body[:KEPT_BODY],
         )
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Says of a disk that is full, or otherwise not to be written to, what to do."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"{path} cannot be written ({error.strerror}): make room, then {GOES_ON}"
+        raise FeedError("not_written", problem, permanent=True) from None
 
 
 def _redirect(url: str, location: str, elsewhere: tuple[str, ...]) -> str:

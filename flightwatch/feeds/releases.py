@@ -62,6 +62,7 @@ class Releases:
     terms: Terms = field(default_factory=lambda: Terms(attribution=str(SERVICES["adsb-lol"]["attribution"])))
     _polite: Polite = field(init=False)
     _lists: dict[int, dict[date, list[str]]] = field(default_factory=dict)
+    _sizes: dict[str, int | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._polite = Polite(self.clock, SPACING_S)
@@ -147,12 +148,14 @@ class Releases:
         return True
 
     def _size(self, url: str) -> int | None:
-        try:
-            return self._polite.ask(lambda: self.http.size(url))
-        except FeedError as error:
-            if error.reason not in NO_SIZE:
-                raise
-            return None
+        if url not in self._sizes:
+            try:
+                self._sizes[url] = self._polite.ask(lambda: self.http.size(url))
+            except FeedError as error:
+                if error.reason not in NO_SIZE:
+                    raise
+                self._sizes[url] = None
+        return self._sizes[url]
 
 
 def preferred(text: str, base: str, year: int) -> dict[date, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections import Counter
@@ -190,9 +191,23 @@ class Store:
                 out.append(Covered(Scope.from_json(scope), when, when))
         return out
 
+    def cover(self, feed: str, aircraft: Sequence[str], first: date, last: date) -> None:
+        """Notes that a feed has brought all that there is of some aircraft (of everybody, where none is named) from a
+        first day to a last. One row holds all aircraft of the same days: there may be thousands of both."""
+        kind = "aircraft" if aircraft else "world"
+        identity = hashlib.sha256(f"covered|{feed}|{first}|{last}|{kind}".encode()).hexdigest()
+        with self.catalog.transaction() as db:
+            row = db.execute("SELECT scope FROM imports WHERE identity = ?", (identity,)).fetchone()
+            before = Scope.from_json(row[0]).members if row else ()
+            scope = Scope("aircraft", tuple(sorted({*before, *aircraft}))) if aircraft else Scope("world")
+            db.execute("DELETE FROM imports WHERE identity = ?", (identity,))
+            self._register_import(identity, f"{first} to {last}", "fetched", feed, scope, 0, {}, (), [(first, last)])
+
     def imported_days(self, feed: str | None = None) -> list[Covered]:
         """The days that imports cover, those that stand under a feed or all, by scope."""
-        rows = self.catalog.db.execute("SELECT scope, covered FROM imports WHERE feed = coalesce(?, feed)", (feed,))
+        rows = self.catalog.db.execute(
+            "SELECT scope, covered FROM imports WHERE feed = coalesce(?, feed) AND covered != '[]'", (feed,)
+        )
         found: list[Covered] = []
         for scope, covered in rows:
             days = [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in json.loads(covered)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from hashlib import sha256
+from threading import Event
 
 from flightwatch.testing.servers import LoopbackServer, QuietHandler
 
@@ -53,16 +54,18 @@ class _Handler(QuietHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        breaks = fake.breaks.pop(path, None)
-        self.wfile.write(data[begin:breaks])
+        end = fake.breaks.pop(path, None) or fake.hangs.get(path)
+        self.wfile.write(data[begin:end])
         self.wfile.flush()
-        if breaks is not None:
-            self.close_connection = True
+        if path in fake.hangs:
+            fake.released.wait()
+        self.close_connection = end is not None
 
 
 class FileServer(LoopbackServer):
     """Serves `files` by path. `redirects` lead from a path to an address; `refusals` are answers (status, headers) that
-    come first; a path in `breaks` is cut at that byte, once."""
+    come first; a path in `breaks` is cut at that byte, once; one in `hangs` is sent up to that byte, and no further until
+    `released`."""
 
     handler = _Handler
 
@@ -71,6 +74,8 @@ class FileServer(LoopbackServer):
         self.redirects: dict[str, str] = {}
         self.refusals: dict[str, list[tuple[int, dict[str, str]]]] = {}
         self.breaks: dict[str, int] = {}
+        self.hangs: dict[str, int] = {}
+        self.released = Event()
         self.asked: list[Asked] = []
 
     def downloads(self) -> list[tuple[str, int]]:
