@@ -1,6 +1,7 @@
 """History fetched from where it is published: downloaded piece by piece, imported, remembered.
 
-    <store>/fetched/<feed>/<piece>/     what was downloaded and is not imported yet, whole or in part
+    <store>/fetched/<feed>/<piece>/                what was downloaded and is not imported yet, whole or in part
+    <store>/fetched/<feed>/<piece>/imported.json   says that it is, and has only to be noted and removed
 
 The imports of the store are the ledger. A piece that is in stands there, under the feed of its source, with the days
 that are known since; what the server has not got stands there, too. Whatever stops a run, the next one asks for what is
@@ -20,6 +21,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from urllib.parse import urlsplit
 
+import msgspec
 import pyarrow.compute as pc
 
 from flightwatch.config import FeedSettings, Settings, secret
@@ -36,7 +38,7 @@ from flightwatch.feeds.releases import Releases
 from flightwatch.imports import How, import_files
 from flightwatch.records import Scope, Terms
 from flightwatch.services import SITES, Site
-from flightwatch.store import Store
+from flightwatch.store import Store, files
 
 RELEASES, TRACES, OPENSKY = "adsb.lol", "globe-history", "opensky"
 NAMES = (RELEASES, OPENSKY, TRACES, *SITES)
@@ -56,12 +58,12 @@ MOST_FAILURES = 10
 RESTS = ("http_429", "credits")
 """The server wants to be left alone for a while, and says for how long."""
 
-NOTED = "fetched"
-"""The format of the ledger's lines among the imports."""
+NOTED = "noted"
+"""The format of the ledger's lines that cover no days."""
 
 NO_SCOPE = Scope("reported")
 
-FOLDER = "fetched"
+FOLDER, MARK = "fetched", "imported.json"
 
 
 def source_named(name: str, url: str | None, settings: Settings, clock: Clock) -> Source:
@@ -69,7 +71,7 @@ def source_named(name: str, url: str | None, settings: Settings, clock: Clock) -
     if name not in NAMES:
         raise InputError(f"`{name}` is no source of history{nearest(name, NAMES) or ': ' + ', '.join(NAMES)}")
     if url is not None and not url.startswith(("http://", "https://")):
-        raise InputError(f"--url {url} must begin with http:// or https://")
+        raise InputError("--url must begin with http:// or https://")
     if url is not None and name not in (RELEASES, TRACES):
         raise InputError(f"{name} has its own address: --url is for {RELEASES} (a mirror) and {TRACES}")
     if name == RELEASES:
@@ -133,9 +135,9 @@ class Summary:
         return not self.left and not self.interrupted
 
     def counts(self) -> Counter[str]:
-        """What is told of each day."""
+        """What is told of each day; what fails is told when it does."""
         stored = {"files": self.files, "positions": self.positions, "flights": self.legs}
-        return Counter({**stored, "not seen": self.nothing, "left for the next run": self.left.total()})
+        return Counter({**stored, "not seen": self.nothing})
 
     def lines(self) -> Iterator[str]:
         brought = f"{_some(self.files, 'files')}, {_some(self.positions, 'positions')}"
@@ -240,6 +242,10 @@ class _Run:
     trouble: dict[str, _Trouble] = field(default_factory=dict)
 
     def run(self, aircraft: Sequence[str]) -> None:
+        folder = self.store.root / FOLDER / self.source.feed
+        for mark in sorted(folder.glob(f"*/{MARK}")):
+            self._note(msgspec.json.decode(mark.read_bytes(), type=Piece), Brought((mark,)))
+            shutil.rmtree(mark.parent)
         days = (self.last - self.first).days + 1
         pieces = self.source.pieces(self._missing(aircraft), lambda: self._flights(aircraft))
         for (first, last), together in groupby(pieces, key=lambda piece: (piece.first, piece.last)):
@@ -249,9 +255,9 @@ class _Run:
             self.watcher.reached((last - self.first).days + 1, days)
             if told := _told(self.summary.counts() - before):
                 self.watcher.say(f"{first}{'' if first == last else f' to {last}'}: {told}")
-        for folder in (self.store.root / FOLDER / self.source.feed, self.store.root / FOLDER):
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
+        for emptied in (folder, folder.parent):
+            if emptied.is_dir() and not any(emptied.iterdir()):
+                emptied.rmdir()
 
     def _look_at(self, piece: Piece) -> None:
         """One piece, unless it is in the ledger already: a track, or a day that the server has not got; `_missing` has
@@ -269,16 +275,21 @@ class _Run:
         folder = self.store.root / FOLDER / self.source.feed / piece.key
         try:
             brought = self.source.fetch(piece, folder, self.watcher)
+            if brought.files:
+                self._import(piece, brought)
+                files.write_bytes(folder / MARK, msgspec.json.encode(piece))
+            self._note(piece, brought)
         except FeedError as error:
             self._failed(piece, error)
             return
-        try:
-            self._import(piece, brought)
         except InputError as error:
             self._failed(piece, FeedError("damaged", str(error)))
+        except OSError as error:
+            problem = f"{self.store.root} cannot be written ({error.strerror or error}): make room, then run it again"
+            self._failed(piece, FeedError("not_written", problem, permanent=True))
+            return
         else:
             self._trouble(piece).good()
-            self._note(piece, brought)
         shutil.rmtree(folder, ignore_errors=True)
 
     def _trouble(self, piece: Piece) -> _Trouble:
@@ -297,8 +308,6 @@ class _Run:
 
     def _import(self, piece: Piece, brought: Brought) -> None:
         """Raises InputError where the files are not what they should be."""
-        if not brought.files:
-            return
         archive = piece.format == releases.FORMAT
         how = How(
             format=piece.format,
@@ -312,8 +321,10 @@ class _Run:
             done = import_files(self.store, brought.files, how, advance)
         self.summary.files += len(brought.files)
         self.summary.refused.update(done.refused)
-        what = "legs" if piece.format == opensky_history.FLIGHTS else "positions"
-        setattr(self.summary, what, getattr(self.summary, what) + done.rows)
+        if piece.format == opensky_history.FLIGHTS:
+            self.summary.legs += done.rows
+        else:
+            self.summary.positions += done.rows
 
     def _note(self, piece: Piece, brought: Brought) -> None:
         """Remembers a piece, so that it is not fetched again: by the days that are known since, where it has any."""
@@ -330,7 +341,7 @@ class _Run:
     def _missing(self, aircraft: Sequence[str]) -> Missing:
         """The days that no earlier run brought, by address."""
         had: dict[str, set[date]] = {}
-        for covered in self.store.imported_days(self.source.feed):
+        for covered in self.store.fetched(self.source.feed):
             members = covered.scope.members if covered.scope.kind == "aircraft" else (EVERYBODY,)
             for member in members:
                 had.setdefault(member, set()).update(_days(covered.first, covered.last))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import signal
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
+from rich.console import Console
 from werkzeug import Request, Response
 
 from flightwatch import cli, histories
@@ -24,6 +27,7 @@ from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
 from flightwatch.testing.files import FileServer
 from tests.conftest import T0, Typed
+from tests.processes import Place, wait_for
 from tests.samples import FLIGHT, PATH, day_archive, trace
 
 DAY = T0.date()
@@ -48,7 +52,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 def covered(folder: Path, feed: str) -> set[tuple[str, str]]:
     """Whose days are known, by the ledger."""
     with Store(folder / "s", read_only=True) as store:
-        found = store.imported_days(feed)
+        found = store.fetched(feed)
     out = set()
     for c in found:
         for member in c.scope.members or (c.scope.kind,):
@@ -85,6 +89,9 @@ def publish(server: FileServer, pieces: int = 2, listed: bool = True) -> bytes:
     line = ",".join(f"https://github.com{RELEASE}/{name}" for name in names)
     server.files[LIST] = f"{line}\n".encode() if listed else b"\n"
     return data
+
+
+DAY_ONE = ("--from", "2024-03-01", "--to", "2024-03-01")
 
 
 def fetch_day(typed: Typed, server: FileServer, *more: str, days: tuple[str, str] = ("2024-03-01", "2024-03-01")) -> Any:
@@ -185,11 +192,68 @@ def test_stopped_between_download_and_import(
     assert (rows(tmp_path), nothing_left(tmp_path)) == (ROWS * 3, True)
 
 
-def raising(error: type[BaseException]) -> Callable[..., Any]:
+@pytest.mark.chaos
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_killed_in_the_middle_of_a_download(number: signal.Signals, files: FileServer, tmp_path: Path) -> None:
+    """A process of its own, half of a part in: the next one asks for the rest."""
+    place, path, half = Place(tmp_path), f"{RELEASE}/{TAG}.tar", 300_000
+    addresses = [f"15{n:04x}" for n in range(700)]
+    publish(files, 1)
+    files.files[path] = day_archive(addresses)
+    files.hangs[path] = half
+    words = ("fetch-history", "adsb.lol", *DAY_ONE, "--url", files.url, "--store", "s")
+    part = tmp_path / "s" / "fetched" / "adsb-lol-history" / "2024-03-01" / f"{TAG}.tar.part"
+    process = place.start(*words)
+    wait_for(lambda: part.exists() and part.stat().st_size > half - 65_536)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == (1 if number == signal.SIGINT else -number)
+    assert ("stopped: what was downloaded is kept" in out) == (number == signal.SIGINT)
+    assert "Traceback" not in err
+    had = part.stat().st_size
+    files.hangs.clear()
+    files.released.set()
+    again = place.run(*words)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert [begin for name, begin in files.downloads() if name.startswith(TAG)] == [0, had]
+    assert (rows(tmp_path), nothing_left(tmp_path)) == (ROWS * len(addresses), True)
+
+
+def raising(error: BaseException | type[BaseException]) -> Callable[..., Any]:
     def die(*_: Any, **__: Any) -> Any:
         raise error
 
     return die
+
+
+def test_stopped_between_ledger_and_tidying_up(
+    typed: Typed, files: FileServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is left lying about is removed by the next run of that source, whichever days it is for."""
+    publish(files)
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", raising(MemoryError))
+        with pytest.raises(MemoryError):
+            fetch_day(typed, files)
+    assert not nothing_left(tmp_path)
+    fetch_day(typed, files, days=("2024-03-10", "2024-03-10"))
+    assert nothing_left(tmp_path)
+
+
+def test_a_disk_that_fills_up_while_it_is_imported(
+    typed: Typed, files: FileServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    publish(files)
+    with monkeypatch.context() as patched:
+        patched.setattr(histories, "import_files", raising(OSError(28, "No space left on device")))
+        status, out, err = fetch_day(typed, files, days=("2024-03-01", "2024-03-02"))
+    assert status == 1
+    assert "s cannot be written (No space left on device): make room, then run it again" in err
+    assert "left for the next run: 2 not_written" in out
+    count = len([name for name, _ in files.downloads() if name.startswith(TAG)])
+    fetch_day(typed, files)
+    assert len([name for name, _ in files.downloads() if name.startswith(TAG)]) == count
+    assert (rows(tmp_path), nothing_left(tmp_path)) == (ROWS * 3, True)
 
 
 def test_stopped_between_import_and_ledger(
@@ -200,9 +264,22 @@ def test_stopped_between_import_and_ledger(
         patched.setattr(histories._Run, "_note", raising(MemoryError))
         with pytest.raises(MemoryError):
             fetch_day(typed, files)
+    count = len(files.asked)
     fetch_day(typed, files)
-    assert rows(tmp_path) == ROWS * 3
+    assert (rows(tmp_path), len(files.asked), nothing_left(tmp_path)) == (ROWS * 3, count, True)
     assert covered(tmp_path, "adsb-lol-history") == {("world", "2024-03-01")}
+
+
+def test_bars_on_a_terminal(typed: Typed, files: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are gone at the end, and the lines are the same."""
+    publish(files)
+    _, plain, _ = fetch_day(typed, files)
+    shown = io.StringIO()
+    monkeypatch.setattr(cli, "errors", Console(file=shown, force_terminal=True, width=100))
+    _, out, _ = typed("fetch-history", "adsb.lol", *DAY_ONE, "--url", files.url, "--store", "other")
+    assert out == plain
+    assert "Days" in shown.getvalue()
+    assert "1/1" in shown.getvalue()
 
 
 def test_a_day_that_is_not_there(typed: Typed, files: FileServer, tmp_path: Path) -> None:

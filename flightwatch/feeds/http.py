@@ -211,10 +211,13 @@ class Http:
                 path.unlink(missing_ok=True)
                 raise FeedError("wrong_part", f"{shown(url)} sent another part than it was asked for: run it again")
             with _writing(path):
-                version.unlink(missing_ok=True)
-                if etag and not etag.startswith("W/"):  # a weak one does not promise the same bytes
-                    version.write_text(etag, encoding="utf-8")
-                self._save(response, path, begun if response.status_code == 206 else 0, url, until, advance)
+                if response.status_code == 200:
+                    begun = 0
+                    version.unlink(missing_ok=True)
+                    path.write_bytes(b"")  # before the new name stands beside what is old
+                    if etag and not etag.startswith("W/"):  # a weak one does not promise the same bytes
+                        version.write_text(etag, encoding="utf-8")
+                self._save(response, path, begun, url, until, advance)
         version.unlink(missing_ok=True)
         return etag
 
@@ -235,7 +238,7 @@ class Http:
         """The body to a file, as it was sent, after the `size` bytes that are there already."""
         advance(size)
         try:
-            with path.open("ab" if size else "wb") as file:
+            with path.open("ab") as file:
                 while part := response.raw.read1(READ_SIZE, decode_content=False):
                     size += len(part)
                     if size > self.limits.size:

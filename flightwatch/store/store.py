@@ -37,6 +37,10 @@ WHOEVER_IS_IN_IT = Scope("aircraft")
 """The scope of an import that holds all that its aircraft did in its time."""
 
 
+FETCHED = "fetched"
+"""The format of what is no file but a note that a feed has brought all that there is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Import:
     """What one import brought: rows stored, and what was refused by reason. `new` is false where the very same one
@@ -183,7 +187,7 @@ class Store:
 
     def covered(self) -> list[Covered]:
         """The days of imports and polls, by scope: those on which what was asked for would have been recorded."""
-        out = self.imported_days()
+        out = self._days_of("SELECT scope, covered FROM imports WHERE covered != '[]'")
         polled = self.catalog.db.execute("SELECT scopes.scope, day, hours FROM polled JOIN scopes ON scopes.id = polled.scope")
         for scope, day, hours in polled:
             if hours.bit_count() >= HOURS_OF_A_DAY:
@@ -201,15 +205,15 @@ class Store:
             before = Scope.from_json(row[0]).members if row else ()
             scope = Scope("aircraft", tuple(sorted({*before, *aircraft}))) if aircraft else Scope("world")
             db.execute("DELETE FROM imports WHERE identity = ?", (identity,))
-            self._register_import(identity, f"{first} to {last}", "fetched", feed, scope, 0, {}, (), [(first, last)])
+            self._register_import(identity, f"{first} to {last}", FETCHED, feed, scope, 0, {}, (), [(first, last)])
 
-    def imported_days(self, feed: str | None = None) -> list[Covered]:
-        """The days that imports cover, those that stand under a feed or all, by scope."""
-        rows = self.catalog.db.execute(
-            "SELECT scope, covered FROM imports WHERE feed = coalesce(?, feed) AND covered != '[]'", (feed,)
-        )
+    def fetched(self, feed: str) -> list[Covered]:
+        """What `cover` noted of a feed."""
+        return self._days_of("SELECT scope, covered FROM imports WHERE feed = ? AND format = ?", feed, FETCHED)
+
+    def _days_of(self, query: str, *values: str) -> list[Covered]:
         found: list[Covered] = []
-        for scope, covered in rows:
+        for scope, covered in self.catalog.db.execute(query, values):
             days = [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in json.loads(covered)]
             found += [Covered(Scope.from_json(scope), first, last) for first, last in days]
         return found
