@@ -30,7 +30,7 @@ from flightwatch.errors import FeedError, InputError
 from flightwatch.feeds import opensky_history, releases
 from flightwatch.feeds.credentials import ClientCredentials
 from flightwatch.feeds.day_traces import DayTraces
-from flightwatch.feeds.history import EVERYBODY, Brought, Clock, Flight, Missing, Piece, Source, Watcher
+from flightwatch.feeds.history import ANSWER, EVERYBODY, Brought, Clock, Flight, Missing, Piece, Source, Watcher
 from flightwatch.feeds.http import Http
 from flightwatch.feeds.opensky_history import OpenSkyHistory
 from flightwatch.feeds.questions import OPENSKY_STANDARD
@@ -75,8 +75,7 @@ def source_named(name: str, url: str | None, settings: Settings, clock: Clock) -
     if url is not None and name not in (RELEASES, TRACES):
         raise InputError(f"{name} has its own address: --url is for {RELEASES} (a mirror) and {TRACES}")
     if name == RELEASES:
-        http = Http(releases.DOWNLOAD, elsewhere=releases.ELSEWHERE)
-        return Releases(http, clock, (url or releases.BASE).rstrip("/"))
+        return Releases(Http(ANSWER, elsewhere=releases.ELSEWHERE), clock, (url or releases.BASE).rstrip("/"))
     if name == OPENSKY:
         return _opensky(settings, clock)
     if name == TRACES:
@@ -90,7 +89,7 @@ def source_named(name: str, url: str | None, settings: Settings, clock: Clock) -
 
 def _traces(name: str, feed: str, site: Site, clock: Clock) -> DayTraces:
     terms = Terms(attribution=site.attribution, republish=site.republish)
-    return DayTraces(Http(), clock, site.url, name, feed, terms, site.keeps_days)
+    return DayTraces(Http(ANSWER), clock, site.url, name, feed, terms, site.keeps_days)
 
 
 def _opensky(settings: Settings, clock: Clock) -> OpenSkyHistory:
@@ -99,7 +98,7 @@ def _opensky(settings: Settings, clock: Clock) -> OpenSkyHistory:
     plain = {"name": OPENSKY, "kind": OPENSKY, "client_id_env": ident, "client_secret_env": password}
     configured = (f for f in settings.feeds if f.kind == OPENSKY and f.client_id_env)
     feed = next(configured, FeedSettings.model_validate(plain))
-    http = Http(when_refused=feed.when_refused)
+    http = Http(ANSWER, when_refused=feed.when_refused)
     assert feed.client_id_env is not None  # the configuration has them together
     assert feed.client_secret_env is not None
     account = ClientCredentials(http, feed.token_url, secret(feed.client_id_env), secret(feed.client_secret_env))

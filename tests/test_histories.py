@@ -352,9 +352,12 @@ def test_storage_is_reached_by_tls_alone() -> None:
 
 
 def test_lists_of_releases() -> None:
-    """What names another day, multilateration alone, or no release, is left out; so is a host of somebody else's."""
+    """What names multilateration alone, no release, or parts of two is left out; so are a second line for a day, and a host
+    of somebody else's."""
     line = "https://x.example/releases/download/{0}/{0}.tar.ab,https://x.example/releases/download/{0}/{0}.tar.aa"
     text = "\n".join([line.format(TAG), line.format("v2024.03.02-planes-readsb-mlatonly-0"), "nonsense", ",", "v2024.99.99"])
+    other = "v2024.03.01-planes-readsb-staging-0"
+    text += f"\n{line.format(other)}\n{line.format(TAG).split(',')[0]},{line.format(other).split(',')[0]}"
     address = "https://github.com" + RELEASE
     assert preferred(text, "https://github.com", 2024) == {DAY: [f"{address}/{TAG}.tar.aa", f"{address}/{TAG}.tar.ab"]}
 
@@ -717,6 +720,15 @@ def test_windows_hold_each_day_once_and_no_other(numbers: set[int], most: int) -
 
 
 # ------------------------------------------------------------------------------------------------------------------ arguments
+
+
+def test_a_store_that_somebody_writes_to_is_told_before_anything_is_asked(
+    typed: Typed, files: FileServer, tmp_path: Path
+) -> None:
+    publish(files)
+    with Store(tmp_path / "s"):
+        assert fetch_day(typed, files)[0] == cli.BUSY
+    assert files.asked == []
 
 
 @pytest.mark.parametrize(

@@ -305,3 +305,15 @@ def test_a_disk_that_is_full_is_told(storage: FileServer, tmp_path: Path) -> Non
 
 def test_a_folder_that_is_not_there_is_told(storage: FileServer, tmp_path: Path) -> None:
     assert refusal(Http(), f"{storage.url}/file", tmp_path / "no" / "f").reason == "not_written"
+
+
+def test_a_refusal_without_end_is_not_read(tmp_path: Path) -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 500 Oh\r\n\r\n")
+        for _ in range(10_000):
+            connection.sendall(b"x" * 100_000)
+
+    with raw_server(talk) as url:
+        error = refusal(Http(Limits(deadline_s=60.0, size=1 << 40)), url, tmp_path / "f")
+    assert error.reason == "http_500"
+    assert len(error.body) <= 64 * 1024

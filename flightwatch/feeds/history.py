@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from flightwatch.errors import FeedError
+from flightwatch.feeds.http import Limits
 from flightwatch.records import Terms
 
 EVERYBODY = ""
@@ -25,6 +26,9 @@ LONGEST_WAIT_S = 30.0
 
 WAITS_S = (2.0, 8.0, LONGEST_WAIT_S)
 """After the first, second and third 429 of one question that does not say how long."""
+
+ANSWER = Limits(deadline_s=60.0)
+"""For a trace over a slow line, or a question that takes a service a while."""
 
 Missing = Mapping[str, Sequence[date]]
 """The days that are not had yet, by address, in order."""

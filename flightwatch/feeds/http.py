@@ -205,7 +205,7 @@ class Http:
             if response.status_code not in (200, 206):
                 if response.status_code in VERSION_GONE:
                     path.unlink(missing_ok=True)
-                self._accepted(response, self._read(response, url, until), url)
+                self._accepted(response, _beginning(response), url)  # a download may be large, a refusal may not
             continued = response.headers.get("Content-Range", "").startswith(f"bytes {begun}-")
             if response.status_code == 206 and not (begun and continued):
                 path.unlink(missing_ok=True)
@@ -333,6 +333,14 @@ class Http:
             retry_after_s=retry_after(response.headers) or (GONE_WAIT_S if status in (404, 410) else None),
             body=body[:KEPT_BODY],
         )
+
+
+def _beginning(response: requests.Response) -> bytes:
+    """As much of a refusal as is kept."""
+    try:
+        return bytes(response.raw.read1(KEPT_BODY, decode_content=True))
+    except (urllib3.exceptions.HTTPError, OSError):
+        return b""
 
 
 @contextmanager

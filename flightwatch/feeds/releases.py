@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -102,7 +103,7 @@ class Releases:
     def _download(self, url: str, size: int | None, folder: Path, watcher: Watcher) -> None:
         part = _part(folder, url)
         with watcher.progress(_path(folder, url).name, size) as advance:
-            self._polite.ask(lambda: self.http.download(url, part, advance=advance))
+            self._polite.ask(lambda: replace(self.http, limits=DOWNLOAD).download(url, part, advance=advance))
         part.replace(_path(folder, url))
 
     def _preferred(self, day: date) -> list[str]:
@@ -160,18 +161,17 @@ class Releases:
 
 def preferred(text: str, base: str, year: int) -> dict[date, list[str]]:
     """What PREFERRED_RELEASES.txt says: the addresses of a day's parts below `base`, wherever the list itself has them.
-    Lines that say something else are left out."""
+    Lines that say something else are left out, and all but the first of a day."""
     days: dict[date, list[str]] = {}
     for line in text.splitlines():
         matches = [ASSET.search(url.strip()) for url in line.split(",") if url.strip()]
-        for match in matches if all(matches) else []:
-            assert match is not None  # `all` has seen to it
-            try:
-                day = date(int(match[2]), int(match[3]), int(match[4]))
-            except ValueError:
-                continue
-            days.setdefault(day, []).append(_address(base, year, match[1], match[5]))
-    return {day: sorted(set(urls)) for day, urls in days.items()}
+        parts = [match for match in matches if match is not None]
+        if len(parts) < len(matches) or len({match[1] for match in parts}) != 1:
+            continue
+        with suppress(ValueError):
+            day = date(int(parts[0][2]), int(parts[0][3]), int(parts[0][4]))
+            days.setdefault(day, sorted({_address(base, year, match[1], match[5]) for match in parts}))
+    return days
 
 
 def _years(day: date) -> tuple[int, ...]:

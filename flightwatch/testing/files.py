@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from threading import Event
@@ -21,6 +22,10 @@ class Asked:
 
 
 class _Handler(QuietHandler):
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # clients that hang up are what it is for
+            super().handle()
+
     def do_GET(self) -> None:  # noqa: N802  # the name that http.server calls
         fake: FileServer = self.server.fake  # type: ignore[attr-defined]  # set by LoopbackServer
         path = self.path.split("?")[0]
