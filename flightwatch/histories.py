@@ -3,7 +3,7 @@
     <store>/fetched/<feed>/<piece>/                what was downloaded and is not imported yet, whole or in part
     <store>/fetched/<feed>/<piece>/imported.json   says that it is, and has only to be noted and removed
 
-The imports of the store are the ledger. A piece that is in stands there, under the feed of its source, with the days
+The imports of the store are the ledger. A piece that is in stands there, under the feed of its service, with the days
 that are known since; what the server has not got stands there, too. Whatever stops a run, the next one asks for what is
 missing, and for no byte that is here already. The store is held meanwhile, so that nobody finds after an hour of
 downloading that it cannot be written.
@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pyarrow.compute as pc
 
-from flightwatch.config import FeedSettings, Settings, secret
+from flightwatch.config import TERMS, FeedSettings, Settings, secret
 from flightwatch.documents import nearest
 from flightwatch.errors import FeedError, InputError
 from flightwatch.feeds import opensky_history, releases
@@ -35,9 +35,9 @@ from flightwatch.feeds.http import Http
 from flightwatch.feeds.opensky_history import OpenSkyHistory
 from flightwatch.feeds.questions import OPENSKY_STANDARD
 from flightwatch.feeds.releases import Releases
-from flightwatch.imports import How, import_files
+from flightwatch.imports import IMPORTED, How, import_files
 from flightwatch.records import Scope, Terms
-from flightwatch.services import SITES, Site
+from flightwatch.services import SITES
 from flightwatch.store import Store, files
 
 RELEASES, TRACES, OPENSKY = "adsb.lol", "globe-history", "opensky"
@@ -81,15 +81,13 @@ def source_named(name: str, url: str | None, settings: Settings, clock: Clock) -
     if name == TRACES:
         if url is None:
             raise InputError(f"{TRACES} needs --url, the address of a web site of readsb; or name one of {', '.join(SITES)}")
-        host = urlsplit(url).netloc.rsplit("@", 1)[-1]
-        site = Site(url, attribution=host, republish=False)  # its terms are not known
-        return _traces(f"{TRACES} of {host}", "globe-" + re.sub(r"[^a-z0-9]+", "-", host.lower()), site, clock)
-    return _traces(name, f"{name}-history", SITES[name], clock)
+        return DayTraces(Http(ANSWER), clock, url, f"{TRACES} of {urlsplit(url).netloc.rsplit('@', 1)[-1]}", None)
+    return DayTraces(Http(ANSWER), clock, SITES[name].url, name, name, SITES[name].keeps_days)
 
 
-def _traces(name: str, feed: str, site: Site, clock: Clock) -> DayTraces:
-    terms = Terms(attribution=site.attribution, republish=site.republish)
-    return DayTraces(Http(ANSWER), clock, site.url, name, feed, terms, site.keeps_days)
+def feed_of(source: Source) -> str:
+    """The feed that its data stand under: that of its service, else one of its own."""
+    return f"{IMPORTED}-{source.service or re.sub('[^a-z0-9]+', '-', source.name.lower())}"
 
 
 def _opensky(settings: Settings, clock: Clock) -> OpenSkyHistory:
@@ -103,7 +101,7 @@ def _opensky(settings: Settings, clock: Clock) -> OpenSkyHistory:
     assert feed.client_secret_env is not None
     account = ClientCredentials(http, feed.token_url, secret(feed.client_id_env), secret(feed.client_secret_env))
     credits_a_day = feed.credits_a_day or OPENSKY_STANDARD
-    return OpenSkyHistory(http, clock, feed.base_url.rstrip("/"), account, feed.terms, feed.spacing_s, credits_a_day)
+    return OpenSkyHistory(http, clock, feed.base_url.rstrip("/"), account, feed.spacing_s, credits_a_day)
 
 
 @dataclass
@@ -209,7 +207,7 @@ class _Trouble:
 
 def begun(source: Source, first: date, last: date, clock: Clock) -> Summary:
     """The summary of a run that is about to begin; it grows while that goes on, so whoever stops it has it."""
-    summary = Summary(source.name, source.terms, first, last)
+    summary = Summary(source.name, TERMS.get(source.service or "", Terms()), first, last)
     settled = _settled(clock)
     if last > settled:
         begins = max(first, settled + timedelta(days=1))
@@ -240,8 +238,12 @@ class _Run:
     summary: Summary
     trouble: dict[str, _Trouble] = field(default_factory=dict)
 
+    @property
+    def feed(self) -> str:
+        return feed_of(self.source)
+
     def run(self, aircraft: Sequence[str]) -> None:
-        folder = self.store.root / FOLDER / self.source.feed
+        folder = self.store.root / FOLDER / self.feed
         for mark in sorted(folder.glob(f"*/{MARK}")):
             self._note(msgspec.json.decode(mark.read_bytes(), type=Piece), Brought((mark,)))
             shutil.rmtree(mark.parent)
@@ -271,7 +273,7 @@ class _Run:
         if why := self._trouble(piece).passes_over(piece):
             self.summary.left[why] += 1
             return
-        folder = self.store.root / FOLDER / self.source.feed / piece.key
+        folder = self.store.root / FOLDER / self.feed / piece.key
         try:
             brought = self.source.fetch(piece, folder, self.watcher)
             if brought.files:
@@ -311,9 +313,9 @@ class _Run:
         how = How(
             format=piece.format,
             scope=None if archive else "reported",  # what it covers is noted with the piece
-            feed=self.source.feed,
+            feed=self.feed,
             aircraft=piece.aircraft if archive else (),
-            demands=self.source.terms,
+            service=self.source.service,
         )
         size = sum(path.stat().st_size for path in brought.files)
         with self.watcher.progress(f"import of {piece.key}", size) as advance:
@@ -328,19 +330,19 @@ class _Run:
     def _note(self, piece: Piece, brought: Brought) -> None:
         """Remembers a piece, so that it is not fetched again: by the days that are known since, where it has any."""
         if piece.covers and brought.known:
-            self.store.cover(self.source.feed, piece.aircraft, piece.first, piece.last)
+            self.store.cover(self.feed, piece.aircraft, piece.first, piece.last)
             self.summary.nothing += 0 if brought.files else len(piece.aircraft) * ((piece.last - piece.first).days + 1)
             return
-        self.store.import_positions(_identity(self.source, piece), piece.key, NOTED, self.source.feed, NO_SCOPE, (), {})
+        self.store.import_positions(_identity(self.feed, piece), piece.key, NOTED, self.feed, NO_SCOPE, (), {})
         self.summary.absent += not brought.known
 
     def _is_noted(self, piece: Piece) -> bool:
-        return self.store.imported(_identity(self.source, piece)) is not None
+        return self.store.imported(_identity(self.feed, piece)) is not None
 
     def _missing(self, aircraft: Sequence[str]) -> Missing:
         """The days that no earlier run brought, by address."""
         had: dict[str, set[date]] = {}
-        for covered in self.store.fetched(self.source.feed):
+        for covered in self.store.fetched(self.feed):
             members = covered.scope.members if covered.scope.kind == "aircraft" else (EVERYBODY,)
             for member in members:
                 had.setdefault(member, set()).update(_days(covered.first, covered.last))
@@ -359,12 +361,12 @@ class _Run:
         return [
             (row["icao24"], row["takeoff_time"], row["landing_time"])
             for row in rows
-            if self.source.feed in row["feeds"] and self.first <= row["takeoff_time"].date() <= self.last
+            if self.feed in row["feeds"] and self.first <= row["takeoff_time"].date() <= self.last
         ]
 
 
-def _identity(source: Source, piece: Piece) -> str:
-    return hashlib.sha256(f"{NOTED}|{source.feed}|{piece.key}".encode()).hexdigest()
+def _identity(feed: str, piece: Piece) -> str:
+    return hashlib.sha256(f"{NOTED}|{feed}|{piece.key}".encode()).hexdigest()
 
 
 def _days(first: date, last: date) -> Iterator[date]:

@@ -111,20 +111,21 @@ SERVICES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A web site that keeps the day traces of its receivers. `keeps_days` is for how long, where that is not for good."""
+    """A web site that keeps the day traces of its receivers. `keeps_days` is for how long, where that is not for good;
+    what it demands is said here where it is no service as well."""
 
     url: str
-    attribution: str
-    republish: bool = True
     keeps_days: int | None = None
+    attribution: str = ""
+    republish: bool = True
 
 
 SITES: Mapping[str, Site] = MappingProxyType(
     {
-        "adsb-fi": Site("https://globe.adsb.fi", str(SERVICES["adsb-fi"]["attribution"])),
-        "adsbexchange": Site("https://globe.adsbexchange.com", "ADS-B Exchange, non-commercial use", republish=False),
-        "airplanes-live": Site("https://globe.airplanes.live", str(SERVICES["airplanes-live"]["attribution"]), republish=False),
-        "theairtraffic": Site("https://globe.theairtraffic.com", "TheAirTraffic", republish=False, keeps_days=90),
+        "adsb-fi": Site("https://globe.adsb.fi"),
+        "adsbexchange": Site("https://globe.adsbexchange.com"),
+        "airplanes-live": Site("https://globe.airplanes.live"),
+        "theairtraffic": Site("https://globe.theairtraffic.com", keeps_days=90, attribution="TheAirTraffic", republish=False),
     }
 )
 """None of them publishes terms for history: what is asked of them is asked slowly, and refusals are taken as such."""

@@ -18,7 +18,7 @@ from pytest_httpserver import HTTPServer
 from rich.console import Console
 from werkzeug import Request, Response
 
-from flightwatch import cli, histories
+from flightwatch import cli, histories, services
 from flightwatch.config import Settings
 from flightwatch.feeds import releases
 from flightwatch.feeds.history import windows
@@ -106,10 +106,10 @@ def test_a_day_of_adsb_lol(typed: Typed, files: FileServer, tmp_path: Path) -> N
     assert "2024-03-01: 2 files to download, 0 MB\n2024-03-01: 2 files, 12 positions\n" in out
     assert "source to be named: adsb.lol and its contributors (ODbL 1.0)" in out
     assert (rows(tmp_path), nothing_left(tmp_path)) == (ROWS * 3, True)
-    assert covered(tmp_path, "adsb-lol-history") == {("world", "2024-03-01")}
+    assert covered(tmp_path, "import-adsb-lol") == {("world", "2024-03-01")}
     with Store(tmp_path / "s", read_only=True) as store:
-        assert store.terms()["adsb-lol-history"].attribution == "adsb.lol and its contributors (ODbL 1.0)"
-        assert set(store.snapshots.positions()["feed"].to_pylist()) == {"adsb-lol-history"}
+        assert store.terms()["import-adsb-lol"].attribution == "adsb.lol and its contributors (ODbL 1.0)"
+        assert set(store.snapshots.positions()["feed"].to_pylist()) == {"import-adsb-lol"}
 
 
 def test_what_is_in_is_not_asked_for_again(typed: Typed, files: FileServer) -> None:
@@ -129,7 +129,7 @@ def test_some_aircraft_of_a_day(typed: Typed, files: FileServer, tmp_path: Path)
     publish(files)
     _, out, _ = fetch_day(typed, files, "--aircraft", "RA-86559", "--aircraft", "150001")
     assert "4 positions" in out
-    assert covered(tmp_path, "adsb-lol-history") == {("15521f", "2024-03-01"), ("150001", "2024-03-01")}
+    assert covered(tmp_path, "import-adsb-lol") == {("15521f", "2024-03-01"), ("150001", "2024-03-01")}
     count = len(files.downloads())
     fetch_day(typed, files, "--aircraft", "150001")
     assert len(files.downloads()) == count
@@ -202,7 +202,7 @@ def test_killed_in_the_middle_of_a_download(number: signal.Signals, files: FileS
     files.files[path] = day_archive(addresses)
     files.hangs[path] = half
     words = ("fetch-history", "adsb.lol", *DAY_ONE, "--url", files.url, "--store", "s")
-    part = tmp_path / "s" / "fetched" / "adsb-lol-history" / "2024-03-01" / f"{TAG}.tar.part"
+    part = tmp_path / "s" / "fetched" / "import-adsb-lol" / "2024-03-01" / f"{TAG}.tar.part"
     process = place.start(*words)
     wait_for(lambda: part.exists() and part.stat().st_size > half - 65_536)
     process.send_signal(number)
@@ -267,7 +267,7 @@ def test_stopped_between_import_and_ledger(
     count = len(files.asked)
     fetch_day(typed, files)
     assert (rows(tmp_path), len(files.asked), nothing_left(tmp_path)) == (ROWS * 3, count, True)
-    assert covered(tmp_path, "adsb-lol-history") == {("world", "2024-03-01")}
+    assert covered(tmp_path, "import-adsb-lol") == {("world", "2024-03-01")}
 
 
 def test_bars_on_a_terminal(typed: Typed, files: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,13 +288,27 @@ def test_a_day_that_is_not_there(typed: Typed, files: FileServer, tmp_path: Path
     assert status == 0
     assert "2024-03-01: adsb.lol has no archive of this day, and none will come" in out
     assert "not kept there, for good: 1, which count as unwatched" in out
-    assert covered(tmp_path, "adsb-lol-history") == set()
+    assert covered(tmp_path, "import-adsb-lol") == set()
     count = len(files.asked)
     fetch_day(typed, files, "--aircraft", "15521f")
     assert len(files.asked) == count
     status, out, err = fetch_day(typed, files, days=("2024-03-08", "2024-03-08"))
     assert status == 1
     assert "2024-03-08: adsb.lol has not published this day yet" in err
+
+
+def test_a_rebuilt_catalog_has_forgotten_what_was_fetched(typed: Typed, files: FileServer, tmp_path: Path) -> None:
+    """Which days are known, and with it that they are here; not whose they are. Fetched again, it is there once."""
+    publish(files)
+    fetch_day(typed, files)
+    (tmp_path / "s" / "catalog.sqlite").unlink()
+    typed("rebuild", "--store", "s")
+    assert covered(tmp_path, "import-adsb-lol") == set()
+    with Store(tmp_path / "s", read_only=True) as store:
+        assert store.terms()["import-adsb-lol"].attribution == "adsb.lol and its contributors (ODbL 1.0)"
+    fetch_day(typed, files)
+    assert rows(tmp_path) == ROWS * 3
+    assert covered(tmp_path, "import-adsb-lol") == {("world", "2024-03-01")}
 
 
 def test_a_disk_without_room_is_told_before(
@@ -414,7 +428,7 @@ def fetch_traces(typed: Typed, site: Site, first: str, last: str, *aircraft: str
 
 
 def feed_of(site: Site) -> str:
-    return "globe-" + site.url.removeprefix("http://").replace(".", "-").replace(":", "-")
+    return "import-globe-history-of-" + site.url.removeprefix("http://").replace(".", "-").replace(":", "-")
 
 
 def test_traces_of_a_watchlist(typed: Typed, site: Site, tmp_path: Path) -> None:
@@ -533,14 +547,14 @@ def test_what_a_site_has_dropped_is_not_taken_for_a_quiet_day(
     typed: Typed, site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A 404 for a day that is older than what the site keeps says nothing, and is not asked for again."""
-    short = histories.Site(site.url, "Somebody", republish=False, keeps_days=5)
+    short = services.Site(site.url, keeps_days=5)
     monkeypatch.setattr(histories, "SITES", {**histories.SITES, "theairtraffic": short})
     command = ("fetch-history", "theairtraffic", "--aircraft", "15521f", "--store", "s", "--from", "2024-03-01")
     status, out, _ = typed(*command, "--to", "2024-03-07")
     assert status == 0
     assert "not kept there, for good: 5" in out
-    assert "source to be named: Somebody; not to be republished" in out
-    assert covered(tmp_path, "theairtraffic-history") == {("15521f", "2024-03-06"), ("15521f", "2024-03-07")}
+    assert "source to be named: TheAirTraffic; not to be republished" in out
+    assert covered(tmp_path, "import-theairtraffic") == {("15521f", "2024-03-06"), ("15521f", "2024-03-07")}
     count = len(site.asked)
     typed(*command, "--to", "2024-03-07")
     assert len(site.asked) == count
@@ -640,7 +654,7 @@ def test_flights_and_tracks_of_opensky(typed: Typed, opensky: OpenSky, tmp_path:
     assert [kind for kind, _ in opensky.asked] == ["flights"] * 3 + ["tracks"]
     assert "2 files, 2 positions, 1 flight stored" in out
     assert "The OpenSky Network" in out
-    assert covered(tmp_path, "opensky-history") == {
+    assert covered(tmp_path, "import-opensky") == {
         ("15521f", d) for d in ("2024-02-29", "2024-03-01", "2024-03-02", "2024-03-03", "2024-03-04")
     }
     count = len(opensky.asked)

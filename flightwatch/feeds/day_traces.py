@@ -15,7 +15,6 @@ from pathlib import Path
 from flightwatch.errors import FeedError
 from flightwatch.feeds.history import Brought, Clock, Flight, Missing, Piece, Polite, Watcher, by_day, kept
 from flightwatch.feeds.http import Http
-from flightwatch.records import Terms
 
 SPACING_S = 0.5
 NOT_SEEN = ("http_404", "http_204")
@@ -31,8 +30,7 @@ class DayTraces:
     clock: Clock
     base: str
     name: str
-    feed: str
-    terms: Terms
+    service: str | None
     keeps_days: int | None = None
     _polite: Polite = field(init=False)
 

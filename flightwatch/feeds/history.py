@@ -16,7 +16,6 @@ from typing import Protocol, TypeVar
 
 from flightwatch.errors import FeedError
 from flightwatch.feeds.http import Limits
-from flightwatch.records import Terms
 
 EVERYBODY = ""
 """In the place of an address: a source whose pieces are not of single aircraft."""
@@ -88,16 +87,13 @@ class Watcher(Protocol):
 
 
 class Source(Protocol):
-    """Where history comes from. `feed` is what its positions stand under, `terms` what it demands."""
+    """Where history comes from. `service` is whose data they are, by its name in `config.TERMS`, if that is known."""
 
     @property
     def name(self) -> str: ...
 
     @property
-    def feed(self) -> str: ...
-
-    @property
-    def terms(self) -> Terms: ...
+    def service(self) -> str | None: ...
 
     def pieces(self, missing: Missing, flights: Callable[[], Sequence[Flight]]) -> Iterator[Piece]:
         """What there is to fetch. `flights` are those of its own flight lists on the days that were asked for, the pieces

@@ -18,7 +18,6 @@ from flightwatch.errors import FeedError
 from flightwatch.feeds.credentials import ClientCredentials, authorized
 from flightwatch.feeds.history import Brought, Clock, Flight, Missing, Piece, Polite, Watcher, kept, windows
 from flightwatch.feeds.http import Http
-from flightwatch.records import Terms
 
 FLIGHTS, TRACK = "opensky-flights", "opensky-track"
 DAYS_OF_A_WINDOW = 2
@@ -37,11 +36,10 @@ class OpenSkyHistory:
     clock: Clock
     base: str
     credentials: ClientCredentials
-    terms: Terms
     spacing_s: float
     credits_a_day: int
     name: str = "opensky"
-    feed: str = "opensky-history"
+    service: str | None = "opensky"
     left: dict[str, int] = field(default_factory=dict)
     _polite: Polite = field(init=False)
 

@@ -18,8 +18,6 @@ from pathlib import Path
 from flightwatch.errors import FeedError
 from flightwatch.feeds.history import Brought, Clock, Flight, Missing, Piece, Polite, Watcher, by_day
 from flightwatch.feeds.http import Http, Limits
-from flightwatch.records import Terms
-from flightwatch.services import SERVICES
 
 BASE = "https://github.com"
 
@@ -59,8 +57,7 @@ class Releases:
     clock: Clock
     base: str = BASE
     name: str = "adsb.lol"
-    feed: str = "adsb-lol-history"
-    terms: Terms = field(default_factory=lambda: Terms(attribution=str(SERVICES["adsb-lol"]["attribution"])))
+    service: str | None = "adsb-lol"
     _polite: Polite = field(init=False)
     _lists: dict[int, dict[date, list[str]]] = field(default_factory=dict)
     _sizes: dict[str, int | None] = field(default_factory=dict)
