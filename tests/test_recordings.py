@@ -168,6 +168,19 @@ def test_what_a_crash_left_of_a_recording_still_plays(tmp_path: Path) -> None:
         open_recording(tmp_path)
 
 
+def test_what_is_shut_for_good_is_not_promised_to_be_tried_again(
+    tmp_path: Path, httpserver: HTTPServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    httpserver.expect_request("/v2/all").respond_with_data("no", status=403)
+    httpserver.expect_request("/v2/mil").respond_with_data("later", status=503)
+    feed = FeedSettings(name="sky", base_url=httpserver.url_for(""), ask=["all", "military"], spacing_s=0.1)
+    recorder = Recorder(tmp_path)
+    assert record([recorder.recorded(q) for q in queries(feed, [], None, lambda: BEGIN)], threading.Event(), rounds=1) == 0
+    refused, down = [r.message for r in caplog.records if r.name.startswith("flightwatch")]
+    assert "[http_403]; not asked again until flightwatch is started anew" in refused
+    assert "[http_503]; next try in" in down
+
+
 def test_recording_and_playing_from_the_command_line(tmp_path: Path, httpserver: HTTPServer) -> None:
     """`record`, then `run --replay` into a store of its own; the second time it says that there is one."""
     import time

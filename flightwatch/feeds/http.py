@@ -382,7 +382,7 @@ def _redirect(url: str, location: str) -> str:
 def _advice(status: int) -> str:
     return {
         401: ": the key is missing or wrong",
-        402: ": the credits are used up",
+        402: ": the credits are used up, or the key is not paid for",
         403: ": access is refused; flightwatch does not try to get round that",
         404: ": this service does not have that address; it is asked again, but rarely",
         429: ": too many requests; it is asked less often now",

@@ -29,7 +29,7 @@ import msgspec
 
 from flightwatch.errors import FeedError, InputError
 from flightwatch.feeds.http import Reply
-from flightwatch.feeds.poller import FORMATS, Query, Schedule
+from flightwatch.feeds.poller import FORMATS, Query, Schedule, asked_again
 from flightwatch.records import Scope
 
 log = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ def record(found: Sequence[Query], stop: threading.Event, rounds: int | None = N
             answer = query.ask()
         except FeedError as error:
             wait = schedule.failed(index, time.monotonic(), error)
-            log.warning("%s (%s): %s [%s]; next try in %.0f s", query.name, query.label, error, error.reason, wait)
+            log.warning("%s (%s): %s [%s]; %s", query.name, query.label, error, error.reason, asked_again(error, wait))
         else:
             schedule.succeeded(index, time.monotonic(), answer.snapshot, new=True, credits_left=answer.credits_left)
             log.info("%s (%s): %d positions", query.name, query.label, len(answer.snapshot.positions))
