@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import Annotated
 
 import msgspec
 
@@ -44,11 +45,11 @@ LARGEST_BODY = 64 << 20
 class Entry:
     """One line of a recording."""
 
-    time: datetime
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
     feed: str
     label: str
     format: str
-    every_s: float
+    every_s: Annotated[float, msgspec.Meta(gt=0)]
     scope: str
     most_rows: int | None = None
     body: str = ""
@@ -184,7 +185,7 @@ class Recording:
         unpacker = zlib.decompressobj(wbits=31)
         try:
             return unpacker.decompress(path.read_bytes(), LARGEST_BODY)
-        except (OSError, zlib.error) as error:
+        except (OSError, ValueError, zlib.error) as error:
             raise FeedError("not_recorded", f"{path} cannot be read ({error})") from None
 
 
@@ -204,7 +205,8 @@ def _entries(path: Path) -> Iterator[Entry]:
         for number, line in enumerate(file, 1):
             try:
                 entry = _decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+                Scope.from_json(entry.scope)
+            except (msgspec.DecodeError, ValueError, KeyError, TypeError, RecursionError):
                 log.warning("%s, line %d: no reply; passed over", path, number)
                 continue
             if entry.format not in FORMATS:
