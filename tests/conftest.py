@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from flightwatch import demo
+from flightwatch import cli, demo
 from flightwatch.demo import Result
 from flightwatch.places import Airports
 from flightwatch.places import airports as all_airports
@@ -86,6 +86,25 @@ def demo_folder(demo_run: tuple[Result, str]) -> Path:
 @pytest.fixture(scope="session")
 def demo_output(demo_run: tuple[Result, str]) -> str:
     return demo_run[1]
+
+
+Typed = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Typed:
+    """Types a command in an empty folder; gives the exit status, what it printed, and what it complained."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["flightwatch", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        code = ended.value.code
+        return (code if isinstance(code, int) else int(code is not None)), out, err
+
+    return run
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -14,27 +13,8 @@ import pytest
 from flightwatch import cli
 from flightwatch.config import shipped
 from flightwatch.store import Store
-from tests.conftest import positions, real
+from tests.conftest import Typed, positions, real
 from tests.samples import SAMPLES, day_archive, trace
-
-Typed = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Typed:
-    """Types a command in an empty folder; gives the exit status, what it printed, and what it complained."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["flightwatch", *words])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else int(code is not None)), out, err
-
-    return run
-
 
 FLIGHT: list[dict[str, object]] = [
     {

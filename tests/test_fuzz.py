@@ -228,6 +228,10 @@ def test_every_entry_of_any_reply_is_stored_or_refused(entries: list[dict[str, o
     except FeedError:
         return
     assert len(snapshot.positions) + sum(snapshot.refused.values()) == len(entries)
+    for row in snapshot.positions.to_pylist():
+        assert -90 < row["latitude"] < 90
+        assert -180 <= row["longitude"] <= 180
+        assert row["timestamp"] <= snapshot.feed_time
 
 
 @pytest.mark.fuzz

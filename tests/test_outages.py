@@ -28,6 +28,7 @@ from flightwatch.feeds.questions import queries
 from flightwatch.records import Outage, QueryHealth, Scope, Snapshot
 from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
+from tests.conftest import Typed
 from tests.live_runs import Ledger, pipeline
 from tests.processes import Place, heading_for_pyongyang, reply
 
@@ -586,7 +587,7 @@ def test_a_disk_without_room_for_health_leaves_room_for_the_checkpoint(
 # --------------------------------------------------------------------------------------------------------------------- doctor
 
 
-def test_the_doctor_sees_what_is_wrong(place_with_feed: Callable[[Callable[[Request], Response]], Place]) -> None:
+def test_the_doctor_sees_what_is_wrong(place_with_feed: Callable[[Callable[[Request], Response]], Place], typed: Typed) -> None:
     """First nothing is; then the feed refuses for good, a file is gone, and a message is dead."""
     answers = {"status": 200}
 
@@ -594,7 +595,7 @@ def test_the_doctor_sees_what_is_wrong(place_with_feed: Callable[[Callable[[Requ
         return Response(reply([heading_for_pyongyang("155201", 0)], datetime.now(UTC).timestamp()), status=answers["status"])
 
     place = place_with_feed(sky)
-    assert place.run("doctor").returncode == 1  # there is no store yet
+    assert typed("doctor")[0] == 1  # there is no store yet
     place.run("run", "--once")
     now = datetime.now(UTC)
     settings = Settings(feeds=[FeedSettings(name="sky", base_url="http://127.0.0.1:1", ask=["all"])])
@@ -606,14 +607,14 @@ def test_the_doctor_sees_what_is_wrong(place_with_feed: Callable[[Callable[[Requ
     assert not is_well(examine(settings, place.store, now + timedelta(hours=1)))
     answers["status"] = 403
     place.run("run", "--once")
-    done = place.run("doctor")
-    assert done.returncode == 1
-    assert "circuit shut" in done.stdout
-    assert "1 http_403" in done.stdout
-    assert "outbox: nothing was ever told" in done.stdout or "0 dead" in done.stdout
+    status, said, _ = typed("doctor")
+    assert status == 1
+    assert "circuit shut" in said
+    assert "1 http_403" in said
+    assert "outbox: nothing was ever told" in said or "0 dead" in said
     (history,) = list((place.store / "legs").glob("*.parquet"))
     history.write_bytes(b"")
-    assert f"damaged: legs/{history.name}" in place.run("doctor").stdout
+    assert f"damaged: legs/{history.name}" in typed("doctor")[1]
 
 
 @pytest.fixture
