@@ -163,7 +163,7 @@ def test_a_drip_ends_at_the_deadline(what: str) -> None:
     with raw_server(dripping(begin, drop)) as url:
         got, seconds = took(Http(Limits(deadline_s=0.4)), url)
     assert got == word
-    assert 0.3 < seconds < 1.5
+    assert 0.3 < seconds < 3.0
 
 
 def test_a_drip_after_good_replies_on_the_same_connection_ends_at_the_deadline() -> None:
@@ -187,7 +187,7 @@ def test_a_drip_after_good_replies_on_the_same_connection_ends_at_the_deadline()
         got, seconds = took(http, url)
         assert threading.active_count() == threads
     assert (asked, got) == (4, "timeout")
-    assert seconds < 1.5
+    assert seconds < 3.0
 
 
 def test_a_handshake_that_drips_ends_at_the_deadline() -> None:
@@ -195,7 +195,7 @@ def test_a_handshake_that_drips_ends_at_the_deadline() -> None:
     with raw_server(dripping(b"\x16\x03\x03\x01\x00", b"\x02")) as url:
         got, seconds = took(Http(Limits(deadline_s=0.4)), url.replace("http:", "https:"))
     assert got == "timeout"
-    assert seconds < 1.5
+    assert seconds < 3.0
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +224,7 @@ def test_encrypted_replies_are_bounded_alike(certificate: tuple[Path, Path], mon
             tls.recv(4096)
             tls.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
             tls.recv(4096)
-            for _ in range(60):
+            for _ in range(100):
                 tls.sendall(b"H")
                 time.sleep(0.05)  # the server is slow: that is what is tested
 
@@ -236,7 +236,7 @@ def test_encrypted_replies_are_bounded_alike(certificate: tuple[Path, Path], mon
         assert http.get(secure) == b"{}"
         got, seconds = took(http, secure)
     assert got == "timeout"
-    assert seconds < 1.5
+    assert seconds < 3.0
 
 
 def test_a_name_with_a_dead_address_first_is_reached(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,7 +254,7 @@ def test_a_name_with_a_dead_address_first_is_reached(httpserver: HTTPServer, mon
         monkeypatch.setattr(socket, "getaddrinfo", found([dead] * 5))
         got, seconds = took(Http(limits), f"http://feed.test:{port}/ok")
     assert got == "timeout"
-    assert 0.3 < seconds < 0.9
+    assert 0.3 < seconds < 1.6
 
 
 @contextmanager

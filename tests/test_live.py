@@ -169,7 +169,7 @@ def test_a_mail_server_that_hangs_holds_no_stop_up(tmp_path: Path, monkeypatch: 
         live.run(runner, clock, told, tmp_path / "alerts.sqlite")
         stopper.join()
         ((connection, begun),) = held
-        assert 0.3 < time.monotonic() - begun < 3.0
+        assert 0.3 < time.monotonic() - begun < 8.0
         (left,) = [t for t in threading.enumerate() if t.name == "deliveries"]
         assert left.daemon
         connection.close()
