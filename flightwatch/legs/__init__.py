@@ -9,6 +9,7 @@ stored positions make again.
     cleaning      impossible positions refused
     phases        on the ground or in the air
     pieces        stretches of track without a hole
+    ways          the track of a leg, thinned
     tracking      batches of rows to pieces
     gaps          a hole: flying on, or a landing in between
     segmentation  pieces to drafts of legs
@@ -39,7 +40,7 @@ from flightwatch.legs.tracking import OpenPieces
 from flightwatch.legs.tracking import advance as _track
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import EARTH_RADIUS_NM, unit_vectors
-from flightwatch.records import Leg, micros, utc
+from flightwatch.records import WAYPOINT, Leg, micros, utc
 
 __all__ = [
     "LegState",
@@ -64,7 +65,10 @@ __all__ = [
     "without",
 ]
 
-STATE_VERSION = 1
+STATE_VERSION = 2
+
+WAY = "way"
+"""How the saved form names arrays of waypoints."""
 
 
 @dataclass(frozen=True)
@@ -278,12 +282,14 @@ def from_bytes(data: bytes) -> LegState:
 
 
 def _packed(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> tuple[str, tuple[int, ...], bytes]:
+    if array.dtype == WAYPOINT:
+        return WAY, array.shape, array.tobytes()
     return array.dtype.newbyteorder("<").str, array.shape, array.astype(array.dtype.newbyteorder("<")).tobytes()
 
 
 def _unpacked(packed: tuple[str, tuple[int, ...], bytes]) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
     kind, shape, data = packed
-    return np.frombuffer(data, dtype=kind).reshape(shape).copy()
+    return np.frombuffer(data, dtype=WAYPOINT if kind == WAY else kind).reshape(shape).copy()
 
 
 def _objects(texts: list[str | None]) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
