@@ -251,10 +251,10 @@ def _entries(path: Path) -> Iterator[Entry]:
         for number, line in enumerate(file, 1):
             try:
                 entry = _decode(line)
+                if entry.format not in FORMATS:
+                    raise InputError(f"{path}, line {number}: the format `{entry.format}` is not known to this version")
                 Scope.from_json(entry.scope)
             except (msgspec.DecodeError, ValueError, KeyError, TypeError, RecursionError):
                 log.warning("%s, line %d: no reply; passed over", path, number)
                 continue
-            if entry.format not in FORMATS:
-                raise InputError(f"{path}, line {number}: the format `{entry.format}` is not known to this version")
             yield entry
