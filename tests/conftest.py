@@ -23,6 +23,9 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Real tracks and replies with known truth. They are not part of the project; without them the tests that need them
 say so and skip."""
 
+Typed = Callable[..., tuple[int, str, str]]
+"""A command by its words: its exit status, what it printed, and what it complained."""
+
 T0 = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
 
 
@@ -51,6 +54,22 @@ def airports() -> Airports:
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store(tmp_path / "store") as opened:
         yield opened
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Typed:
+    """Types a command in an empty folder; gives the exit status, what it printed, and what it complained."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["flightwatch", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        code = ended.value.code
+        return (code if isinstance(code, int) else int(code is not None)), out, err
+
+    return run
 
 
 def positions(rows: list[dict[str, object]], feed: str = "test") -> pa.Table:
@@ -86,25 +105,6 @@ def demo_folder(demo_run: tuple[Result, str]) -> Path:
 @pytest.fixture(scope="session")
 def demo_output(demo_run: tuple[Result, str]) -> str:
     return demo_run[1]
-
-
-Typed = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Typed:
-    """Types a command in an empty folder; gives the exit status, what it printed, and what it complained."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["flightwatch", *words])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else int(code is not None)), out, err
-
-    return run
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
