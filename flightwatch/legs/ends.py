@@ -334,11 +334,12 @@ def same_stop(first: Posterior, second: Likelihood, prior: Floats, apart_days: f
 
 
 def _normalised(weight: Floats, unknown: float) -> Posterior:
+    """Weights as probabilities that leave `unknown` its share, whatever both legs say together."""
     total = float(weight.sum()) + unknown
     if total <= 0:
         return Posterior(np.empty(0, np.int64), np.empty(0))
     rows = np.flatnonzero(weight > 1e-9 * total)
-    return Posterior(rows, weight[rows] / total)
+    return Posterior(rows, (1 - UNKNOWN_SHARE) * weight[rows] / total)
 
 
 def at_field(latitude: float, longitude: float, airports: Airports) -> Posterior:
