@@ -191,15 +191,17 @@ def test_a_cut_reply_that_leads_no_further_covers_nothing(typed: Typed, api: Api
 
 
 def test_whose_track_it_is_must_be_known(typed: Typed, api: Api, tmp_path: Path) -> None:
-    """One that does not say it has the address that was asked for; that of another one is said, and not paid for."""
+    """One that does not say it has the address that was asked for; that of another one is said, and not paid for, and
+    nobody knows then whether the first one flew."""
     api.flights = [
         flight(0, hex=None, reg="G-CIVO"),
         flight(1, hex="406A3C", reg="G-CIVO"),
-        flight(2, fr24_id="../usage", reg="G-CIVO"),
+        flight(2, fr24_id="../usage", hex="406A3B", reg="G-CIVO"),
     ]
     status, _, err = fetch(typed, "2024-03-01", "2024-03-01", "--aircraft", "406a3b")
     assert (status, api.tracks()) == (0, ["00000000"])
-    assert "flight 00000001 of G-CIVO has the address 406a3c, not 406a3b: its track is not asked for" in err
+    assert "G-CIVO is 406a3c there, not 406a3b: such flights are listed as that aircraft's, without tracks" in err
+    assert covered(tmp_path, FEED) == set()
     with Store(tmp_path / "s", read_only=True) as store:
         assert set(store.snapshots.positions()["icao24"].to_pylist()) == {"406a3b"}
 
@@ -318,8 +320,8 @@ def test_what_was_paid_for_is_not_paid_for_again(
 
 def test_when_its_time_is_over_the_days_are_unknown_again(typed: Typed, api: Api, tmp_path: Path) -> None:
     """A list that had to go would else count as days without a flight; so would days on which it had none, against it."""
-    fetch(typed, "2024-03-01", "2024-03-02")
     fetch(typed, "2024-03-05", "2024-03-05")
+    fetch(typed, "2024-03-01", "2024-03-02")
     assert len(covered(tmp_path, FEED)) == 3
     lying = tmp_path / "s" / "fetched" / FEED / "flights-x" / "flights-x-1.json"
     lying.parent.mkdir(parents=True)

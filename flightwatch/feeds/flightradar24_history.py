@@ -122,19 +122,22 @@ class Flightradar24History:
                 known = False
                 break
             begin, url = newest, self.base + summary_path(names, newest, until)
-        tracks = (self._track_of(piece, flight, watcher) for flight in found.values())
-        return Brought(tuple(pages), known, tuple(track for track in tracks if track), SUMMARY_CREDITS * count)
+        others = {f.hex.lower() for f in found.values() if f.hex} - set(piece.aircraft)
+        if others:
+            whose = f"{', '.join(names)} is {', '.join(sorted(others))} there, not {piece.aircraft[0]}"
+            watcher.warn(f"{piece.first} to {piece.last}: {whose}: such flights are listed as that aircraft's, without tracks")
+        tracks = (self._track_of(piece, flight) for flight in found.values())
+        following = tuple(track for track in tracks if track is not None)
+        return Brought(tuple(pages), known and not others, following, SUMMARY_CREDITS * count)
 
-    def _track_of(self, piece: Piece, flight: Summary, watcher: Watcher) -> Piece | None:
-        """The track of a flight that is over, and was in the air on the days of the piece."""
+    def _track_of(self, piece: Piece, flight: Summary) -> Piece | None:
+        """The track of a flight that is over, was in the air on the days of the piece, and is not another aircraft's."""
         times = (flight.first_seen, flight.datetime_takeoff, flight.datetime_landed, flight.last_seen)
         days = [moment.astimezone(UTC).date() for text in times if (moment := moment_of(text))] or [piece.first]
         if flight.flight_ended is False or max(days) < piece.first or not FLIGHT_ID.fullmatch(flight.fr24_id):
             return None
         (icao24,) = piece.aircraft
-        if flight.hex is not None and flight.hex.lower() != icao24:
-            whose = f"has the address {flight.hex.lower()}, not {icao24}"
-            watcher.warn(f"flight {flight.fr24_id} of {flight.reg} {whose}: its track is not asked for")
+        if flight.hex and flight.hex.lower() != icao24:
             return None
         ident = flight.fr24_id.lower()
         url = self.base + track_path(ident)
