@@ -23,8 +23,8 @@ slow: $(VENV)/.dev  ## the tests that take longer
 chaos: $(VENV)/.dev  ## kills the program at random moments and counts what is lost
 	@$(BIN)/python -m pytest -q -m chaos
 
-fuzz: $(VENV)/.dev  ## hostile input in bulk
-	@$(BIN)/python -m pytest -q -m fuzz
+fuzz: $(VENV)/.dev  ## hostile input in bulk: a hundred thousand replies or files for each parser
+	@$(BIN)/python -m pytest -q -m fuzz --dist load
 
 lint: $(VENV)/.dev  ## style, types, layers
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -118,13 +118,16 @@ def _feed(query: QueryHealth, now: datetime) -> Check:
         parts.append(f"TRUNCATED since {query.truncated_since:%d %b %H:%M} UTC")
     if query.credits_left is not None:
         parts.append(f"{query.credits_left} credits left")
+    if query.rests_since:
+        until = f"{query.rests_until:%d %b %H:%M} UTC" if query.rests_until else "flightwatch is started anew"
+        parts.append(f"RESTS for want of credits until {until}")
     if query.circuit != "closed":
         parts.append(f"circuit {query.circuit}")
     if query.last_error:
         parts.append(f"last error: {query.last_error}")
     if old:
         parts.append(f"as of {_age(query.updated, now)}")
-    good = not late and query.circuit == "closed" and not query.truncated_since
+    good = not late and query.circuit == "closed" and not query.truncated_since and not query.rests_since
     return Check(good, f"feed {query.feed} ({query.label}, every {query.every_s:.6g} s): {'; '.join(parts)}")
 
 

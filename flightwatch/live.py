@@ -37,7 +37,7 @@ from flightwatch.deliveries.worker import Worker
 from flightwatch.desk import Desk
 from flightwatch.errors import FeedError, StoreError
 from flightwatch.feeds import outages
-from flightwatch.feeds.poller import Answer, Query, Schedule, by_question
+from flightwatch.feeds.poller import Answer, Query, Schedule, asked_again, by_question
 from flightwatch.legs.rows import aircraft_number
 from flightwatch.pipeline import Outcome, Pipeline, State
 from flightwatch.records import Message, Snapshot, message_to_bytes
@@ -173,7 +173,10 @@ class Runner:
     def close(self) -> None:
         """Stores where everything stands and lets go."""
         until = self._clock.monotonic() + CLOSING_S
-        self.look_at_feeds()
+        try:
+            self.look_at_feeds()
+        except DISK_FAULTS as error:  # the checkpoint matters more, and may find room
+            log.error("how the feeds do could not be kept (%s): make room; it is looked at again at the next start", error)
         self.checkpoint()
         while self._unsaved and self._clock.monotonic() < until:
             self._save_some_legs()
@@ -232,7 +235,7 @@ class Runner:
             before = self.schedule.health[index].circuit
             wait = self.schedule.failed(index, self._clock.monotonic(), error, self._clock.now())
             opened = self.schedule.health[index].circuit == "open" and before != "open"
-            what = "not asked again until flightwatch is started anew" if error.permanent else f"next try in {wait:.0f} s"
+            what = asked_again(error, wait)
             what += "; the circuit is open: it is asked less and less often" if opened else ""
             log.warning("%s (%s): %s [%s]; %s", query.name, query.label, error, error.reason, what)
             self._note_refusal(query.name, error.reason, str(error), error.body)
@@ -447,8 +450,10 @@ class Runner:
             named = [f"{q.name} ({q.label})" for i, q in enumerate(self.schedule.queries) if health[i].circuit == circuit]
             seen += f"; {words}: {', '.join(named)}" if named else ""
         cut = [f"{q.name} ({q.label})" for i, q in enumerate(self.schedule.queries) if health[i].truncated_since]
+        rests = [f"{q.name} ({q.label})" for i, q in enumerate(self.schedule.queries) if health[i].rests_since]
         left = {q.name: health[i].credits_left for i, q in enumerate(self.schedule.queries) if health[i].credits_left is not None}
         seen += f"; TRUNCATED: {', '.join(cut)}" if cut else ""
+        seen += f"; RESTS for want of credits: {', '.join(rests)}" if rests else ""
         return seen + "".join(f"; {name}: {credits} credits left" for name, credits in left.items())
 
 

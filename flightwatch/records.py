@@ -202,7 +202,8 @@ class QueryHealth:
     """How one question to a feed does, kept for other processes to read. Counts are since `started`.
 
     `last_good` is the feed's time of the newest snapshot; `unanswered_since` when it first brought nothing new, and
-    `truncated_since` when it first brought only a part, since the last time that it was well; both outlast restarts.
+    `truncated_since` when it first brought only a part, since the last time that it was well; both outlast restarts, as
+    does `rests_since`, from when on it waits for credits, until `rests_until` (None: until flightwatch is started anew).
     """
 
     feed: str
@@ -222,15 +223,20 @@ class QueryHealth:
     unanswered_since: datetime | None = None
     truncated_since: datetime | None = None
     credits_left: int | None = None
+    rests_since: datetime | None = None
+    rests_until: datetime | None = None
+
+
+OutageKind = Literal["silent", "stale", "truncated", "resting"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A time in which a feed was silent, its data were stale, or it sent a part only: told once, and once when it is
-    over. `well_since` is set while it seems to be."""
+    """A time in which a feed was silent, its data were stale, it sent a part only, or it rested for want of credits: told
+    once, and once when it is over. `well_since` is set while it seems to be."""
 
     feed: str
-    kind: Literal["silent", "stale", "truncated"]
+    kind: OutageKind
     since: datetime
     questions: tuple[str, ...]
     reason: str

@@ -113,3 +113,11 @@ def demo_output(demo_run: tuple[Result, str]) -> str:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden texts anew")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How much hostile input there was."""
+    properties = [p for report in terminalreporter.stats.get("passed", []) for p in report.user_properties]
+    counts = [count for name, count in properties if name == "thrown"]
+    if counts:
+        terminalreporter.write_line(f"{sum(counts):,} changed replies and files, at {len(counts)} parsers: none got through")

@@ -26,6 +26,7 @@ from flightwatch.places import Airports
 from flightwatch.records import Leg, legs_from_table
 from flightwatch.store import Store
 from tests.conftest import T0, real
+from tests.hostile import mutated
 from tests.samples import (
     CLOCK,
     DETAIL,
@@ -541,22 +542,6 @@ def test_a_column_that_the_file_lacks_is_named(tmp_path: Path, store: Store) -> 
 
 
 # --------------------------------------------------------------------------------------------------------------- hostile input
-
-
-def mutated(original: bytes, lot: random.Random) -> bytes:
-    """Some bytes changed, a piece doubled or cut out, or the end gone."""
-    data = bytearray(original)
-    for _ in range(lot.randint(1, 5)):
-        data[lot.randrange(len(data))] = (
-            lot.choice(b'0123456789-.,:"[]{}<>e \n\x00\xff') if lot.random() < 0.7 else lot.randrange(256)
-        )
-    start, stop = sorted(lot.randrange(len(data)) for _ in range(2))
-    kind = lot.random()
-    if kind < 0.15:
-        return bytes(data[:start])
-    if kind < 0.25:
-        return bytes(data[:start] + data[stop:])
-    return bytes(data[:stop] + data[start:]) if kind < 0.35 else bytes(data)
 
 
 def read_or_refused(data: bytes, name: str | None, airports: Airports) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_httpserver import HTTPServer
@@ -90,8 +94,8 @@ def test_a_bomb_is_not_unpacked(httpserver: HTTPServer) -> None:
 
 
 @contextmanager
-def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A server that does with each connection what it is told."""
+def raw_server(talk: Callable[[socket.socket], None], *, listen_first: bool = True) -> Iterator[str]:
+    """A server that does with each connection what it is told, after it was asked something."""
     listener = socket.create_server(("127.0.0.1", 0))
     stop = threading.Event()
 
@@ -103,7 +107,8 @@ def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
                 return
             with connection:
                 try:
-                    connection.recv(4096)
+                    if listen_first:
+                        connection.recv(4096)
                     talk(connection)
                 except OSError:
                     pass
@@ -114,23 +119,209 @@ def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
     finally:
         stop.set()
+        listener.shutdown(socket.SHUT_RDWR)  # closing alone wakes nobody who waits for a connection
         listener.close()
         thread.join(timeout=5)
+        assert not thread.is_alive()
 
 
-def test_a_drip_ends_at_the_deadline() -> None:
-    """A byte every 50 ms would hold a reader with a timeout for each read for ever."""
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+DRIPS = {
+    "headers": (b"HTTP/1.1 200 OK\r\nX-Long: ", b"x", "timeout"),
+    "status line": (b"", b"H", "timeout"),
+    "informational replies": (b"", b"HTTP/1.1 100 Continue\r\n\r\n", "timeout"),
+    "body": (HEAD + b"Content-Length: 1000000\r\n\r\n", b" ", "too_slow"),
+    "chunk sizes": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"0", "too_slow"),
+    "chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", "too_slow"),
+    "the end of the chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X", "too_slow"),
+    "empty blocks of gzip": (HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"")[:10], b"\0\0\0\xff\xff", "too_slow"),
+}
+"""What a server sends at once, what it sends bit by bit after that, and what the client says of it."""
+
+
+def dripping(begin: bytes, drop: bytes) -> Callable[[socket.socket], None]:
+    """Never silent for as long as a time-out for each piece would wait, never done."""
 
     def drip(connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        connection.sendall(begin)
         for _ in range(100):
-            connection.sendall(b" ")
+            connection.sendall(drop)
             time.sleep(0.05)  # the server is slow: that is what is tested
 
-    with raw_server(drip) as url:
-        begun = time.monotonic()
-        assert reason(Http(Limits(deadline_s=0.5)), url).reason in ("too_slow", "timeout")
-        assert time.monotonic() - begun < 2.0
+    return drip
+
+
+def took(http: Http, url: str) -> tuple[str, float]:
+    """The reason of an error, and after how many seconds it came."""
+    begun = time.monotonic()
+    return reason(http, url).reason, time.monotonic() - begun
+
+
+@pytest.mark.parametrize("what", DRIPS)
+def test_a_drip_ends_at_the_deadline(what: str) -> None:
+    """A byte every 50 ms would hold a reader with a time-out for each read for ever, wherever in the reply it is."""
+    begin, drop, word = DRIPS[what]
+    with raw_server(dripping(begin, drop)) as url:
+        got, seconds = took(Http(Limits(deadline_s=0.4)), url)
+    assert got == word
+    assert 0.3 < seconds < 3.0
+
+
+def test_a_drip_after_good_replies_on_the_same_connection_ends_at_the_deadline() -> None:
+    """Each request has the whole of its time, whatever the one before took, and no thread is left of any."""
+    good = HEAD + b"Content-Length: 2\r\n\r\n{}"
+    asked = 0
+
+    def talk(connection: socket.socket) -> None:
+        nonlocal asked
+        for _ in range(4):
+            time.sleep(0.2)  # together they take longer than any of them may
+            connection.sendall(good)
+            asked += 1
+            connection.recv(4096)
+        dripping(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x")(connection)
+
+    with raw_server(talk) as url:
+        http = Http(Limits(deadline_s=0.5))
+        assert [http.get(url) for _ in range(4)] == [b"{}"] * 4
+        threads = threading.active_count()
+        got, seconds = took(http, url)
+        assert threading.active_count() == threads
+    assert (asked, got) == (4, "timeout")
+    assert seconds < 3.0
+
+
+def test_a_download_may_take_longer_than_it_may_be_silent(tmp_path: Path) -> None:
+    """Pieces that keep coming are waited for; headers that drip are not, nor is silence."""
+    limits = Limits(deadline_s=8.0, silence_s=0.4)
+
+    def slow(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
+        for _ in range(8):
+            time.sleep(0.1)  # the server is slow: that is what is tested
+            connection.sendall(b"x")
+
+    with raw_server(slow) as url:
+        Http(limits).download(url, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"x" * 8
+    with raw_server(dripping(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x")) as url:
+        got, seconds = took(Http(limits), url)
+    assert got == "timeout"
+    assert seconds < 3.0
+
+
+def test_a_handshake_that_drips_ends_at_the_deadline() -> None:
+    """The record that a server begins its part with, a byte at a time."""
+    with raw_server(dripping(b"\x16\x03\x03\x01\x00", b"\x02")) as url:
+        got, seconds = took(Http(Limits(deadline_s=0.4)), url.replace("http:", "https:"))
+    assert got == "timeout"
+    assert seconds < 3.0
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 and its key, made for this run."""
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("the program openssl is not at hand, which makes the certificate")
+    folder = tmp_path_factory.mktemp("tls")
+    key, public = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(
+        [program, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-keyout", key,
+         "-out", public, "-subj", "/CN=loopback", "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return public, key
+
+
+def test_encrypted_replies_are_bounded_alike(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A good one is read, one whose headers drip ends at the deadline, and nobody is believed without a certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+
+    def talk(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as tls:
+            tls.recv(4096)
+            tls.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
+            tls.recv(4096)
+            for _ in range(100):
+                tls.sendall(b"H")
+                time.sleep(0.05)  # the server is slow: that is what is tested
+
+    with raw_server(talk, listen_first=False) as url:
+        secure = url.replace("http:", "https:")
+        assert reason(Http(), secure).reason == "unreachable"
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+        http = Http(Limits(deadline_s=0.5))
+        assert http.get(secure) == b"{}"
+        got, seconds = took(http, secure)
+    assert got == "timeout"
+    assert seconds < 3.0
+
+
+def test_a_name_with_a_dead_address_first_is_reached(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And all the addresses of a name have the time of one connection together."""
+    httpserver.expect_request("/ok").respond_with_data(b"{}")
+    host, port = "127.0.0.1", httpserver.port
+    with full_listener() as dead:
+
+        def found(addresses: list[tuple[str, int]]) -> Callable[..., list[Any]]:
+            return lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+
+        limits = Limits(deadline_s=1.0, connect_s=0.4)
+        monkeypatch.setattr(socket, "getaddrinfo", found([dead, (host, port)]))
+        assert Http(limits).get(f"http://feed.test:{port}/ok") == b"{}"
+        monkeypatch.setattr(socket, "getaddrinfo", found([dead] * 5))
+        got, seconds = took(Http(limits), f"http://feed.test:{port}/ok")
+    assert got == "timeout"
+    assert 0.3 < seconds < 1.6
+
+
+@contextmanager
+def full_listener() -> Iterator[tuple[str, int]]:
+    """An address that takes no more connections, and does not say so: its queue is full."""
+    with socket.socket() as listener, ExitStack() as waiting:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(listener.getsockname())
+        yield listener.getsockname()
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/html", "text/html; charset=utf-8", "TEXT/HTML", "application/xhtml+xml", "text/xml", "image/png"]
+)
+def test_a_page_instead_of_data_is_refused_by_its_type(httpserver: HTTPServer, kind: str) -> None:
+    """A log-in, a captive portal, an error page with status 200: not read as data, kept to be looked at."""
+    page = b"<!doctype html><title>Please log in</title>"
+    httpserver.expect_request("/v2/all").respond_with_data(page, content_type=kind)
+    error = reason(Http(), httpserver.url_for("/v2/all"))
+    assert (error.reason, error.permanent, error.body) == ("wrong_type", False, page)
+    assert kind.partition(";")[0].lower() in str(error)
+    assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        "application/vnd.api+json",
+        "text/json",
+        "application/javascript",
+        "text/plain",
+        "application/octet-stream",
+        "",
+        None,
+    ],
+)
+def test_types_that_feeds_have_are_taken(kind: str | None) -> None:
+    """Receivers' web servers call their JSON many things, or nothing: the content decides."""
+    line = b"" if kind is None else b"Content-Type: " + kind.encode() + b"\r\n"
+    with raw_server(lambda c: c.sendall(b"HTTP/1.1 200 OK\r\n" + line + b"Content-Length: 2\r\n\r\n{}")) as url:
+        assert Http().get(url) == b"{}"
 
 
 @pytest.mark.parametrize("location", [b"http://[captive", b"http://portal:login/"])

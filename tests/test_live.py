@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -18,7 +19,8 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from flightwatch import cli, live
-from flightwatch.config import FeedSettings
+from flightwatch.config import DigestSettings, FeedSettings
+from flightwatch.deliveries.email import Mailer, MailServer
 from flightwatch.feeds.questions import queries
 from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
@@ -99,7 +101,7 @@ def test_bad_replies_are_told_and_the_run_goes_on(
             clock.sleep(1.0)
         runner.poll(1)
         told = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
-        for line, reason in zip(told, ["not_json", "not_json", "http_429", "empty", "http_503", "unreachable"], strict=True):
+        for line, reason in zip(told, ["not_json", "wrong_type", "http_429", "empty", "http_503", "unreachable"], strict=True):
             assert f"[{reason}]" in line
             assert "\n" not in line
             assert "next try in" in line
@@ -107,7 +109,7 @@ def test_bad_replies_are_told_and_the_run_goes_on(
         assert store.snapshots.rows() == 1
         assert "6 failed" in runner.heartbeat()
         kept = sorted(p.name.split("-")[-1] for p in (tmp_path / "refused").iterdir())
-        assert kept == ["http_429.body", "http_503.body", "not_json.body", "not_json.body"]
+        assert kept == ["http_429.body", "http_503.body", "not_json.body", "wrong_type.body"]
         runner.close()
 
 
@@ -144,8 +146,41 @@ def test_it_stops_when_asked_and_goes_on_where_it_was(place: Place, httpserver: 
     httpserver.check()
 
 
-def test_a_mail_server_that_hangs_holds_no_stop_up(place: Place, httpserver: HTTPServer) -> None:
-    """It takes the connection and says nothing; the process ends all the same, and the mail is kept."""
+def test_a_mail_server_that_hangs_holds_no_stop_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the connection and says nothing: a stop waits for it as long as it may, and the thread that waits for longer
+    keeps no process alive."""
+    monkeypatch.setattr(live, "LAST_DELIVERY_S", 0.3)
+    clock, told = live.SystemClock(), threading.Event()
+    digest = DigestSettings.model_validate({"to": ["desk@example.org"], "from": "f@example.org"})
+    held: list[tuple[socket.socket, float]] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent, Store(tmp_path) as store:
+        silent.settimeout(20)
+
+        def stopped_in_the_middle() -> None:
+            connection, _ = silent.accept()
+            held.append((connection, time.monotonic()))
+            told.set()
+
+        mailer = Mailer(MailServer("127.0.0.1", silent.getsockname()[1]), "f@example.org")
+        runner = live.Runner(store, pipeline(store, []), [], live.Outlets({}, mailer, digest), clock)
+        runner.book.post_digest("2024-03-01", [("desk@example.org", b"From: f@example.org\n\nhello")], clock.now())
+        stopper = threading.Thread(target=stopped_in_the_middle)
+        stopper.start()
+        live.run(runner, clock, told, tmp_path / "alerts.sqlite")
+        stopper.join()
+        ((connection, begun),) = held
+        assert 0.3 < time.monotonic() - begun < 8.0
+        (left,) = [t for t in threading.enumerate() if t.name == "deliveries"]
+        assert left.daemon
+        connection.close()
+    left.join(20)
+    assert runner.book.counts().get("sent", 0) == 0
+    runner.book.close()
+
+
+@pytest.mark.slow
+def test_a_process_ends_while_a_mail_server_hangs(place: Place, httpserver: HTTPServer) -> None:
+    """The same, as systemd sees it; and the mail is kept."""
     httpserver.expect_request("/v2/all").respond_with_handler(sky(time.time()))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         place.configure(httpserver.url_for(""))

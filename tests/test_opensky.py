@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
 from datetime import UTC, datetime, timedelta
@@ -130,22 +129,12 @@ def test_every_row_of_a_real_reply_is_stored_or_refused(name: str) -> None:
     assert sum(snapshot.refused.values()) < 0.03 * len(snapshot.positions)
 
 
-def test_any_bytes_are_a_snapshot_or_a_feed_error() -> None:
-    lot, body = random.Random(1), reply(state(), state(icao24="152c2a", latitude=None), state(on_ground=True))
-    for _ in range(3000):
-        changed = bytearray(body)
-        for _ in range(lot.randint(1, 6)):
-            changed[lot.randrange(len(changed))] = lot.randrange(256)
-        with contextlib.suppress(FeedError):
-            parse_states(bytes(changed[: lot.randint(0, len(changed))] if lot.random() < 0.3 else changed), "f", WORLD, NOW)
-
-
 STRANGE = [None, True, -1, 10**400, 1e308, float("nan"), "", "x", "\ud800", [], {}, [[[]]]]
 
 
 def test_any_value_in_any_place_is_a_row_or_a_refusal() -> None:
     lot = random.Random(2)
-    for _ in range(3000):
+    for _ in range(600):
         rows = [state(**{lot.choice(NAMES): lot.choice(STRANGE) for _ in range(2)}) for _ in range(2)]
         snapshot = parsed(*rows)
         assert len(snapshot.positions) + sum(snapshot.refused.values()) == 2

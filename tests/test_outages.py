@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,16 +17,18 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from flightwatch import live
-from flightwatch.config import DigestSettings, FeedSettings, Settings
+from flightwatch.cli import _once
+from flightwatch.config import DigestSettings, FeedSettings, Secret, Settings
 from flightwatch.doctor import examine, is_well
 from flightwatch.errors import FeedError
-from flightwatch.feeds import outages
+from flightwatch.feeds import outages, poller
 from flightwatch.feeds.http import Reply
-from flightwatch.feeds.poller import Pace, Query, Schedule, budgeted_s
+from flightwatch.feeds.poller import FORMATS, Pace, Query, Schedule, budgeted_s
 from flightwatch.feeds.questions import queries
-from flightwatch.records import Outage, QueryHealth, Scope
+from flightwatch.records import Outage, QueryHealth, Scope, Snapshot
 from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
+from tests.conftest import Typed
 from tests.live_runs import Ledger, pipeline
 from tests.processes import Place, heading_for_pyongyang, reply
 
@@ -74,6 +77,19 @@ class Run:
     def on(self, span: timedelta) -> None:
         worker, until = self.runner.deliver(), self.clock.now() + span
         while self.clock.now() < until and self.runner.poll_next():
+            self.runner.look_after()
+            worker.run_once(self.clock.now())
+
+    def through(self, span: timedelta) -> None:
+        """As `on`, a minute at a time: nobody sleeps through a rest of hours."""
+        worker, until = self.runner.deliver(), self.clock.now() + span
+        while self.clock.now() < until:
+            due = self.runner.schedule.next()
+            left = 60.0 if due is None else due[1] - self.clock.monotonic()
+            if due is not None and left <= 0:
+                self.runner.poll(due[0])
+            else:
+                self.clock.sleep(min(left, 60.0))
             self.runner.look_after()
             worker.run_once(self.clock.now())
 
@@ -381,10 +397,197 @@ def test_a_failure_after_the_credits_were_gone_costs_minutes() -> None:
     assert schedule.failed(0, 12 * 3600.0, DOWN, BEGIN) <= 900.0
 
 
+# --------------------------------------------------------------------------------------------------------- no credits are left
+
+
+class Paid:
+    """A feed of some questions that share the credits of a day, as OpenSky's do: a header says what is left, and who asks
+    without is told when to come again, if the service says so."""
+
+    def __init__(self, clock: FakeClock, credits_left: int, *, says_when: bool = False) -> None:
+        self.sky, self.clock, self.left, self.says_when = Sky(clock), clock, credits_left, says_when
+        self.day = clock.now().date()
+
+    def read(self) -> Reply:
+        now = self.clock.now()
+        if now.date() != self.day:
+            self.day, self.left = now.date(), 4000
+        if self.left < 4:
+            midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+            raise FeedError("http_429", "sky answered 429: too many requests", retry_after_s=(midnight - now).total_seconds())
+        answer = self.sky.read()
+        self.left -= 4
+        return replace(answer, headers={} if self.says_when else {"X-Rate-Limit-Remaining": str(self.left)})
+
+    def asked(self, *labels: str) -> list[Query]:
+        pace = Pace("host", 1.0, 86_400.0, credits_a_day=4000)
+        return [replace(self.sky.query(), label=label, read=self.read, pace=pace, cost=4) for label in labels]
+
+
+@pytest.mark.parametrize("says_when", [False, True])
+def test_a_feed_that_rests_for_want_of_credits_is_told_of_and_when_it_goes_on(says_when: bool, tmp_path: Path) -> None:
+    """At once, whether a header says that they are gone or a refusal does; all questions are in it; also across restarts."""
+    clock = FakeClock(BEGIN)
+    paid = Paid(clock, 16, says_when=says_when)
+    run = Run(tmp_path, clock, paid.asked("north", "south", "west"))
+    run.through(timedelta(minutes=20))
+    for _ in range(3):
+        run.stop()
+        run.start()
+        run.runner.look_at_feeds()
+    (first,) = run.ledger.sent
+    assert first.headline.startswith("Feed sky rests for want of credits since 1 Mar 12:")
+    assert first.qualifier.startswith("feed.resting; ")
+    assert first.facts[1].startswith("It rests until 2 Mar 00:0")
+    assert first.facts[1].endswith("; nothing is observed through it meanwhile.")
+    (outage,) = run.store.health.ongoing()
+    assert sorted(outage.questions) == ["north", "south", "west"]
+    assert "RESTS for want of credits: sky (north)" in run.runner.heartbeat()
+    bad = [c.text for c in examine(Settings(feeds=[]), tmp_path, clock.now()) if not c.good]
+    assert [text for text in bad if "feed sky rests for want of credits since" in text]
+    assert len([text for text in bad if "RESTS for want of credits until 02 Mar 00:0" in text]) == 3
+    run.through(timedelta(hours=12, minutes=45))
+    assert [stage for stage in run.told() if stage != "outage 1"] == ["outage_over 2"]
+    assert run.told().count("outage 1") == 1
+    assert "is asked again since 2 Mar 00:0" in run.ledger.sent[1].update
+    assert run.store.health.ongoing() == []
+    run.stop()
+
+
+def test_a_feed_that_is_down_after_its_rest_is_told_of_as_silent(tmp_path: Path) -> None:
+    """In minutes, though it was asked twice a day for want of credits; that it is asked again does not say that it answers."""
+    clock = FakeClock(BEGIN)
+    paid = Paid(clock, 8)
+    run = Run(tmp_path, clock, paid.asked("everything"))
+    run.through(timedelta(minutes=20))
+    paid.sky.down = DOWN
+    run.through(timedelta(hours=12, minutes=20))
+    assert [(m.stage, m.qualifier.split(";")[0]) for m in run.ledger.sent] == [
+        ("outage", "feed.resting"),
+        ("outage", "feed.silent"),
+        ("outage_over", "feed.resting"),
+    ]
+    assert "since 2 Mar 00:0" in run.ledger.sent[1].headline
+    assert "well again" not in run.ledger.sent[2].update
+    run.stop()
+
+
+def test_a_silent_feed_that_is_told_to_rest_is_not_well(tmp_path: Path) -> None:
+    clock = FakeClock(BEGIN)
+    paid = Paid(clock, 4000, says_when=True)
+    run = Run(tmp_path, clock, paid.asked("everything"))
+    paid.sky.down = DOWN
+    run.through(timedelta(minutes=20))
+    paid.left = 0
+    run.through(timedelta(minutes=90))
+    assert sorted(o.kind for o in run.store.health.ongoing()) == ["resting", "silent"]
+    assert run.told() == ["outage 1", "outage 1"]
+    run.stop()
+
+
+def test_a_pace_that_credits_make_a_little_slower_is_no_rest(tmp_path: Path) -> None:
+    clock = FakeClock(BEGIN)
+    run = Run(tmp_path, clock, Paid(clock, 400).asked("everything"))
+    run.through(timedelta(hours=3))
+    assert run.runner.schedule.every_s(0) > 300
+    assert run.told() == []
+    run.stop()
+
+
+@pytest.mark.parametrize(("kind", "told"), [("flightradar24", "feed.resting"), ("v2", "feed.silent")])
+def test_credits_that_have_to_be_paid_for(kind: str, told: str, tmp_path: Path, httpserver: HTTPServer) -> None:
+    """402 of a service that counts credits: it rests until somebody has paid and started anew. Elsewhere it may mean
+    something else, and is a refusal like others."""
+    clock = FakeClock(BEGIN)
+    answers = [Response('{"message": "no"}', status=402)]
+    good = {"flightradar24": lambda: '{"data": []}', "v2": lambda: reply([], clock.now().timestamp())}
+    path = {"flightradar24": "/api/live/flight-positions/full", "v2": "/v2/mil"}[kind]
+    httpserver.expect_request(path).respond_with_handler(lambda _: answers.pop() if answers else Response(good[kind]()))
+    feed = FeedSettings.model_validate({"name": "sky", "kind": kind, "base_url": httpserver.url_for(""), "key_env": "K"})
+    asked_of = queries(feed, [], Secret("canary-key"), clock.now)
+    run = Run(tmp_path, clock, asked_of)
+    run.through(timedelta(minutes=15))
+    (first,) = run.ledger.sent
+    assert first.qualifier.split(";")[0] == told
+    assert ("It rests until flightwatch is started anew" in first.facts[1]) == (told == "feed.resting")
+    run.stop()
+    run.start()
+    run.through(timedelta(minutes=40))
+    assert run.told() == ["outage 1", "outage_over 2"]
+    run.stop()
+
+
+# ----------------------------------------------------------------------------------------------- odd replies, and a full disk
+
+
+def test_once_tells_of_what_was_out_before_it(tmp_path: Path, httpserver: HTTPServer, capsys: pytest.CaptureFixture[str]) -> None:
+    """`run --once` from a calendar asks once each time: the feed was down the time before, and an outage is told."""
+    httpserver.expect_request("/v2/all").respond_with_data("down", status=503)
+    feed = FeedSettings(name="sky", base_url=httpserver.url_for(""), ask=["all"])
+    clock = live.SystemClock()
+    asked_of = queries(feed, [], None, clock.now)
+    for minutes_ago in (20, 0):
+        at = clock.now() - timedelta(minutes=minutes_ago)
+        with Store(tmp_path) as store:
+            ledger = Ledger()
+            runner = live.Runner(store, pipeline(store, []), asked_of, live.Outlets({"ledger": ledger}, None, None), clock)
+            assert _once(runner)
+            if minutes_ago:  # as if it had been then
+                store.health.keep([replace(h, updated=at, unanswered_since=at) for h in store.health.queries()])
+            runner.book.close()
+            assert ledger.stages() == ([] if minutes_ago else ["outage"])
+    assert "503" in ledger.sent[0].facts[1]
+    assert "1 failed (http_503 1)" in capsys.readouterr().out
+
+
+def test_a_reply_that_nobody_foresaw_ends_one_poll(
+    tmp_path: Path, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A parser that has a fault: counted, kept for whoever mends it, and the next reply is read."""
+    clock = live.SystemClock()
+    httpserver.expect_request("/v2/all").respond_with_handler(lambda _: Response(reply([], clock.now().timestamp())))
+    feed = FeedSettings(name="sky", base_url=httpserver.url_for(""), ask=["all"], spacing_s=0.1)
+    asked_of = queries(feed, [], None, clock.now)
+    parse, broken = FORMATS["v2"], [True]
+
+    def parser(*given: Any) -> Snapshot:
+        if broken.pop():
+            raise ZeroDivisionError("canary")
+        return parse(*given)
+
+    monkeypatch.setitem(poller.FORMATS, "v2", parser)
+    with Store(tmp_path) as store:
+        runner = live.Runner(store, pipeline(store, []), asked_of, live.Outlets({}, None, None), clock)
+        assert not runner.poll(0)
+        assert store.refused(clock.now() - timedelta(hours=1), clock.now() + timedelta(hours=1)) == {("sky", "not_understood"): 1}
+        broken.append(False)
+        assert runner.poll(0)
+        runner.book.close()
+    assert [r.levelname for r in caplog.records if "please report this" in r.message] == ["ERROR"]
+
+
+def test_a_disk_without_room_for_health_leaves_room_for_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = FakeClock(BEGIN)
+    run = Run(tmp_path, clock, [Sky(clock).query()])
+    run.on(timedelta(minutes=3))
+    before = run.store.load_checkpoint()
+
+    def full(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run.store.health, "keep", full)
+    run.runner.close()
+    assert run.store.load_checkpoint() != before
+    assert [r.message for r in caplog.records if "No space left" in r.message and "at the next start" in r.message]
+    run.store.close()
+
+
 # --------------------------------------------------------------------------------------------------------------------- doctor
 
 
-def test_the_doctor_sees_what_is_wrong(place_with_feed: Callable[[Callable[[Request], Response]], Place]) -> None:
+def test_the_doctor_sees_what_is_wrong(place_with_feed: Callable[[Callable[[Request], Response]], Place], typed: Typed) -> None:
     """First nothing is; then the feed refuses for good, a file is gone, and a message is dead."""
     answers = {"status": 200}
 
@@ -392,7 +595,7 @@ def test_the_doctor_sees_what_is_wrong(place_with_feed: Callable[[Callable[[Requ
         return Response(reply([heading_for_pyongyang("155201", 0)], datetime.now(UTC).timestamp()), status=answers["status"])
 
     place = place_with_feed(sky)
-    assert place.run("doctor").returncode == 1  # there is no store yet
+    assert typed("doctor")[0] == 1  # there is no store yet
     place.run("run", "--once")
     now = datetime.now(UTC)
     settings = Settings(feeds=[FeedSettings(name="sky", base_url="http://127.0.0.1:1", ask=["all"])])
@@ -404,14 +607,14 @@ def test_the_doctor_sees_what_is_wrong(place_with_feed: Callable[[Callable[[Requ
     assert not is_well(examine(settings, place.store, now + timedelta(hours=1)))
     answers["status"] = 403
     place.run("run", "--once")
-    done = place.run("doctor")
-    assert done.returncode == 1
-    assert "circuit shut" in done.stdout
-    assert "1 http_403" in done.stdout
-    assert "outbox: nothing was ever told" in done.stdout or "0 dead" in done.stdout
+    status, said, _ = typed("doctor")
+    assert status == 1
+    assert "circuit shut" in said
+    assert "1 http_403" in said
+    assert "outbox: nothing was ever told" in said or "0 dead" in said
     (history,) = list((place.store / "legs").glob("*.parquet"))
     history.write_bytes(b"")
-    assert f"damaged: legs/{history.name}" in place.run("doctor").stdout
+    assert f"damaged: legs/{history.name}" in typed("doctor")[1]
 
 
 @pytest.fixture

@@ -67,11 +67,27 @@ def stages(state: State) -> dict[tuple[str, str], str]:
     return {(r.rule_id, r.visit_id): r.stage for r in said}
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+PATIENT = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=PATIENT)
 @given(flown=flights(), kills=st.lists(st.integers(1, 400), max_size=3), hours=st.integers(4, 26))
 def test_live_with_any_restarts_is_backfill(
     flown: list[Flight], kills: list[int], hours: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    _live_is_backfill(flown, kills, hours, tmp_path_factory)
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None, suppress_health_check=PATIENT)
+@given(flown=flights(), kills=st.lists(st.integers(1, 400), max_size=5), hours=st.integers(4, 26))
+def test_live_with_many_restarts_is_backfill(
+    flown: list[Flight], kills: list[int], hours: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    _live_is_backfill(flown, kills, hours, tmp_path_factory)
+
+
+def _live_is_backfill(flown: list[Flight], kills: list[int], hours: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The same legs to the last digit, and the same visits at the same stage, each told once."""
     folder, ledger = tmp_path_factory.mktemp("live"), Ledger()
     sky = Sky(world(flown, airports()), 60.0, shown_s=POLL_S)

@@ -263,6 +263,16 @@ def test_what_leaves_at_that_time_of_the_day_goes_there_again(airports: Airports
     assert (best(24 * 0.7), best(24 * 0.1)) == ("UHWW", "URSS")
 
 
+def test_a_new_place_is_sought_as_far_away_as_the_type_flies(airports: Airports) -> None:
+    """Short hops alone, all from elsewhere: from Munich, Rome gains on New York, which is as large."""
+    hops = [("EDDF", "EDDH"), ("LFPG", "LFLL"), ("EGLL", "EGCC"), ("LEMD", "LEBL")]
+    legs = [flown(n, 30 + n, *hops[n % 4], aircraft=f"bb{n:04x}", typecode="AT72") for n in range(24)]
+    asked = {"aircraft": "cc0001", "operator": None, "typecode": "AT72", "other": airports.row("EDDM")}
+    plain, after = (history(known, airports).over("destination", DAY, **asked) for known in ([], legs))
+    rome, new_york = airports.row("LIRF"), airports.row("KJFK")
+    assert after[rome] / after[new_york] > 2 * plain[rome] / plain[new_york]
+
+
 def test_the_prior_knows_nothing_of_the_days_to_come(airports: Airports) -> None:
     legs = [flown(i, 10 + i, to="UHWW") for i in range(5)]
     now, later = (

@@ -168,6 +168,19 @@ def test_what_a_crash_left_of_a_recording_still_plays(tmp_path: Path) -> None:
         open_recording(tmp_path)
 
 
+def test_what_is_shut_for_good_is_not_promised_to_be_tried_again(
+    tmp_path: Path, httpserver: HTTPServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    httpserver.expect_request("/v2/all").respond_with_data("no", status=403)
+    httpserver.expect_request("/v2/mil").respond_with_data("later", status=503)
+    feed = FeedSettings(name="sky", base_url=httpserver.url_for(""), ask=["all", "military"], spacing_s=0.1)
+    recorder = Recorder(tmp_path)
+    assert record([recorder.recorded(q) for q in queries(feed, [], None, lambda: BEGIN)], threading.Event(), rounds=1) == 0
+    refused, down = [r.message for r in caplog.records if r.name.startswith("flightwatch")]
+    assert "[http_403]; not asked again until flightwatch is started anew" in refused
+    assert "[http_503]; next try in" in down
+
+
 def test_recording_and_playing_from_the_command_line(tmp_path: Path, httpserver: HTTPServer) -> None:
     """`record`, then `run --replay` into a store of its own; the second time it says that there is one."""
     import time
@@ -178,14 +191,14 @@ def test_recording_and_playing_from_the_command_line(tmp_path: Path, httpserver:
     )
     place = Place(tmp_path)
     place.configure(httpserver.url_for(""))
-    done = place.run("record", "tape", "--rounds", "3")
+    done = place.run("record", "tape", "--rounds", "2")
     assert done.returncode == 0, done.stderr
-    assert "3 good replies" in done.stdout
+    assert "2 good replies" in done.stdout
     done = place.run("run", "--replay", "tape", "--speed", "50")
     assert done.returncode == 0, done.stderr
-    assert "3 of 3 replies were good" in done.stdout
+    assert "2 of 2 replies were good" in done.stdout
     with Store(tmp_path / "tape" / "store", read_only=True) as store:
-        assert store.snapshots.rows() == 3
+        assert store.snapshots.rows() == 2
     again = place.run("run", "--replay", "tape")
     assert again.returncode == 1
     assert "name another one with --store" in again.stderr

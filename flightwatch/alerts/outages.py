@@ -7,17 +7,38 @@ from datetime import datetime
 from flightwatch.alerts.wording import duration
 from flightwatch.records import Message, Outage
 
-WHAT = {"silent": "is silent", "stale": "sends old data", "truncated": "sends only a part"}
-WAS = {"silent": "was silent", "stale": "sent old data", "truncated": "sent only a part"}
+WHAT = {
+    "silent": "is silent",
+    "stale": "sends old data",
+    "truncated": "sends only a part",
+    "resting": "rests for want of credits",
+}
+WAS = {
+    "silent": "was silent",
+    "stale": "sent old data",
+    "truncated": "sent only a part",
+    "resting": "rested for want of credits",
+}
+CAUSE = {"resting": "its credits are used up, or too few to go on: that says nothing of the sky"}
+USUAL_CAUSE = "a fault of the feed or of the way to it, not of the sky"
 MEANING = {
     "silent": "Nothing is seen through it: flights may pass unseen, and no leg ends because of it.",
     "stale": "What it sends is not used: flights may pass unseen, and no leg ends because of it.",
     "truncated": "Aircraft that are there may be missing in it: what it does not show says nothing.",
+    "resting": "Flights may pass unseen, and no leg ends because of it. A message follows when it goes on at its pace.",
 }
 ADVICE = {
     "silent": "`flightwatch doctor` shows what it answers.",
     "stale": "If its clock is right and ours is not, set ours.",
     "truncated": "Ask for smaller areas or shorter lists in `ask`, or set most_rows if the service sends more.",
+    "resting": "Ask for less in `ask`, or less often with `every_s`, so that the credits last.",
+}
+AGAIN = {"silent": "is well again", "stale": "is well again", "truncated": "is well again", "resting": "is asked again"}
+BEFORE = {
+    "silent": "Nothing was seen through it until then.",
+    "stale": "What it sent was not used until then.",
+    "truncated": "Aircraft that were there may be missing in it until then.",
+    "resting": "Nothing was observed through it until then, but for what it could still pay for.",
 }
 MOST_NAMED = 3
 
@@ -31,14 +52,20 @@ def began(outage: Outage) -> Message:
         number=1,
         stage="outage",
         headline=f"Feed {outage.feed} {WHAT[outage.kind]} since {_at(outage.since)}",
-        qualifier=f"feed.{outage.kind}; a fault of the feed or of the way to it, not of the sky",
-        facts=(f"Concerns: {named}{more}.", f"Last answer: {outage.reason}.", MEANING[outage.kind]),
+        qualifier=f"feed.{outage.kind}; {CAUSE.get(outage.kind, USUAL_CAUSE)}",
+        facts=(f"Concerns: {named}{more}.", _why(outage), MEANING[outage.kind]),
         update="",
         links=(),
         footer=(ADVICE[outage.kind],),
         severity="medium",
         map=None,
     )
+
+
+def _why(outage: Outage) -> str:
+    if outage.kind == "resting":
+        return f"It {outage.reason}; nothing is observed through it meanwhile."
+    return f"Last answer: {outage.reason}."
 
 
 def ended(outage: Outage) -> Message:
@@ -52,8 +79,8 @@ def ended(outage: Outage) -> Message:
         stage="outage_over",
         headline=f"Feed {outage.feed} {WAS[outage.kind]} from {span}",
         qualifier=f"feed.{outage.kind}; over",
-        facts=(MEANING[outage.kind].split(":")[0] + " until then.",),
-        update=f"Over: feed {outage.feed} is well again since {_at(over)}; it {WAS[outage.kind]} for {lasted}.",
+        facts=(BEFORE[outage.kind],),
+        update=f"Over: feed {outage.feed} {AGAIN[outage.kind]} since {_at(over)}; it {WAS[outage.kind]} for {lasted}.",
         links=(),
         footer=(),
         severity="medium",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import msgspec
 import numpy as np
@@ -35,11 +36,16 @@ LARGEST = 1e30
 
 def clock(now: float) -> datetime:
     """The clock of a reply, seconds or milliseconds since 1970. Raises FeedError where it cannot be one."""
-    seconds = now / 1000 if now > MS_CLOCK else now
     try:
+        seconds = now / 1000 if now > MS_CLOCK else now
         return datetime.fromtimestamp(round(seconds, 3), UTC)
     except (ValueError, OverflowError, OSError):
-        raise FeedError("bad_clock", f"the reply's clock says {now}: refused") from None
+        raise FeedError("bad_clock", f"the reply's clock says {str(now)[:40]}: refused") from None
+
+
+def finite(value: Any) -> TypeGuard[float]:
+    """Whether a value of JSON is a number that can be counted with; it knows whole numbers of any length."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def typed(items: Iterable[Any], kind: type[Row]) -> tuple[list[Row], int]:

@@ -16,6 +16,9 @@ from flightwatch.errors import FeedError
 from flightwatch.feeds.http import Http, Reply, shown
 
 USUAL_LIFE_S = 1800.0
+LONGEST_LIFE_S = 86_400.0
+"""A token that says that it lives for longer is renewed all the same."""
+
 RENEW_EARLY_S = 30.0
 """A token that is about to end may have ended when the request arrives."""
 
@@ -65,7 +68,7 @@ class ClientCredentials:
         except FeedError as error:
             raise _without_body(error) from None
         self._token = granted.access_token
-        self._until_s = self.now_s() + max(float(granted.expires_in) - RENEW_EARLY_S, 0.0)
+        self._until_s = self.now_s() + max(min(granted.expires_in, LONGEST_LIFE_S) - RENEW_EARLY_S, 0.0)
 
 
 def _without_body(error: FeedError) -> FeedError:

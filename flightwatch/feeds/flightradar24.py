@@ -182,7 +182,7 @@ def parse_zones(body: bytes, feed: str, scope: Scope, received: datetime) -> Sna
     flights, bad = typed([row[: len(Zone.__struct_fields__)] for row in listed], Zone)
     refused: Refused = {"bad_entry": bad} if bad else {}
     named = _named([f.hex for f in flights], flights, refused)
-    times = [float(f.time) for f in named]
+    times = numbers([f.time for f in named]).tolist()
     rows = {
         "timestamp": moments(numbers(times)),
         "icao24": [f.hex for f in named],

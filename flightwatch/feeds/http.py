@@ -1,19 +1,23 @@
 """Bounded HTTP: no reply can hold the poller longer, or take more memory, than it allows.
 
-`requests` limits neither the time of a whole reply nor the size after decompression; reading the stream piece by
-piece against a clock does both. Redirects are followed on the same host, and to those few that a caller names
-(`elsewhere`), without what might be a secret; addresses that only a machine itself
-should ask (link-local, where clouds keep their credentials) are refused when the connection is made, whatever name led
-there. What goes wrong comes out as `FeedError` with a reason in one word; no error text carries a key.
+`requests` limits neither the time of a whole reply nor the size after decompression. Its time-outs hold for one piece
+each, so a byte now and then renews them; the sockets here know when the exchange has to be over, too, which bounds
+connection, handshake, headers and body (looking up a name is the system's, in the system's own time). Reading the stream
+piece by piece bounds its size. Redirects are followed on the same host, and to those few that a caller names
+(`elsewhere`), without what might be a secret; addresses that only a machine itself should ask (link-local, where clouds
+keep their credentials) are refused when the connection is made, whatever name led there. What goes wrong comes out as
+`FeedError` with a reason in one word; no error text carries a key.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -25,6 +29,8 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
+from urllib3.util.ssl_ import create_urllib3_context
 
 from flightwatch.errors import FeedError
 from flightwatch.records import Scope
@@ -47,6 +53,14 @@ KEPT_HEADERS = (
     "X-Rate-Limit-Retry-After-Seconds",
 )
 """What a reply's headers say about the data and the pace; none of them holds a secret."""
+
+NO_DATA = ("text/html", "text/xml", "text/css", "application/xml", "application/xhtml+xml", "application/pdf")
+NO_DATA_KINDS = ("image/", "audio/", "video/", "font/", "multipart/")
+"""Content types that no feed has. Others say little: receivers' web servers call their JSON plain text, a stream of octets,
+or nothing at all, so the content decides."""
+
+LEAST_WAIT_S = 0.001
+"""A time-out of nothing would mean not to wait for anything at all, which is another thing."""
 
 HEADERS_ELSEWHERE = ("Accept", "Accept-Encoding", "Range", "If-Range", "If-None-Match")
 """What is told to another host that a redirect leads to: no key, no token."""
@@ -91,13 +105,67 @@ class RefusedAddress(OSError):
     """The address belongs to the machine or its cloud, not to a feed."""
 
 
-def _guarded(sock: socket.socket) -> socket.socket:
-    """A fresh connection, closed again before anything is sent where it leads to such an address."""
+_until: ContextVar[float] = ContextVar("_until", default=float("inf"))
+"""When the exchange that this thread is in the middle of has to be over, on the monotonic clock."""
+
+
+class _Timed(socket.socket):
+    """A socket that waits for no piece longer than its time-out, and for none once the exchange has to be over."""
+
+    _piece_s: float | None = None
+
+    def settimeout(self, value: float | None) -> None:
+        self._piece_s = value
+        super().settimeout(value)
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        left = _until.get() - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        wait = left if self._piece_s is None else min(self._piece_s, left)
+        super().settimeout(None if wait == float("inf") else max(wait, LEAST_WAIT_S))
+        return super().recv_into(*args, **kwargs)
+
+
+class _TimedTls(_Timed, ssl.SSLSocket):
+    """The same, encrypted; OpenSSL takes the time-out for a handshake or a record as a whole."""
+
+
+def _connected(connection: HTTPConnection) -> socket.socket:
+    """A fresh connection. One that leads to an address that is not asked is closed again before anything is sent."""
+    try:
+        sock = _dialled(connection._dns_host, connection.port, float(connection.timeout or 0), connection.socket_options or ())
+    except TimeoutError as error:
+        raise ConnectTimeoutError(connection, "no connection in time") from error
+    except (OSError, UnicodeError) as error:  # the latter for what can be no name of a host
+        raise NewConnectionError(connection, str(error)) from error
     peer = str(sock.getpeername()[0])
     if _is_metadata(peer):
         sock.close()
         raise RefusedAddress(f"{peer} is a link-local or metadata address")
     return sock
+
+
+def _dialled(host: str, port: int, timeout_s: float, options: Iterable[tuple[int, int, int | bytes]]) -> socket.socket:
+    """A connection to the first address of a host that answers. All of them have one time-out; each has an even share of
+    what is left, so that a dead one leaves some to the next."""
+    until = time.monotonic() + timeout_s
+    addresses = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    failure: OSError | None = None
+    for number, (family, kind, protocol, _, address) in enumerate(addresses):
+        sock = _Timed(family, kind, protocol)
+        try:
+            for option in options:
+                sock.setsockopt(*option)
+            sock.settimeout(max((until - time.monotonic()) / (len(addresses) - number), LEAST_WAIT_S))
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            failure = error
+        else:
+            sock.settimeout(max(until - time.monotonic(), LEAST_WAIT_S))
+            return sock
+    raise failure or OSError(f"{host} has no address")
 
 
 def _is_metadata(host: str) -> bool:
@@ -112,12 +180,17 @@ def _is_metadata(host: str) -> bool:
 
 class _Plain(HTTPConnection):
     def _new_conn(self) -> socket.socket:
-        return _guarded(super()._new_conn())
+        return _connected(self)
 
 
 class _Tls(HTTPSConnection):
+    def connect(self) -> None:
+        self.ssl_context = create_urllib3_context()
+        self.ssl_context.sslsocket_class = _TimedTls
+        super().connect()
+
     def _new_conn(self) -> socket.socket:
-        return _guarded(super()._new_conn())
+        return _connected(self)
 
 
 class _PlainPool(urllib3.HTTPConnectionPool):
@@ -129,7 +202,7 @@ class _TlsPool(urllib3.HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    """The usual one, with connections that look where they lead."""
+    """The usual one, with connections that look where they lead and at the clock."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -268,13 +341,14 @@ class Http:
         if _is_metadata(urlsplit(url).hostname or ""):
             what = "is a link-local or metadata address, which is not asked"
             raise FeedError("refused_address", f"{shown(url)} {what}", permanent=True)
+        _until.set(time.monotonic() + left)  # for the connection and the headers
         try:
             return self.session.request(
                 method if form is None else "POST",
                 url,
                 headers=headers,
                 data=form,
-                timeout=(min(self.limits.connect_s, left), left),
+                timeout=urllib3.Timeout(connect=self.limits.connect_s, total=left),  # type: ignore[arg-type]  # it takes them
                 stream=True,
                 allow_redirects=False,
             )
@@ -288,6 +362,8 @@ class Http:
             raise FeedError("unreachable", f"{shown(url)} cannot be reached ({_kind(error)})") from None
         except ValueError:  # from requests, which looks at where a redirect leads even if it does not follow
             raise FeedError("redirected", f"{shown(url)} redirects to what is no address: not followed") from None
+        finally:
+            _until.set(until)
 
     def _read(self, response: requests.Response, url: str, until: float) -> bytes:
         parts: list[bytes] = []
@@ -299,9 +375,9 @@ class Http:
                 if size > self.limits.size:
                     raise FeedError("too_large", f"{shown(url)} sent more than {self.limits.size >> 20} MB: refused")
                 if time.monotonic() > until:
-                    raise FeedError(
-                        "too_slow", f"{shown(url)} took longer than {self.limits.deadline_s:.0f} s to send its reply: refused"
-                    )
+                    raise FeedError("too_slow", self._too_slow(url))
+        except ReadTimeoutError:
+            raise FeedError("too_slow", self._too_slow(url), body=b"".join(parts)[:KEPT_BODY]) from None
         except urllib3.exceptions.IncompleteRead:
             raise FeedError(
                 "cut_off", f"{shown(url)} broke off in the middle of its reply", body=b"".join(parts)[:KEPT_BODY]
@@ -309,6 +385,9 @@ class Http:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise FeedError("cut_off", f"{shown(url)} broke off ({_kind(error)})", body=b"".join(parts)[:KEPT_BODY]) from None
         return b"".join(parts)
+
+    def _too_slow(self, url: str) -> str:
+        return f"{shown(url)} took longer than {self.limits.deadline_s:.0f} s to send its reply: refused"
 
     def _accepted(self, response: requests.Response, body: bytes, url: str) -> Reply:
         """A good reply; anything else as an error that says what the server said."""
@@ -323,6 +402,9 @@ class Http:
         if status == 200:
             if not body.strip():
                 raise FeedError("empty", f"{shown(url)} answered 200 with nothing in it")
+            if kind := _no_data(response.headers.get("Content-Type", "")):
+                what = f"sent {kind}, which is no data: open the address in a browser, it may want a log-in; or correct it"
+                raise FeedError("wrong_type", f"{shown(url)} {what}", body=body[:KEPT_BODY])
             return Reply(body, {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers})
         permanent = status in (401, 402, 403)
         hint = f"; {self.when_refused}" if self.when_refused and permanent else ""
@@ -333,6 +415,12 @@ class Http:
             retry_after_s=retry_after(response.headers) or (GONE_WAIT_S if status in (404, 410) else None),
             body=body[:KEPT_BODY],
         )
+
+
+def _no_data(content_type: str) -> str:
+    """The content type where it is one that no feed has, else nothing."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind if kind in NO_DATA or kind.startswith(NO_DATA_KINDS) else ""
 
 
 def _beginning(response: requests.Response) -> bytes:
@@ -373,7 +461,7 @@ def _origin(url: str) -> str:
 def _advice(status: int) -> str:
     return {
         401: ": the key is missing or wrong",
-        402: ": the credits are used up",
+        402: ": the credits are used up, or the key is not paid for",
         403: ": access is refused; flightwatch does not try to get round that",
         404: ": this service does not have that address; it is asked again, but rarely",
         429: ": too many requests; it is asked less often now",

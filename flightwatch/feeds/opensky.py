@@ -9,7 +9,6 @@ Documented in openskynetwork/opensky-api, docs/free/rest.rst.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -20,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 
 from flightwatch.errors import FeedError
-from flightwatch.feeds.columns import FPM_PER_M_S, FT_PER_M, KT_PER_M_S, Floats, clock, moments, numbers, table, typed
+from flightwatch.feeds.columns import FPM_PER_M_S, FT_PER_M, KT_PER_M_S, Floats, clock, finite, moments, numbers, table, typed
 from flightwatch.feeds.sanity import Refused, checked, sum_of
 from flightwatch.feeds.tables import fitting
 from flightwatch.feeds.v2 import OLDEST_FIX_S
@@ -122,7 +121,7 @@ def _states_one_by_one(body: bytes) -> tuple[float, Sequence[State], Refused]:
     time = reply.get("time") if isinstance(reply, dict) else None
     listed = reply.get("states", 0) if isinstance(reply, dict) else 0
     listed = [] if listed is None else listed
-    if not isinstance(listed, list) or isinstance(time, bool) or not isinstance(time, (int, float)) or not math.isfinite(time):
+    if not isinstance(listed, list) or not finite(time):
         raise FeedError("no_states", "the reply has no `time`, or no `states`: is this the right address?", body=body)
     good, bad = typed(listed, State)
     return time, good, {"bad_entry": bad} if bad else {}

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Literal
 
-from flightwatch.records import Outage, QueryHealth
+from flightwatch.records import Outage, OutageKind, QueryHealth
 
 SILENT_AFTER = timedelta(minutes=5)
 PERIODS = 3
@@ -37,14 +36,27 @@ def changes(known: Iterable[Outage], health: Iterable[QueryHealth], now: datetim
     ongoing = list(known)
     for feed, group in groupby(sorted(health, key=lambda h: h.feed), key=lambda h: h.feed):
         queries = list(group)
-        blind = [o for o in ongoing if o.feed == feed and o.kind != "truncated"]
-        cut = [o for o in ongoing if o.feed == feed and o.kind == "truncated"]
-        out += _changes(blind, feed, queries, _unanswered, now)
-        out += _changes(cut, feed, queries, _truncated, now)
+        for kinds, begins, lasts in COURSES:
+            out += _changes([o for o in ongoing if o.feed == feed and o.kind in kinds], feed, queries, begins, lasts, now)
     return out
 
 
-Trouble = tuple[Literal["silent", "stale", "truncated"], datetime, tuple[str, ...], str]
+Trouble = tuple[OutageKind, datetime, tuple[str, ...], str]
+
+
+def _unanswered_when_asked(queries: Sequence[QueryHealth]) -> Trouble | None:
+    """What rests is told for that, and is no news in another way."""
+    return _unanswered([h for h in queries if not h.rests_since])
+
+
+def _resting(queries: Sequence[QueryHealth]) -> Trouble | None:
+    """A rest for want of credits is known for what it is as soon as it begins."""
+    resting = [(h.rests_since, h) for h in queries if h.rests_since]
+    if not resting:
+        return None
+    untils = [h.rests_until for _, h in resting if h.rests_until]
+    until = f"{min(untils):%-d %b %H:%M} UTC" if untils else "flightwatch is started anew"
+    return "resting", min(since for since, _ in resting), tuple(h.label for _, h in resting), f"rests until {until}"
 
 
 def _unanswered(queries: Sequence[QueryHealth]) -> Trouble | None:
@@ -64,6 +76,14 @@ def _truncated(queries: Sequence[QueryHealth]) -> Trouble | None:
     return "truncated", since, tuple(h.label for _, h in late), "the service sends no more rows at once"
 
 
+COURSES = (
+    (("silent", "stale"), _unanswered_when_asked, _unanswered),
+    (("truncated",), _truncated, _truncated),
+    (("resting",), _resting, _resting),
+)
+"""What goes its own way: the kinds of outages, what begins one, and as long as what it lasts."""
+
+
 def _is_late(health: QueryHealth, since: datetime) -> bool:
     """Whether trouble has lasted longer than the query is given."""
     return health.updated - since > patience(health)
@@ -73,13 +93,14 @@ def _changes(
     known: Sequence[Outage],
     feed: str,
     queries: Sequence[QueryHealth],
-    trouble_of: Callable[[Sequence[QueryHealth]], Trouble | None],
+    begins: Callable[[Sequence[QueryHealth]], Trouble | None],
+    lasts: Callable[[Sequence[QueryHealth]], Trouble | None],
     now: datetime,
 ) -> list[Outage]:
     """The known ones of a feed, as far as they change, and one more for questions that none of them is about."""
     still = {outage.subject: outage for outage in known}
     told = {label for outage in known for label in outage.questions}
-    more = trouble_of([h for h in queries if h.label not in told])
+    more = begins([h for h in queries if h.label not in told])
     changed: dict[str, Outage] = {}
     if more is not None:
         new = Outage(feed, more[0], more[1], more[2], more[3])
@@ -87,7 +108,7 @@ def _changes(
         joined = new if with_it is None else replace(with_it, questions=(*with_it.questions, *new.questions))
         still[joined.subject] = changed[joined.subject] = joined
     for outage in known:
-        after = _turned(still[outage.subject], trouble_of([h for h in queries if h.label in outage.questions]), now)
+        after = _turned(still[outage.subject], lasts([h for h in queries if h.label in outage.questions]), now)
         if after != outage:
             changed[after.subject] = after
     return list(changed.values())
@@ -95,9 +116,10 @@ def _changes(
 
 def _wave(known: Sequence[Outage], new: Outage, *, dark: bool, span: timedelta) -> Outage | None:
     """The outage that a new one belongs to: the questions of a feed go down one after the other, and that is told once;
-    and once more when none is left that answers."""
+    and once more when none is left that answers. Credits are those of all questions: that all rest is clear from the
+    first."""
     same = next((o for o in known if o.subject == new.subject), None)
-    if same is not None or dark:
+    if same is not None or (dark and new.kind != "resting"):
         return same
     return next((o for o in known if o.kind == new.kind and abs(new.since - o.since) <= span), None)
 

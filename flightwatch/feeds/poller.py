@@ -20,6 +20,7 @@ from types import MappingProxyType
 from flightwatch.errors import FeedError
 from flightwatch.feeds import basestation, flightradar24, opensky, v2
 from flightwatch.feeds.http import Reply
+from flightwatch.feeds.outages import PERIODS
 from flightwatch.records import Circuit, QueryHealth, Scope, Snapshot
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,9 @@ LONGEST_BACKOFF_S = 900.0
 
 OPEN_AFTER = 3
 """Failures in a row after which a circuit counts as open: one or two are the weather of the internet."""
+
+REST_S = 1800.0
+"""A wait for credits is a rest, and people are told of it, from here on, if it is longer than three periods, too."""
 
 LEAST_CREDITS_SHARE = 0.05
 """Of the credits that are left this much is not planned with: a restart asks everything at once."""
@@ -157,6 +161,8 @@ class Health:
     as_of: datetime | None = None
     """When this was so, where the query was not asked since the start."""
     credits_left: int | None = None
+    rests_since: datetime | None = None
+    rests_until: datetime | None = None
     waiting: bool = False
     given_up: bool = False
 
@@ -175,6 +181,8 @@ class Health:
                 as_of=None,
                 unchanged=self.unchanged + 1,
                 in_a_row=0,
+                rests_since=None,
+                rests_until=None,
                 waiting=False,
                 credits_left=left,
                 unanswered_since=since,
@@ -189,6 +197,8 @@ class Health:
             positions=self.positions + len(snapshot.positions),
             refused=self.refused + Counter(snapshot.refused),
             in_a_row=0,
+            rests_since=None,
+            rests_until=None,
             waiting=False,
             last_good=snapshot.feed_time,
             last_error="",
@@ -204,6 +214,8 @@ class Health:
             as_of=None,
             failed=self.failed + Counter([error.reason]),
             in_a_row=self.in_a_row + 1,
+            rests_since=None,
+            rests_until=None,
             waiting=error.retry_after_s is not None,
             given_up=error.permanent,
             last_error=str(error),
@@ -218,6 +230,11 @@ def wait_s(every_s: float, in_a_row: int, retry_after_s: float | None, longest_s
     ceiling = min(every_s * 2 ** min(in_a_row, 16), LONGEST_BACKOFF_S)
     backoff = random.uniform(min(every_s, ceiling), max(ceiling, every_s))  # no secret hangs on it
     return max(backoff, min(retry_after_s or 0.0, longest_s))
+
+
+def asked_again(error: FeedError, wait_s: float) -> str:
+    """When a query that failed is asked again, for a log."""
+    return "not asked again until flightwatch is started anew" if error.permanent else f"next try in {wait_s:.0f} s"
 
 
 def budgeted_s(every_s: float, cost: int, left: int, now: datetime) -> float:
@@ -267,6 +284,7 @@ class Schedule:
         if query.row_cost:
             round_cost = query.row_cost * (len(snapshot.positions) + sum(snapshot.refused.values()))
             credits_left = self._charged(query.pace, round_cost, snapshot.received)
+        rested = self.health[index].rests_since
         self.health[index] = self.health[index].after_snapshot(snapshot, new=new, credits_left=credits_left)
         if credits_left is not None:
             self._costs[index] = round_cost
@@ -275,6 +293,7 @@ class Schedule:
         missed = max(int((now - self._due[index]) // every), 0)
         self._due[index] += (missed + 1) * every
         self._rest(index, now)
+        self._note_rest(index, rested or snapshot.received, snapshot.received, self._due[index] - now)
 
     def _charged(self, pace: Pace, cost: int, now: datetime) -> int | None:
         """What is left of the day's credits after a reply, where the service does not say so and we were told how many
@@ -289,20 +308,37 @@ class Schedule:
     def _spread(self, index: int, left: int, now: datetime) -> None:
         """Spreads the credits that are left over the rest of the day, for all queries that share them."""
         pace = self.queries[index].pace
-        sharing = [i for i, q in enumerate(self.queries) if q.pace.service == pace.service]
+        sharing = self._sharing(pace)
         cost = sum(self._costs.get(i, self.queries[i].cost) for i in sharing)
         for i in sharing:
             self._every[i] = budgeted_s(self.queries[i].every_s, cost, left, now)
 
     def failed(self, index: int, now: float, error: FeedError, at: datetime | None = None) -> float:
-        """Due again after a wait, which is returned. What the server asks for holds for all of its queries."""
-        self.health[index] = self.health[index].after_failure(error, at or datetime.now(UTC))
-        pace = self.queries[index].pace
-        wait = wait_s(self.queries[index].every_s, self.health[index].in_a_row, error.retry_after_s, pace.longest_wait_s)
+        """Due again after a wait, which is returned. What the server asks for holds for all of its queries. The pace that
+        credits made slow ends with it."""
+        query, at = self.queries[index], at or datetime.now(UTC)
+        before = self.health[index]
+        self.health[index] = before.after_failure(error, at)
+        self._every[index] = query.every_s
+        wait = wait_s(query.every_s, self.health[index].in_a_row, error.retry_after_s, query.pace.longest_wait_s)
         self._due[index] = now + wait
-        asked = min(error.retry_after_s or 0.0, pace.longest_wait_s) if error.reason == "http_429" else 0.0
+        asked = min(error.retry_after_s or 0.0, query.pace.longest_wait_s) if error.reason == "http_429" else 0.0
         self._rest(index, now, asked)
+        if asked and query.pace.credits_a_day is not None:
+            for i in self._sharing(query.pace):
+                self._note_rest(i, self.health[i].rests_since or before.rests_since or at, at, asked)
+        elif error.reason == "http_402" and query.row_cost:  # elsewhere it may mean that a key is not paid for
+            self.health[index] = replace(self.health[index], rests_since=before.rests_since or at)
         return wait
+
+    def _note_rest(self, index: int, since: datetime, at: datetime, wait_s: float) -> None:
+        """Where credits keep a query from being asked for long, that is a rest."""
+        if wait_s > max(REST_S, PERIODS * self.queries[index].every_s):
+            self.health[index] = replace(self.health[index], rests_since=since, rests_until=at + timedelta(seconds=wait_s))
+
+    def _sharing(self, pace: Pace) -> list[int]:
+        """The queries that share a pace and its credits."""
+        return [i for i, q in enumerate(self.queries) if q.pace.service == pace.service and not self.health[i].given_up]
 
     def _rest(self, index: int, now: float, at_least_s: float = 0.0) -> None:
         pace = self.queries[index].pace
@@ -330,6 +366,8 @@ class Schedule:
                 unanswered_since=h.unanswered_since,
                 truncated_since=h.truncated_since,
                 credits_left=h.credits_left,
+                rests_since=h.rests_since,
+                rests_until=h.rests_until,
             )
             for i, (q, h) in enumerate(zip(self.queries, self.health.values(), strict=True))
         ]
@@ -348,6 +386,8 @@ def _taken_up(before: QueryHealth | None) -> Health:
         truncated_since=before.truncated_since,
         as_of=before.updated,
         credits_left=before.credits_left,
+        rests_since=before.rests_since,
+        rests_until=before.rests_until,
     )
 
 

@@ -26,12 +26,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
+from typing import Annotated
 
 import msgspec
 
 from flightwatch.errors import FeedError, InputError
 from flightwatch.feeds.http import Reply
-from flightwatch.feeds.poller import FORMATS, Query, Schedule
+from flightwatch.feeds.poller import FORMATS, Query, Schedule, asked_again
 from flightwatch.records import Scope, Terms
 
 log = logging.getLogger(__name__)
@@ -48,11 +49,11 @@ EXPIRED_EVERY = timedelta(hours=1)
 class Entry:
     """One line of a recording."""
 
-    time: datetime
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
     feed: str
     label: str
     format: str
-    every_s: float
+    every_s: Annotated[float, msgspec.Meta(gt=0)]
     scope: str
     most_rows: int | None = None
     body: str = ""
@@ -193,7 +194,7 @@ def record(found: Sequence[Query], stop: threading.Event, rounds: int | None = N
             answer = query.ask()
         except FeedError as error:
             wait = schedule.failed(index, time.monotonic(), error)
-            log.warning("%s (%s): %s [%s]; next try in %.0f s", query.name, query.label, error, error.reason, wait)
+            log.warning("%s (%s): %s [%s]; %s", query.name, query.label, error, error.reason, asked_again(error, wait))
         else:
             schedule.succeeded(index, time.monotonic(), answer.snapshot, new=True, credits_left=answer.credits_left)
             log.info("%s (%s): %d positions", query.name, query.label, len(answer.snapshot.positions))
@@ -230,7 +231,7 @@ class Recording:
         unpacker = zlib.decompressobj(wbits=31)
         try:
             return unpacker.decompress(path.read_bytes(), LARGEST_BODY)
-        except (OSError, zlib.error) as error:
+        except (OSError, ValueError, zlib.error) as error:
             raise FeedError("not_recorded", f"{path} cannot be read ({error})") from None
 
 
@@ -250,9 +251,10 @@ def _entries(path: Path) -> Iterator[Entry]:
         for number, line in enumerate(file, 1):
             try:
                 entry = _decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+                if entry.format not in FORMATS:
+                    raise InputError(f"{path}, line {number}: the format `{entry.format}` is not known to this version")
+                Scope.from_json(entry.scope)
+            except (msgspec.DecodeError, ValueError, KeyError, TypeError, RecursionError):
                 log.warning("%s, line %d: no reply; passed over", path, number)
                 continue
-            if entry.format not in FORMATS:
-                raise InputError(f"{path}, line {number}: the format `{entry.format}` is not known to this version")
             yield entry

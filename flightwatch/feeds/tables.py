@@ -27,18 +27,28 @@ TEXT_ROWS = 100_000
 
 
 def frames(content: Content, refused: Refused) -> Iterator[pd.DataFrame]:
-    """A table in pieces; texts as they stand. A JSON line that is no object is refused."""
+    """A table in pieces; texts as they stand. A JSON line or entry that is no object is refused."""
     start = content.head.lstrip()[:1]
     if content.is_parquet:
         for batch in content.parquet().iter_batches(PARQUET_ROWS):
             yield batch.to_pandas()
     elif start == b"[":
-        yield pd.DataFrame(json.loads(content.whole()))
+        yield pd.DataFrame(_objects(json.loads(content.whole()), refused))
     elif start == b"{":
         yield from (pd.DataFrame(part) for part in _in_pieces(json_lines(content, refused)))
     else:
         with content.stream() as stream:
             yield from pd.read_csv(stream, dtype=str, keep_default_na=False, na_values=[""], chunksize=TEXT_ROWS)
+
+
+def _objects(listed: list[Any], refused: Refused) -> list[dict[str, Any]]:
+    """The objects of a JSON list; what else is in it is refused."""
+    good = [value for value in listed if isinstance(value, dict)]
+    if listed and not good:
+        raise ValueError("not one entry of it is a JSON object")
+    if len(good) < len(listed):
+        refused["bad_entry"] = refused.get("bad_entry", 0) + len(listed) - len(good)
+    return good
 
 
 def json_lines(content: Content, refused: Refused) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,6 @@ what it says of integrity and of an emergency holds until the next one. Document
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +16,7 @@ import msgspec
 import pyarrow as pa
 
 from flightwatch.errors import FeedError
-from flightwatch.feeds.columns import moments, numbers, table, typed
+from flightwatch.feeds.columns import finite, moments, numbers, table, typed
 from flightwatch.feeds.sanity import Refused
 from flightwatch.feeds.v2 import SOURCES
 
@@ -100,7 +99,7 @@ def parse_trace(body: bytes) -> tuple[pa.Table, Refused]:
         trace, refused = _trace.decode(body), Refused()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         trace, refused = _row_by_row(body)
-    if not math.isfinite(trace.timestamp):
+    if not finite(trace.timestamp):
         raise FeedError("bad_clock", "the trace has no time to count from: refused")
     return _table(trace), refused
 

@@ -8,7 +8,6 @@ after the last fix. Documented in readsb's README-json.md.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from flightwatch.errors import FeedError
-from flightwatch.feeds.columns import clock, numbers, table, typed
+from flightwatch.feeds.columns import clock, finite, numbers, table, typed
 from flightwatch.feeds.sanity import Refused, checked, sum_of
 from flightwatch.records import Scope, Snapshot, micros
 
@@ -124,7 +123,7 @@ def _entries_one_by_one(body: bytes) -> tuple[float, Sequence[Entry], Refused]:
         reply = {"now": reply.get("now"), "ac": [reply]}
     listed = reply.get("ac", reply.get("aircraft")) if isinstance(reply, dict) else None
     now = reply.get("now") if isinstance(reply, dict) else None
-    if not isinstance(listed, list) or isinstance(now, bool) or not isinstance(now, (int, float)) or not math.isfinite(now):
+    if not isinstance(listed, list) or not finite(now):
         raise FeedError(
             "no_aircraft", "the reply has no `now`, or neither `ac` nor `aircraft`: is this the right address?", body=body
         )
