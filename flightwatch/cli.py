@@ -101,7 +101,16 @@ LEG_FORMATS = ("dictator-alert", "legs", "opensky-flights", "fr24-summary")
 """As `feeds.files` has them (a test holds them together): importing that would take longer than `--help` may."""
 
 
-HISTORIES = ("adsb.lol", "opensky", "globe-history", "adsb-fi", "adsbexchange", "airplanes-live", "theairtraffic")
+HISTORIES = (
+    "adsb.lol",
+    "opensky",
+    "flightradar24",
+    "globe-history",
+    "adsb-fi",
+    "adsbexchange",
+    "airplanes-live",
+    "theairtraffic",
+)
 """As `histories` has them, for the same reason; the first has everybody in one archive."""
 
 
@@ -616,7 +625,7 @@ def fetch_history(
     store: StorePath = None,
     config: ConfigPath = DEFAULT_FILE,
 ) -> None:
-    """Download history and bring it in: days of adsb.lol, traces of readsb's web sites, flights and tracks of OpenSky."""
+    """Download history and bring it in: days of adsb.lol, traces of readsb's sites, flights of OpenSky and Flightradar24."""
     from flightwatch import histories
     from flightwatch.live import SystemClock
     from flightwatch.userfiles import read_lists, settings_of
@@ -625,8 +634,9 @@ def fetch_history(
     if last < first:
         raise typer.BadParameter(f"{last} is before {first}", param_hint="--to")
     settings, clock = settings_of(config), SystemClock()
-    chosen = _fetched_aircraft(source, aircraft or [], read_lists(settings, config.parent), last)
-    found = histories.source_named(source, url, settings, clock)
+    registry = read_lists(settings, config.parent)
+    chosen = _fetched_aircraft(source, aircraft or [], registry, last)
+    found = histories.source_named(source, url, settings, clock, registry)
     summary = histories.begun(found, first, last, clock)
     with _open(store, settings, config) as opened, _Onlooker() as onlooker:
         try:

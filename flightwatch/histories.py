@@ -2,6 +2,7 @@
 
     <store>/fetched/<feed>/<piece>/                what was downloaded and is not imported yet, whole or in part
     <store>/fetched/<feed>/<piece>/imported.json   says that it is, and has only to be noted and removed
+    <store>/fetched/<feed>/<piece>.json            a piece that followed from another one, until it is in
 
 The imports of the store are the ledger. A piece that is in stands there, under the feed of its service, with the days
 that are known since; what the server has not got stands there, too. Whatever stops a run, the next one asks for what is
@@ -18,33 +19,38 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import groupby
+from itertools import chain, groupby
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
-import pyarrow.compute as pc
 
+from flightwatch.aircraft import Registry
 from flightwatch.config import TERMS, FeedSettings, Settings, secret
 from flightwatch.documents import nearest
 from flightwatch.errors import FeedError, InputError
-from flightwatch.feeds import opensky_history, releases
+from flightwatch.feeds import flightradar24_history, opensky_history, releases
 from flightwatch.feeds.credentials import ClientCredentials
 from flightwatch.feeds.day_traces import DayTraces
-from flightwatch.feeds.history import ANSWER, EVERYBODY, Brought, Clock, Flight, Missing, Piece, Source, Watcher
+from flightwatch.feeds.flightradar24_history import Flightradar24History
+from flightwatch.feeds.history import ANSWER, EVERYBODY, Brought, Clock, Missing, Piece, Source, Watcher
 from flightwatch.feeds.http import Http
 from flightwatch.feeds.opensky_history import OpenSkyHistory
-from flightwatch.feeds.questions import OPENSKY_STANDARD
+from flightwatch.feeds.questions import OPENSKY_STANDARD, fr24_headers
 from flightwatch.feeds.releases import Releases
-from flightwatch.imports import IMPORTED, How, import_files
+from flightwatch.imports import IMPORTED, How, files_of, import_files
 from flightwatch.records import Scope, Terms
 from flightwatch.services import SITES
 from flightwatch.store import Store, files
 
-RELEASES, TRACES, OPENSKY = "adsb.lol", "globe-history", "opensky"
-NAMES = (RELEASES, OPENSKY, TRACES, *SITES)
+RELEASES, TRACES, OPENSKY, FR24 = "adsb.lol", "globe-history", "opensky", "flightradar24"
+NAMES = (RELEASES, OPENSKY, FR24, TRACES, *SITES)
 
 OPENSKY_ENV = ("OPENSKY_CLIENT_ID", "OPENSKY_CLIENT_SECRET")
 """Where the account is looked for if the configuration has no OpenSky feed with one."""
+
+FR24_ENV = "FR24_TOKEN"
+"""Where the token is looked for if the configuration has no feed of the Flightradar24 API with one."""
 
 SETTLED = timedelta(hours=2)
 """After midnight UTC, until a day is written out everywhere."""
@@ -58,6 +64,11 @@ MOST_FAILURES = 10
 RESTS = ("http_429", "credits")
 """The server wants to be left alone for a while, and says for how long."""
 
+UNASKED = ("no_registration",)
+"""Nobody was asked for this piece, so it is nobody's failure."""
+
+FLIGHT_LISTS = (opensky_history.FLIGHTS, flightradar24_history.FLIGHTS)
+
 NOTED = "noted"
 """The format of the ledger's lines that cover no days."""
 
@@ -66,8 +77,9 @@ NO_SCOPE = Scope("reported")
 FOLDER, MARK = "fetched", "imported.json"
 
 
-def source_named(name: str, url: str | None, settings: Settings, clock: Clock) -> Source:
-    """A source by its name. Raises InputError, and ConfigError where an account is missing."""
+def source_named(name: str, url: str | None, settings: Settings, clock: Clock, registry: Registry) -> Source:
+    """A source by its name; `registry` knows the registrations, for one that is asked by them. Raises InputError, and
+    ConfigError where an account is missing."""
     if name not in NAMES:
         raise InputError(f"`{name}` is no source of history{nearest(name, NAMES) or ': ' + ', '.join(NAMES)}")
     if url is not None and not url.startswith(("http://", "https://")):
@@ -78,6 +90,8 @@ def source_named(name: str, url: str | None, settings: Settings, clock: Clock) -
         return Releases(Http(ANSWER, elsewhere=releases.ELSEWHERE), clock, (url or releases.BASE).rstrip("/"))
     if name == OPENSKY:
         return _opensky(settings, clock)
+    if name == FR24:
+        return _flightradar24(settings, clock, registry)
     if name == TRACES:
         if url is None:
             raise InputError(f"{TRACES} needs --url, the address of a web site of readsb; or name one of {', '.join(SITES)}")
@@ -104,10 +118,22 @@ def _opensky(settings: Settings, clock: Clock) -> OpenSkyHistory:
     return OpenSkyHistory(http, clock, feed.base_url.rstrip("/"), account, feed.spacing_s, credits_a_day)
 
 
+def _flightradar24(settings: Settings, clock: Clock, registry: Registry) -> Flightradar24History:
+    """With the token of the first feed of its API that has one, else with that of the environment."""
+    plain = {"name": FR24, "kind": FR24, "key_env": FR24_ENV}
+    configured = (f for f in settings.feeds if f.kind == FR24 and f.key_env)
+    feed = next(configured, FeedSettings.model_validate(plain))
+    assert feed.key_env is not None  # it was chosen for that
+    http = Http(ANSWER, headers=fr24_headers(feed, secret(feed.key_env)), when_refused=feed.when_refused)
+    return Flightradar24History(
+        http, clock, feed.base_url.rstrip("/"), feed.spacing_s, lambda icao24, day: registry.who(icao24, day).registration
+    )
+
+
 @dataclass
 class Summary:
-    """What a run did. `left` counts the pieces for the next run by reason, `not_before` is when that can be at the
-    earliest; `unsettled` are days that are not over."""
+    """What a run did. `credits` are those of what came in, with services that do not tell; `left` counts the pieces for the
+    next run by reason, `not_before` is when that can be at the earliest; `unsettled` are days that are not over."""
 
     source: str
     terms: Terms
@@ -119,6 +145,7 @@ class Summary:
     legs: int = 0
     nothing: int = 0
     absent: int = 0
+    credits: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     left: Counter[str] = field(default_factory=Counter)
     not_before: datetime | None = None
@@ -145,7 +172,9 @@ class Summary:
         if self.nothing:
             yield f"not seen: on {_some(self.nothing, 'days')} of aircraft, which count as watched"
         if self.absent:
-            yield f"not kept there, for good: {self.absent:,}, which count as unwatched"
+            yield f"not to be had there, for good: {self.absent:,}, which count as unwatched"
+        if self.credits:
+            yield f"credits: about {self.credits:,}, counted here, because the service does not tell; `run` counts its own apart"
         if self.before:
             yield f"had from earlier runs: {_some(self.before, 'days')}{' of aircraft' if self.by_aircraft else ''}"
         if self.left:
@@ -173,7 +202,7 @@ def _counted(counts: Counter[str]) -> str:
 
 @dataclass
 class _Trouble:
-    """What went wrong with pieces of one format, and whether to go on asking."""
+    """What went wrong with pieces of one allowance, and whether to go on asking."""
 
     failures: int = 0
     refused_days: list[date] = field(default_factory=list)
@@ -189,6 +218,8 @@ class _Trouble:
 
     def bad(self, piece: Piece, error: FeedError) -> str:
         """Takes in an error; a line, if that was the last one."""
+        if error.reason in UNASKED:
+            return ""
         self.failures += 1
         if error.reason == "http_403":
             self.refused_days.append(piece.first)
@@ -242,13 +273,19 @@ class _Run:
     def feed(self) -> str:
         return feed_of(self.source)
 
+    @property
+    def folder(self) -> Path:
+        return self.store.root / FOLDER / self.feed
+
     def run(self, aircraft: Sequence[str]) -> None:
-        folder = self.store.root / FOLDER / self.feed
+        folder = self.folder
+        if self.source.service is not None:
+            self.store.set_terms(self.feed, self.summary.terms)  # also of days on which nobody was seen
         for mark in sorted(folder.glob(f"*/{MARK}")):
             self._note(msgspec.json.decode(mark.read_bytes(), type=Piece), Brought((mark,)))
             shutil.rmtree(mark.parent)
         days = (self.last - self.first).days + 1
-        pieces = self.source.pieces(self._missing(aircraft), lambda: self._flights(aircraft))
+        pieces = chain(self.source.pieces(self._missing(aircraft)), self._following(aircraft))
         for (first, last), together in groupby(pieces, key=lambda piece: (piece.first, piece.last)):
             before = self.summary.counts()
             for piece in together:
@@ -266,19 +303,23 @@ class _Run:
         if not self._is_noted(piece):
             self._take(piece)
         elif piece.covers:
-            self.summary.absent += 1
+            self.summary.absent += _length(piece)
+        else:
+            self._follower(piece).unlink(missing_ok=True)
 
     def _take(self, piece: Piece) -> None:
         """Fetched, imported, noted, and its files removed. What fails is left for the next run."""
         if why := self._trouble(piece).passes_over(piece):
             self.summary.left[why] += 1
             return
-        folder = self.store.root / FOLDER / self.feed / piece.key
+        folder = self.folder / piece.key
         try:
             brought = self.source.fetch(piece, folder, self.watcher)
             if brought.files:
                 self._import(piece, brought)
-                files.write_bytes(folder / MARK, msgspec.json.encode(piece))
+                self._keep(brought.following)
+                if brought.known:
+                    files.write_bytes(folder / MARK, msgspec.json.encode(piece))
             self._note(piece, brought)
         except FeedError as error:
             self._failed(piece, error)
@@ -294,7 +335,7 @@ class _Run:
         shutil.rmtree(folder, ignore_errors=True)
 
     def _trouble(self, piece: Piece) -> _Trouble:
-        return self.trouble.setdefault(piece.format, _Trouble())
+        return self.trouble.setdefault(piece.allowance, _Trouble())
 
     def _failed(self, piece: Piece, error: FeedError) -> None:
         self.summary.left[error.reason] += 1
@@ -316,25 +357,30 @@ class _Run:
             feed=self.feed,
             aircraft=piece.aircraft if archive else (),
             service=self.source.service,
+            registration=piece.aircraft[0] if piece.format == flightradar24_history.TRACK else None,  # it does not say whose
         )
         size = sum(path.stat().st_size for path in brought.files)
         with self.watcher.progress(f"import of {piece.key}", size) as advance:
-            done = import_files(self.store, brought.files, how, advance)
+            done = [import_files(self.store, parts, how, advance) for parts in files_of(brought.files)]
         self.summary.files += len(brought.files)
-        self.summary.refused.update(done.refused)
-        if piece.format == opensky_history.FLIGHTS:
-            self.summary.legs += done.rows
+        self.summary.credits += brought.credits
+        for one in done:
+            self.summary.refused.update(one.refused)
+        rows = sum(one.rows for one in done)
+        if piece.format in FLIGHT_LISTS:
+            self.summary.legs += rows
         else:
-            self.summary.positions += done.rows
+            self.summary.positions += rows
 
     def _note(self, piece: Piece, brought: Brought) -> None:
         """Remembers a piece, so that it is not fetched again: by the days that are known since, where it has any."""
         if piece.covers and brought.known:
             self.store.cover(self.feed, piece.aircraft, piece.first, piece.last)
-            self.summary.nothing += 0 if brought.files else len(piece.aircraft) * ((piece.last - piece.first).days + 1)
+            self.summary.nothing += 0 if brought.files else len(piece.aircraft) * _length(piece)
             return
         self.store.import_positions(_identity(self.feed, piece), piece.key, NOTED, self.feed, NO_SCOPE, (), {})
-        self.summary.absent += not brought.known
+        self.summary.absent += 0 if brought.known else _length(piece)
+        self._follower(piece).unlink(missing_ok=True)
 
     def _is_noted(self, piece: Piece) -> bool:
         return self.store.imported(_identity(self.feed, piece)) is not None
@@ -353,16 +399,25 @@ class _Run:
             self.summary.before += len(days) - len(missing[one])
         return missing
 
-    def _flights(self, aircraft: Sequence[str]) -> list[Flight]:
-        """The flights that this source has listed for the days that are asked about, in order."""
-        table = self.store.legs.table(aircraft=aircraft)
-        whole = pc.and_(pc.is_valid(table["takeoff_time"]), pc.is_valid(table["landing_time"]))
-        rows = table.filter(pc.and_(whole, pc.equal(table["source"], "listed"))).to_pylist()
-        return [
-            (row["icao24"], row["takeoff_time"], row["landing_time"])
-            for row in rows
-            if self.feed in row["feeds"] and self.first <= row["takeoff_time"].date() <= self.last
-        ]
+    def _follower(self, piece: Piece) -> Path:
+        return self.folder / f"{piece.key}.json"
+
+    def _keep(self, following: Sequence[Piece]) -> None:
+        """Writes down what follows from a piece, before that counts as known: the next run need not ask for it again."""
+        for piece in following:
+            if not self._is_noted(piece):
+                files.write_bytes(self._follower(piece), msgspec.json.encode(piece))
+
+    def _following(self, aircraft: Sequence[str]) -> Iterator[Piece]:
+        """What followed from pieces of this and earlier runs, of the aircraft and days that are asked about, by time."""
+        found = [msgspec.json.decode(path.read_bytes(), type=Piece) for path in self.folder.glob("*.json")]
+        asked = [p for p in found if p.first <= self.last and p.last >= self.first and set(p.aircraft) <= set(aircraft)]
+        yield from sorted(asked, key=lambda piece: (piece.first, piece.last, piece.key))
+
+
+def _length(piece: Piece) -> int:
+    """In days."""
+    return (piece.last - piece.first).days + 1
 
 
 def _identity(feed: str, piece: Piece) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -183,13 +182,12 @@ def _import_archive(store: Store, parts: Sequence[Path], how: How, advance: Call
     how = how.whose(ARCHIVE)
     _set_terms(store, how)
     name, rows, refused, new = parts[0].name, 0, Refused(), False
-    whole, days = hashlib.sha256(), set[date]()
+    whole = hashlib.sha256()
     for batch in archives.batches(parts, wanted, advance):
         whole.update(batch.digest.encode())
-        days |= {batch.day} if batch.day is not None else set()
         done = _import_batch(store, batch, name, how)
         rows, refused, new = rows + done.rows, sum_of(refused, done.refused), new or done.new
-    _cover(store, f"{whole.hexdigest()}|{sorted(wanted or ())}|{how.scope}|{how.name}", name, how, wanted, days)
+    _cover(store, f"{whole.hexdigest()}|{sorted(wanted or ())}|{how.scope}|{how.name}", parts, how, wanted)
     return Import(name, ARCHIVE, rows, refused, new)
 
 
@@ -208,13 +206,13 @@ def _positions(batch: Batch, how: How, refused: Refused) -> Iterator[pa.Table]:
         yield completed(pa.concat_tables(tables, promote_options="permissive"), how.name, Given(), refused)
 
 
-def _cover(store: Store, options: str, name: str, how: How, wanted: Collection[str] | None, days: Collection[date]) -> None:
-    """Notes the days on which those who were asked for would have been in it: without a trace, they did not fly where
+def _cover(store: Store, options: str, parts: Sequence[Path], how: How, wanted: Collection[str] | None) -> None:
+    """Notes the day on which those who were asked for would have been in it: without a trace, they did not fly where
     somebody listens."""
     scope = Scope("aircraft", tuple(sorted(wanted))) if wanted is not None else _scope(how.scope) or REPORTED
     identity = hashlib.sha256(f"{ARCHIVE}|whole|{options}".encode()).hexdigest()
-    if scope.kind != "reported" and days and store.imported(identity) is None:
-        store.import_positions(identity, name, ARCHIVE, how.name, scope, (), {}, covered=[(day, day) for day in sorted(days)])
+    if scope.kind != "reported" and store.imported(identity) is None and (day := archives.day_of(parts)) is not None:
+        store.import_positions(identity, parts[0].name, ARCHIVE, how.name, scope, (), {}, covered=[(day, day)])
 
 
 def _addresses(aircraft: Sequence[str]) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -63,8 +64,11 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 
     def run(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["flightwatch", *words])
+        handlers, level = logging.root.handlers[:], logging.root.level
         with pytest.raises(SystemExit) as ended:
             cli.main()
+        logging.root.handlers[:] = handlers  # `run` logs to a stream that is closed after its test
+        logging.root.setLevel(level)
         out, err = capsys.readouterr()
         code = ended.value.code
         return (code if isinstance(code, int) else int(code is not None)), out, err

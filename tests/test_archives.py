@@ -113,7 +113,8 @@ def test_what_was_interrupted_goes_on_where_it_stopped(tmp_path: Path, store: St
         brought(store, path)
     assert (batches_in(store), len(store.covered())) == (3, 0)
     done = brought(store, path, scope="world")
-    assert len(set(seen)) == len(seen) - 1, "the one that died, and no other, is read twice"
+    twice = {digest for digest in seen if seen.count(digest) > 1}
+    assert (twice, len(seen)) == ({seen[3], seen[0]}, len(set(seen)) + 2), "the one that died, and the first, for its day"
     assert (done.rows, store.snapshots.rows()) == (ROWS * len(ADDRESSES), ROWS * len(ADDRESSES))
 
 
@@ -136,6 +137,19 @@ def test_a_whole_sky_is_covered_when_all_of_it_is_in(tmp_path: Path, store: Stor
     assert (covered.scope.kind, covered.first, covered.last) == ("world", date(2024, 3, 1), date(2024, 3, 1))
     brought(store, archive(tmp_path), scope="world")
     assert len(store.covered()) == 1
+
+
+@pytest.mark.parametrize("how", [{"scope": "world"}, {"aircraft": ("150000", "15ffff")}])
+def test_a_trace_that_begins_the_evening_before_moves_no_day(how: dict[str, Any], tmp_path: Path, store: Store) -> None:
+    """Nor one with most of its positions there, nor one without any: the day is that of most positions of all of them."""
+    late, after = [82800.0, 55.9, 38.1, 1200, 171.9], [90000.0, 56.9, 38.4, 9000, 430.0]
+    evening = T0.timestamp() - 36 * 3600
+    traces = {"150000": trace("150000", [late, [83000.0, *late[1:]], after], timestamp=evening), "150001": trace("150001", [])}
+    traces |= {address: trace(address) for address in ADDRESSES[2:5]}
+    members = {f"traces/{a[-2:]}/trace_full_{a}.json": gzip.compress(body, mtime=0) for a, body in traces.items()}
+    brought(store, archive(tmp_path, tar(members)), **how)
+    (covered,) = store.covered()
+    assert (covered.first, covered.last) == (T0.date(), T0.date())
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.5, 0.77, 0.9])

@@ -19,6 +19,7 @@ from rich.console import Console
 from werkzeug import Request, Response
 
 from flightwatch import cli, histories, services
+from flightwatch.aircraft import Registry
 from flightwatch.config import Settings
 from flightwatch.feeds import releases
 from flightwatch.feeds.history import windows
@@ -287,7 +288,7 @@ def test_a_day_that_is_not_there(typed: Typed, files: FileServer, tmp_path: Path
     status, out, _ = fetch_day(typed, files)
     assert status == 0
     assert "2024-03-01: adsb.lol has no archive of this day, and none will come" in out
-    assert "not kept there, for good: 1, which count as unwatched" in out
+    assert "not to be had there, for good: 1, which count as unwatched" in out
     assert covered(tmp_path, "import-adsb-lol") == set()
     count = len(files.asked)
     fetch_day(typed, files, "--aircraft", "15521f")
@@ -552,7 +553,7 @@ def test_what_a_site_has_dropped_is_not_taken_for_a_quiet_day(
     command = ("fetch-history", "theairtraffic", "--aircraft", "15521f", "--store", "s", "--from", "2024-03-01")
     status, out, _ = typed(*command, "--to", "2024-03-07")
     assert status == 0
-    assert "not kept there, for good: 5" in out
+    assert "not to be had there, for good: 5" in out
     assert "source to be named: TheAirTraffic; not to be republished" in out
     assert covered(tmp_path, "import-theairtraffic") == {("15521f", "2024-03-06"), ("15521f", "2024-03-07")}
     count = len(site.asked)
@@ -766,5 +767,5 @@ def test_what_makes_no_sense_is_refused(words: tuple[str, ...], status: int, say
 
 def test_the_command_line_names_all_sources() -> None:
     assert histories.NAMES == cli.HISTORIES
-    for name in histories.NAMES[3:]:
-        assert histories.source_named(name, None, Settings(), FakeClock(NOW)).name == name
+    for name in histories.NAMES[4:]:
+        assert histories.source_named(name, None, Settings(), FakeClock(NOW), Registry()).name == name

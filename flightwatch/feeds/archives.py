@@ -11,16 +11,18 @@ import hashlib
 import re
 import tarfile
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import IO, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flightwatch.errors import FeedError, InputError
-from flightwatch.feeds.columns import LATEST_S
 from flightwatch.feeds.sanity import Refused, sum_of
 from flightwatch.feeds.traces import parse_trace
 
@@ -35,19 +37,17 @@ MEMBER = re.compile(r"(?:^|/)trace_full_(~?[0-9a-f]{6})\.json(?:\.gz)?$")
 PART = re.compile(r"(.+\.tar)\.(a[a-z])")
 """What `split` calls its parts; 26 of them are more than any day."""
 
-CLOCK = re.compile(rb'"timestamp"\s*:\s*(\d{9,11}(?:\.\d+)?)')
 BLOCK = 512
 """Of a tar: it ends with two such blocks of zeros."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some traces as they stand in the archive, their digest, and the day of the first of them."""
+    """Some traces as they stand in the archive, and their digest."""
 
     digest: str
     traces: tuple[bytes, ...]
     too_large: int
-    day: date | None
 
 
 def is_archive(head: bytes) -> bool:
@@ -84,7 +84,7 @@ def _glob_escaped(name: str) -> str:
 
 def batches(
     parts: Sequence[Path], aircraft: Collection[str] | None = None, advance: Callable[[int], object] = lambda _: None
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """The traces of an archive (of these aircraft alone, where some are given). `advance` is told how many bytes were
     read. Raises InputError where the archive is damaged or cut off; the batches before are good."""
     stream = _Parts(parts, advance)
@@ -128,19 +128,19 @@ def _batch(named: Sequence[tuple[str, bytes]], too_large: int) -> Batch:
     for name, body in named:
         digest.update(f"{name}\0{len(body)}\0".encode("utf-8", "surrogateescape"))
         digest.update(body)
-    days = (_day(body) for _, body in named)
-    return Batch(digest.hexdigest(), tuple(body for _, body in named), too_large, next((d for d in days if d is not None), None))
+    return Batch(digest.hexdigest(), tuple(body for _, body in named), too_large)
 
 
-def _day(body: bytes) -> date | None:
-    """The UTC day that a trace counts from."""
-    try:
-        match = CLOCK.search(_unpacked(body)[:4096])
-    except FeedError:
-        return None
-    if match is None or float(match[1]) > LATEST_S:
-        return None
-    return datetime.fromtimestamp(float(match[1]), UTC).date()
+def day_of(parts: Sequence[Path]) -> date | None:
+    """The UTC day of an archive: the one that most positions of its first batch lie in, whoever is asked for. A single trace
+    may begin the evening before, and names of files are anybody's. None where there is no position. Raises InputError."""
+    with closing(batches(parts)) as found:
+        first = next(found, None)
+    days: Counter[date] = Counter()
+    for positions in read(first, {}) if first is not None else ():
+        for day in pc.value_counts(positions["timestamp"].drop_null().cast(pa.date32(), safe=False)).to_pylist():
+            days[day["values"]] += day["counts"]
+    return max(days, key=lambda day: (days[day], day), default=None)
 
 
 def read(batch: Batch, refused: Refused) -> Iterator[pa.Table]:

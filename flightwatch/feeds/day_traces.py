@@ -7,13 +7,13 @@ A 404 says that the receivers of that site did not see the aircraft on that day.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 from flightwatch.errors import FeedError
-from flightwatch.feeds.history import Brought, Clock, Flight, Missing, Piece, Polite, Watcher, by_day, kept
+from flightwatch.feeds.history import Brought, Clock, Missing, Piece, Polite, Watcher, by_day, kept
 from flightwatch.feeds.http import Http
 
 SPACING_S = 0.5
@@ -37,7 +37,7 @@ class DayTraces:
     def __post_init__(self) -> None:
         self._polite = Polite(self.clock, SPACING_S)
 
-    def pieces(self, missing: Missing, flights: Callable[[], Sequence[Flight]]) -> Iterator[Piece]:
+    def pieces(self, missing: Missing) -> Iterator[Piece]:
         for day, aircraft in by_day(missing):
             for icao24 in aircraft:
                 yield Piece(f"{icao24}-{day}", day, day, (icao24,), FORMAT, address(self.base, icao24, day))

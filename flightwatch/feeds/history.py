@@ -20,20 +20,15 @@ from flightwatch.feeds.http import Limits
 EVERYBODY = ""
 """In the place of an address: a source whose pieces are not of single aircraft."""
 
-LONGEST_WAIT_S = 30.0
-"""A server that asks for a longer rest has it until the next run."""
-
-WAITS_S = (2.0, 8.0, LONGEST_WAIT_S)
-"""After the first, second and third 429 of one question that does not say how long."""
+WAITS_S = (2.0, 8.0, 30.0)
+"""After the first, second and third 429 of one question that does not say how long. A server that asks for a longer rest
+than the last of them has it until the next run."""
 
 ANSWER = Limits(deadline_s=60.0)
 """For a trace over a slow line, or a question that takes a service a while."""
 
 Missing = Mapping[str, Sequence[date]]
 """The days that are not had yet, by address, in order."""
-
-Flight = tuple[str, datetime, datetime]
-"""An address, a take-off and a landing, as a flight list has them."""
 
 Answer = TypeVar("Answer")
 
@@ -52,7 +47,7 @@ class Clock(Protocol):
 class Piece:
     """What is fetched at once: some aircraft (the whole sky where none is named) from a first day to a last. `key` is its
     name among those of its source, `format` one of `feeds.files`; `covers` says that those days are known when it is
-    in."""
+    in. Pieces of one `allowance` end together, where a service counts some of its questions apart."""
 
     key: str
     first: date
@@ -61,15 +56,19 @@ class Piece:
     format: str
     address: str
     covers: bool = True
+    allowance: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
     """The files of a piece, those of an archive in parts together; none where the server has nothing, and that for good.
-    `known` is false where this says nothing of whether anybody flew."""
+    `known` is false where this says nothing of whether anybody flew; `following` are pieces that can be fetched now that
+    this one is here; `credits` what they are thought to have cost, with services that do not tell."""
 
     files: tuple[Path, ...] = ()
     known: bool = True
+    following: tuple[Piece, ...] = ()
+    credits: int = 0
 
 
 class Watcher(Protocol):
@@ -95,9 +94,8 @@ class Source(Protocol):
     @property
     def service(self) -> str | None: ...
 
-    def pieces(self, missing: Missing, flights: Callable[[], Sequence[Flight]]) -> Iterator[Piece]:
-        """What there is to fetch. `flights` are those of its own flight lists on the days that were asked for, the pieces
-        that were given out already included."""
+    def pieces(self, missing: Missing) -> Iterator[Piece]:
+        """What there is to fetch, but for what follows from other pieces."""
 
     def fetch(self, piece: Piece, folder: Path, watcher: Watcher) -> Brought:
         """Fetches a piece into a folder of its own. Raises FeedError where it did not come; then it may come later."""
@@ -105,19 +103,20 @@ class Source(Protocol):
 
 @dataclass
 class Polite:
-    """Asks one server: a rest between any two requests, a longer one when it wants that."""
+    """Asks one server: a rest between any two requests, a longer one when it wants that (see `WAITS_S`)."""
 
     clock: Clock
     spacing_s: float
+    waits_s: tuple[float, ...] = WAITS_S
     _next_s: float = 0.0
 
     def ask(self, request: Callable[[], Answer]) -> Answer:
         """The answer. Raises FeedError, for a 429 when the server wants a longer rest than a run can wait."""
-        for wait_s in WAITS_S:
+        for wait_s in self.waits_s:
             try:
                 return self._at_its_time(request)
             except FeedError as error:
-                if error.reason != "http_429" or (error.retry_after_s or 0.0) > LONGEST_WAIT_S:
+                if error.reason != "http_429" or (error.retry_after_s or 0.0) > self.waits_s[-1]:
                     raise
                 self._next_s = self.clock.monotonic() + max(error.retry_after_s or wait_s, self.spacing_s)
         return self._at_its_time(request)

@@ -262,8 +262,7 @@ FR24_ROW_COST = {"light": 6, "full": 8}
 def _flightradar24(settings: FeedSettings, watched: Sequence[str], key: Secret | None, clock: Clock) -> Iterator[Query]:
     """The official API. Its credits are counted here, if the configuration says how many a day there are: it does not
     tell."""
-    headers = {"Accept-Version": "v1", **settings.headers, **({"Authorization": f"Bearer {key.reveal()}"} if key else {})}
-    http = Http(headers=headers, when_refused=settings.when_refused)
+    http = Http(headers=fr24_headers(settings, key), when_refused=settings.when_refused)
     path = f"{settings.base_url.rstrip('/')}/api/live/flight-positions/{settings.detail}"
     pace = _pace(settings, settings.credits_a_day)
     for box, label, scope in _bounded(settings):
@@ -281,6 +280,11 @@ def _flightradar24(settings: FeedSettings, watched: Sequence[str], key: Secret |
             row_cost=FR24_ROW_COST[settings.detail],
             most_rows=settings.most_rows or FR24_LIMIT,
         )
+
+
+def fr24_headers(settings: FeedSettings, key: Secret | None) -> dict[str, str]:
+    """What the API wants to be told with every question."""
+    return {"Accept-Version": "v1", **settings.headers, **({"Authorization": f"Bearer {key.reveal()}"} if key else {})}
 
 
 FR24_LIMIT = 30_000
@@ -318,4 +322,4 @@ def _bounded(settings: FeedSettings) -> Iterator[tuple[Box, str, Scope]]:
             yield part, named, Scope("area", tuple(f"{v:g}" for v in (part.south, part.west, part.north, part.east)))
 
 
-__all__ = ["opensky_cost", "queries", "requests_a_round", "secrets_of"]
+__all__ = ["fr24_headers", "opensky_cost", "queries", "requests_a_round", "secrets_of"]

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 
 from flightwatch.errors import FeedError
-from flightwatch.feeds.history import Brought, Clock, Flight, Missing, Piece, Polite, Watcher, by_day
+from flightwatch.feeds.history import Brought, Clock, Missing, Piece, Polite, Watcher, by_day
 from flightwatch.feeds.http import Http, Limits
 
 BASE = "https://github.com"
@@ -65,7 +65,7 @@ class Releases:
     def __post_init__(self) -> None:
         self._polite = Polite(self.clock, SPACING_S)
 
-    def pieces(self, missing: Missing, flights: Callable[[], Sequence[Flight]]) -> Iterator[Piece]:
+    def pieces(self, missing: Missing) -> Iterator[Piece]:
         for day, aircraft in by_day(missing):
             yield Piece(day.isoformat(), day, day, tuple(a for a in aircraft if a), FORMAT, self.base)
 

@@ -196,12 +196,17 @@ class Store:
         self.mark(EVERYTHING, min(times, default=datetime(1970, 1, 1, tzinfo=UTC)))
 
     def _limit(self, identity: str, feed: str, path: Path) -> None:
-        """Notes until when a flight list may be kept, where its feed's terms say so; inside a transaction. Days count from the
-        import: what is imported is old when it comes."""
+        """Notes until when a flight list may be kept, and days count as known by what was fetched, where its feed's terms say
+        so; inside a transaction. Days count from the import, the first one of several: what is imported is old when it
+        comes."""
         terms = self.terms().get(feed)
         if terms is not None and terms.retention_days is not None:
             until = micros(datetime.now(UTC) + timedelta(days=terms.retention_days))
-            self.catalog.db.execute("INSERT OR REPLACE INTO limits VALUES (?, ?, ?)", (str(path), identity, until))
+            self.catalog.db.execute(
+                "INSERT INTO limits VALUES (?, ?, ?)"
+                " ON CONFLICT (path) DO UPDATE SET until_us = min(until_us, excluded.until_us)",
+                (str(path), identity, until),
+            )
 
     def covered(self) -> list[Covered]:
         """The days of imports and polls, by scope: those on which what was asked for would have been recorded."""
@@ -224,6 +229,7 @@ class Store:
             scope = Scope("aircraft", tuple(sorted({*before, *aircraft}))) if aircraft else Scope("world")
             db.execute("DELETE FROM imports WHERE identity = ?", (identity,))
             self._register_import(identity, f"{first} to {last}", FETCHED, feed, scope, 0, {}, (), [(first, last)])
+            self._limit(identity, feed, Path(FETCHED, identity))
 
     def fetched(self, feed: str) -> list[Covered]:
         """What `cover` noted of a feed."""
@@ -287,7 +293,8 @@ class Store:
         return {feed: known[feed] for feed in sorted(set(feeds)) if feed in known}
 
     def keep_terms(self, now: datetime) -> int:
-        """Deletes what feeds' terms let nobody keep any longer: positions, flight lists, and replies that could not be used.
+        """Deletes what feeds' terms let nobody keep any longer: positions, flight lists, downloads, and replies that could not
+        be used.
         `now` is the wall clock's time, also while no feed sends anything. Returns how many files of positions and lists
         that were."""
         terms = self.terms()
@@ -296,6 +303,7 @@ class Store:
         for feed, term in terms.items():
             if term.retention_days is not None:
                 self._forget_bodies(feed, now - timedelta(days=term.retention_days))
+                self._forget_downloads(feed, now - timedelta(days=term.retention_days))
         return retired
 
     def _expire_lists(self, now: datetime) -> int:
@@ -303,10 +311,11 @@ class Store:
         the days of a list that is gone would count as days without a flight."""
         rows = self.catalog.db.execute("SELECT path, identity FROM limits WHERE until_us <= ?", (micros(now),)).fetchall()
         with self.catalog.transaction() as db:
-            db.executemany("UPDATE files SET retired_us = ? WHERE path = ?", [(micros(now), path) for path, _ in rows])
+            retire = "UPDATE files SET retired_us = ? WHERE path = ?"
+            retired = db.executemany(retire, [(micros(now), path) for path, _ in rows]).rowcount
             db.executemany("DELETE FROM imports WHERE identity = ?", {(identity,) for _, identity in rows})
             db.executemany("DELETE FROM limits WHERE path = ?", [(path,) for path, _ in rows])
-        return len(rows)
+        return retired
 
     def _forget_bodies(self, feed: str, before: datetime) -> None:
         kept = self.catalog.db.execute(
@@ -315,6 +324,12 @@ class Store:
         for number, path in kept:
             (self.root / path).unlink(missing_ok=True)
             self.catalog.db.execute("UPDATE refusals SET kept = NULL WHERE id = ?", (number,))
+
+    def _forget_downloads(self, feed: str, before: datetime) -> None:
+        """What was fetched and never imported, because that was stopped and nobody went on with it."""
+        for path in (self.root / FETCHED / feed).glob("*/*"):
+            if path.stat().st_mtime <= before.timestamp():
+                path.unlink()
 
     def made_up(self) -> frozenset[str]:
         """The feeds that nobody observed."""
