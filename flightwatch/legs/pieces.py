@@ -52,7 +52,7 @@ class Pieces:
 
     `head` and `tail` have shape (n, ENDS, 7) and `last` (n, 7), columns as `POINT`, NaN where unused; times in them
     are microseconds, which a float holds exactly until the year 2255. `still_from` and `still_until` bound the time
-    in which the aircraft was seen to stand.
+    in which the aircraft was seen to stand. `confirmed` and `sound` are what `cleaning` remembers of the aircraft.
     """
 
     aircraft: Ints
@@ -73,6 +73,8 @@ class Pieces:
     head: Floats
     tail: Floats
     last: Floats
+    confirmed: Ints
+    sound: Flags
     callsign: NDArray[np.object_]
     registration: NDArray[np.object_]
     typecode: NDArray[np.object_]
@@ -114,7 +116,7 @@ class Steps:
     jump: Flags
 
 
-def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints) -> Pieces:
+def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints, confirmed: Ints, sound: Flags) -> Pieces:
     """Rows (sorted, all accepted) as pieces. The first one of an aircraft may be the end of one that is open: see
     `join`."""
     if not len(rows):
@@ -144,6 +146,8 @@ def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints) -> Pieces:
         head=head,
         tail=tail,
         last=points[stop - 1],
+        confirmed=confirmed[start],
+        sound=sound[start],
         **{name: _last_word(rows, name, start, stop) for name in WORDS},
     )
 
@@ -200,6 +204,8 @@ def join(a: Pieces, b: Pieces, metres: Ints, elapsed: Ints) -> Pieces:
         head=_packed(np.concatenate([a.head, b_head], axis=1))[:, :ENDS],
         tail=_packed(np.concatenate([a.tail, b_tail], axis=1), to_end=True)[:, -ENDS:],
         last=b.last,
+        confirmed=b.confirmed,
+        sound=b.sound,
         **words,
     )
 
@@ -212,7 +218,7 @@ def _packed(ends: Floats, *, to_end: bool = False) -> Floats:
 
 
 def empty_pieces() -> Pieces:
-    kinds: dict[str, type] = {"phase": np.int8, "after_jump": bool} | dict.fromkeys(WORDS, object)
+    kinds: dict[str, type] = {"phase": np.int8, "after_jump": bool, "sound": bool} | dict.fromkeys(WORDS, object)
     floats = ("highest", "lowest", "fastest", "slowest", "head", "tail", "last")
     shapes = {"head": (0, ENDS, len(POINT)), "tail": (0, ENDS, len(POINT)), "last": (0, len(POINT))}
     kinds |= dict.fromkeys(floats, np.float64)
