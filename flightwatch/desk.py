@@ -23,7 +23,7 @@ from flightwatch.config import DigestSettings
 from flightwatch.deliveries.digest import Digest, FeedDay, Movement, render
 from flightwatch.deliveries.email import digest_mail
 from flightwatch.places import Airports
-from flightwatch.records import Finding, Leg, Message, Track, legs_from_table
+from flightwatch.records import SUSPECT_POSITION, Finding, Leg, Message, Track, legs_from_table
 from flightwatch.store import Store
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Desk:
             still_open=tuple(a.message for a in still_open),
             movements=tuple(self._movement(leg) for leg in watched),
             feeds=tuple(self._feed_days(since, until)),
-            unobserved=(*self._outages(since, until), *self._unobserved(watched)),
+            unobserved=(*self._outages(since, until), *self._suspect(since, until), *self._unobserved(watched)),
             undelivered=tuple(f"{subject} to {channel}: {error}" for subject, channel, error in book.undelivered()),
             notes=(*notes, *self._troubles()),
         )
@@ -147,6 +147,12 @@ class Desk:
 
     def _outages(self, since: datetime, until: datetime) -> list[str]:
         return [in_words(outage, until) for outage in self.store.health.outages(since, until)]
+
+    def _suspect(self, since: datetime, until: datetime) -> list[str]:
+        """How much of what came in is not believed."""
+        counts = self.store.events.counts(SUSPECT_POSITION, since, until)
+        told = f"Positions that cannot be true: {_counts(counts)}. `flightwatch events` tells of whom and where."
+        return [told] if counts else []
 
     def _troubles(self) -> list[str]:
         """Queries that are not asked as they should be, as things stand."""

@@ -52,7 +52,7 @@ HEARTBEAT_EVERY_S = 60.0
 HEALTH_EVERY_S = 30.0
 """How often the health of the feeds is kept, and outages are looked for."""
 
-OUTAGES_KEPT = timedelta(days=400)
+OUTAGES_KEPT = EVENTS_KEPT = timedelta(days=400)
 SLOWER = 1.2
 """A cadence that credits make slower by less than this is no news."""
 
@@ -312,6 +312,7 @@ class Runner:
         if outcome.frozen is not None:
             self.store.legs.put(outcome.frozen)
             self.store.legs.freeze(outcome.frozen)
+        self.store.events.put(outcome.events)
         for icao24, since in outcome.late.items():
             self.store.mark(icao24, since)
 
@@ -395,6 +396,7 @@ class Runner:
         self.store.snapshots.remove_retired(now)
         self.store.legs.file_settled(now - timedelta(days=SETTLED_AFTER_DAYS))
         self.store.health.forget(now - OUTAGES_KEPT)
+        self.store.events.forget(now - EVENTS_KEPT)
         self.book.forget(now)
         self._kept_house = self._clock.monotonic()
 

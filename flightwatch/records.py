@@ -416,6 +416,10 @@ class Visit:
 # ---------------------------------------------------------------------------------------------------------------------- events
 
 
+SUSPECT_POSITION = "position.suspect"
+"""The kind of event for positions that are not believed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to one aircraft or several, whether or not a rule asks for it.

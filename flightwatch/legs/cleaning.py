@@ -175,7 +175,7 @@ def _repeats(rows: Rows, same: Flags) -> Flags:
     else they hear of it."""
     again = np.zeros(len(rows), bool)
     again[1:] = same[1:] & (rows.latitude[1:] == rows.latitude[:-1]) & (rows.longitude[1:] == rows.longitude[:-1])
-    return again & (rows.onground != 1) & ~(rows.groundspeed < STANDING_KT)
+    return np.asarray(again & (rows.onground != 1) & ~(rows.groundspeed < STANDING_KT))
 
 
 def _odd(rows: Rows, index: Ints) -> Ints:
@@ -190,7 +190,7 @@ def _odd(rows: Rows, index: Ints) -> Ints:
     strange = ~reachable(distance, elapsed, limit)
     strange |= np.abs(height - before) > HEIGHT_SLACK_FT + MOST_CLIMB_FT_MIN * (elapsed / MINUTE)
     strange |= (rows.groundspeed[j] < SLOW_KT) & (rows.groundspeed[i] >= FAST_KT) & (height > SLOW_ABOVE_FT)
-    return j[strange & (rows.aircraft[i] == rows.aircraft[j])]
+    return np.asarray(j[strange & (rows.aircraft[i] == rows.aircraft[j])])
 
 
 def _degraded(rows: Rows, start: Ints, group: Ints, sound: Flags) -> tuple[Flags, Flags]:
@@ -410,7 +410,7 @@ class _Watch:
         if not self._reachable(i, j):
             return TOO_FAR
         slow = self._get("groundspeed", j) < SLOW_KT and self._get("groundspeed", i) >= FAST_KT
-        if slow and min(self._get("altitude", i), self._get("altitude", j)) > SLOW_ABOVE_FT and not self.hovers[j]:
+        if slow and all(self._get("altitude", k) > SLOW_ABOVE_FT for k in (i, j)) and not self.hovers[j]:
             return TOO_SLOW
         return FOLLOWS if self._height_follows(i, j) else TOO_HIGH
 

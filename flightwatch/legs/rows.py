@@ -136,8 +136,8 @@ def _on_ground(table: pa.Table) -> NDArray[np.int8]:
     """The ground flag; one that is sent from where no ground is says nothing."""
     flag = pc.fill_null(pc.cast(table["onground"], pa.int8()), -1).to_numpy(zero_copy_only=False).astype(np.int8)
     if table["geoaltitude"].null_count < len(table):
-        return np.where(_floats(table, "geoaltitude") > HIGHEST_FIELD_FT, np.where(flag == 1, -1, flag), flag)
-    return flag
+        flag = np.where((flag == 1) & (_floats(table, "geoaltitude") > HIGHEST_FIELD_FT), -1, flag)
+    return np.asarray(flag, dtype=np.int8)
 
 
 def _is_source(table: pa.Table, source: str) -> Flags:

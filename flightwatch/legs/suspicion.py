@@ -19,9 +19,7 @@ import numpy as np
 
 from flightwatch.legs import cleaning
 from flightwatch.legs.rows import MINUTE, SECOND, Flags, Floats, Ints, Rows, aircraft_text
-from flightwatch.records import Event, utc
-
-KIND = "position.suspect"
+from flightwatch.records import SUSPECT_POSITION, Event, utc
 
 PAUSE = 30 * MINUTE
 """Suspect positions of one aircraft and reason that lie closer together than this are one event."""
@@ -109,7 +107,7 @@ def _of_aircraft(suspects: Suspects) -> list[Event]:
             "farthest_nm": round(float(suspects.away_nm[own].max()), 1),
             "soonest_s": round(float(np.abs(suspects.unseen[own]).min()) / SECOND, 1),
         }
-        name = f"{KIND}-{aircraft}-{reason}-{utc(since):%Y%m%dT%H%M%S}"
+        name = f"{SUSPECT_POSITION}-{aircraft}-{reason}-{utc(since):%Y%m%dT%H%M%S}"
         found.append(_event(name, reason, (aircraft,), since, part, dict(sorted(evidence.items()))))
     return found
 
@@ -127,7 +125,7 @@ def _of_neighbourhoods(rows: Rows) -> list[Event]:
     for g, (bucket, south, west) in enumerate(unique.T.tolist()):
         part = rows.take(np.flatnonzero(group.ravel() == g))
         aircraft = tuple(aircraft_text(n) for n in np.unique(part.aircraft).tolist())
-        name = f"{KIND}-{JAMMING}-{south:+03d}{west:+04d}-{utc(bucket * NEIGHBOURHOOD_TIME):%Y%m%dT%H%M}"
+        name = f"{SUSPECT_POSITION}-{JAMMING}-{south:+03d}{west:+04d}-{utc(bucket * NEIGHBOURHOOD_TIME):%Y%m%dT%H%M}"
         found.append(_event(name, JAMMING, aircraft, int(part.time.min()), part, dict(sorted(_evidence(part).items()))))
     return found
 
@@ -136,7 +134,7 @@ def _event(name: str, reason: str, aircraft: tuple[str, ...], since: int, part: 
     words = part.vocabulary["feed"]
     return Event(
         event_id=name,
-        kind=KIND,
+        kind=SUSPECT_POSITION,
         reason=reason,
         aircraft=aircraft,
         since=utc(since),

@@ -127,9 +127,7 @@ def _says_again(batch: Rows, aircraft: Ints, latitude: Floats, longitude: Floats
     if not len(aircraft):
         return np.zeros(len(batch), bool)
     at = np.clip(np.searchsorted(aircraft, batch.aircraft), 0, len(aircraft) - 1)
-    return np.asarray(
-        (aircraft[at] == batch.aircraft) & (latitude[at] == batch.latitude) & (longitude[at] == batch.longitude)
-    )
+    return np.asarray((aircraft[at] == batch.aircraft) & (latitude[at] == batch.latitude) & (longitude[at] == batch.longitude))
 
 
 def _look_up(keys: Ints, values: Ints, wanted: Ints, default: int) -> Ints:

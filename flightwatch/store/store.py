@@ -16,6 +16,7 @@ from flightwatch.errors import StoreError
 from flightwatch.records import Scope, Terms, micros, utc
 from flightwatch.store import files
 from flightwatch.store.catalog import HOUR_US, Catalog
+from flightwatch.store.events import Events
 from flightwatch.store.health import FeedHealth
 from flightwatch.store.legs import Legs
 from flightwatch.store.lock import WriterLock
@@ -86,6 +87,7 @@ class Store:
         self.snapshots = Snapshots(root, self.catalog)
         self.legs = Legs(root, self.catalog)
         self.health = FeedHealth(self.catalog)
+        self.events = Events(self.catalog)
 
     def __enter__(self) -> Store:
         return self
