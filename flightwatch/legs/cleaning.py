@@ -78,7 +78,7 @@ RIVAL_SILENCE = 10 * MINUTE
 ONE_PLACE_NM = 10.0
 """A rival that stays within this of where it began stands or circles: so do the places that spoofers send."""
 
-ACCEPTED, REPEAT, GHOST, WAITING, SPOOFED, ELSEWHERE, TWO_EMITTERS = 0, 1, 2, 3, 4, 5, 6
+ACCEPTED, REPEAT, WAITING, GHOST, SPOOFED, ELSEWHERE, TWO_EMITTERS = 0, 1, 2, 3, 4, 5, 6
 REASONS = {
     REPEAT: "repeat",
     GHOST: "ghost",
@@ -86,8 +86,7 @@ REASONS = {
     ELSEWHERE: "elsewhere",
     TWO_EMITTERS: "two_emitters",
 }
-SUSPECT = (GHOST, SPOOFED, ELSEWHERE, TWO_EMITTERS)
-"""Refusals that somebody may want to look at; a repeat is nothing but late."""
+"""Refusals. A repeat is nothing but late; somebody may want to look at the others."""
 
 CONTESTED = -1
 """Instead of the number of confirmations: two tracks, and nobody knows which is the aircraft."""
@@ -182,15 +181,18 @@ def _odd(rows: Rows, index: Ints) -> Ints:
     """Of these rows, those that do not follow from the one before of the same aircraft."""
     if len(index) < 2:
         return np.zeros(0, np.int64)
-    i, j = index[:-1], index[1:]
+    everyone = len(index) == len(rows)  # as nearly always: slices are much cheaper than indices
+    i, j = (slice(None, -1), slice(1, None)) if everyone else (index[:-1], index[1:])
     elapsed = rows.time[j] - rows.time[i]
     distance = distance_nm(rows.latitude[i], rows.longitude[i], rows.latitude[j], rows.longitude[j])
     height, before = rows.altitude[j], rows.altitude[i]
-    limit = np.where(rows.mlat[j], _limit_kt(np.fmax(rows.groundspeed[i], rows.groundspeed[j]), elapsed), MAX_SPEED_KT)
+    limit: Floats | float = MAX_SPEED_KT
+    if rows.mlat.any():
+        limit = np.where(rows.mlat[j], _limit_kt(np.fmax(rows.groundspeed[i], rows.groundspeed[j]), elapsed), MAX_SPEED_KT)
     strange = ~reachable(distance, elapsed, limit)
     strange |= np.abs(height - before) > HEIGHT_SLACK_FT + MOST_CLIMB_FT_MIN * (elapsed / MINUTE)
     strange |= (rows.groundspeed[j] < SLOW_KT) & (rows.groundspeed[i] >= FAST_KT) & (height > SLOW_ABOVE_FT)
-    return np.asarray(j[strange & (rows.aircraft[i] == rows.aircraft[j])])
+    return index[1:][strange & (rows.aircraft[i] == rows.aircraft[j])]
 
 
 def _degraded(rows: Rows, start: Ints, group: Ints, sound: Flags) -> tuple[Flags, Flags]:
@@ -198,7 +200,7 @@ def _degraded(rows: Rows, start: Ints, group: Ints, sound: Flags) -> tuple[Flags
     numbers mean nothing. And whether each row's aircraft has shown better by now."""
     good = rows.integrity == SOUND
     if not good.any():
-        return (rows.integrity == POOR) & sound, sound
+        return sound & (rows.integrity == POOR), sound
     last_good = np.maximum.accumulate(np.where(good, np.arange(len(rows)), -1))
     shown = sound | (last_good >= start[group])
     return (rows.integrity == POOR) & shown, sound | np.logical_or.reduceat(good, start)[group]

@@ -74,6 +74,8 @@ class Rows:
         return len(self.aircraft)
 
     def take(self, index: Ints | Flags | slice) -> Rows:
+        if isinstance(index, np.ndarray) and index.dtype == bool and index.all():
+            return self
         return replace(self, **{name: getattr(self, name)[index] for name in ARRAYS})
 
     def text(self, name: str, codes: NDArray[np.int32]) -> list[str | None]:

@@ -56,7 +56,7 @@ class Suspects:
     @staticmethod
     def of(rows: Rows, verdicts: cleaning.Verdicts, known_before: Flags) -> Suspects:
         """Picks them; rows that were `known_before` and are only judged again do not count as degraded once more."""
-        refused = np.flatnonzero(np.isin(verdicts.code, cleaning.SUSPECT))
+        refused = np.flatnonzero(verdicts.code > cleaning.WAITING)
         degraded = rows.take(np.flatnonzero(verdicts.degraded & ~known_before))
         v = verdicts
         return Suspects(rows.take(refused), v.code[refused], v.began[refused], v.away_nm[refused], v.unseen[refused], degraded)

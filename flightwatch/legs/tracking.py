@@ -70,7 +70,8 @@ def advance(state: OpenPieces, batch: Rows) -> tuple[OpenPieces, Advance]:
 
 
 def _counts(verdicts: cleaning.Verdicts) -> dict[str, int]:
-    return {reason: int(np.sum(verdicts.code == code)) for code, reason in cleaning.REASONS.items()}
+    counted = np.bincount(verdicts.code, minlength=max(cleaning.REASONS) + 1)
+    return {reason: int(counted[code]) for code, reason in cleaning.REASONS.items()}
 
 
 def _doubts(verdicts: cleaning.Verdicts, kept: Flags) -> dict[str, int]:
@@ -159,6 +160,8 @@ def _context(open_pieces: Pieces, aircraft: Ints) -> Rows:
 
 def _merged(context: Rows, waiting: Rows, batch: Rows) -> tuple[Rows, Flags, Flags]:
     """Context, waiting rows and batch in order, and which of them are context and which waited."""
+    if not len(context) and not len(waiting):
+        return batch, np.zeros(len(batch), bool), np.zeros(len(batch), bool)
     rows = rows_together(rows_together(context, waiting), batch)
     order = np.lexsort((rows.time, rows.aircraft))
     return rows.take(order), order < len(context), (order >= len(context)) & (order < len(context) + len(waiting))
