@@ -8,10 +8,10 @@ row (`_Watch`).
 A row that cannot be where it says belongs to a *rival* of the known track, or is alone. The rival's rows wait, four at the
 most; its later ones are judged at once:
 
-    ghost         fewer than four rows agree on the other place
-    spoofed       four do, stand or circle there, and the known track is interrupted: the receiver on board was told a wrong
-                  place; or one says that an aircraft in flight stands, or is slower than it can be
-    elsewhere     the same, but they move on: a server is late with its positions, or somebody is
+    ghost         fewer than four rows agree on the other place, or it comes from a multilateration
+    elsewhere     four do while the known track is interrupted
+    spoofed       they stay there, standing or circling, or the known track goes on as if nothing had been: the receiver on
+                  board was told a wrong place; or one says that an aircraft in flight stands, or is slower than it can be
     two_emitters  four do while the known track goes on: two aircraft send one address
     repeat        a moving aircraft is where it was: a server goes on serving its last fix
 
@@ -78,15 +78,19 @@ RIVAL_SILENCE = 10 * MINUTE
 ONE_PLACE_NM = 10.0
 """A rival that stays within this of where it began stands or circles: so do the places that spoofers send."""
 
-ACCEPTED, REPEAT, WAITING, GHOST, SPOOFED, ELSEWHERE, TWO_EMITTERS = 0, 1, 2, 3, 4, 5, 6
+LONG_ENOUGH = 4 * MINUTE
+"""By then whatever flies has left the place: ten miles at 150 kt."""
+
+ACCEPTED, REPEAT, WAITING, GHOST, ELSEWHERE, SPOOFED, TWO_EMITTERS = 0, 1, 2, 3, 4, 5, 6
 REASONS = {
     REPEAT: "repeat",
     GHOST: "ghost",
-    SPOOFED: "spoofed",
     ELSEWHERE: "elsewhere",
+    SPOOFED: "spoofed",
     TWO_EMITTERS: "two_emitters",
 }
-"""Refusals. A repeat is nothing but late; somebody may want to look at the others."""
+"""Refusals. A repeat is nothing but late; somebody may want to look at the others. Of two reasons for rows of one rival the
+greater was found later and says more."""
 
 CONTESTED = -1
 """Instead of the number of confirmations: two tracks, and nobody knows which is the aircraft."""
@@ -192,7 +196,7 @@ def _odd(rows: Rows, index: Ints) -> Ints:
     strange = ~reachable(distance, elapsed, limit)
     strange |= np.abs(height - before) > HEIGHT_SLACK_FT + MOST_CLIMB_FT_MIN * (elapsed / MINUTE)
     strange |= (rows.groundspeed[j] < SLOW_KT) & (rows.groundspeed[i] >= FAST_KT) & (height > SLOW_ABOVE_FT)
-    return index[1:][strange & (rows.aircraft[i] == rows.aircraft[j])]
+    return np.asarray(index[1:][strange & (rows.aircraft[i] == rows.aircraft[j])])
 
 
 def _degraded(rows: Rows, start: Ints, group: Ints, sound: Flags) -> tuple[Flags, Flags]:
@@ -263,7 +267,7 @@ class _Watch:
         elif self.rival and self._goes_on_with_rival(i, doubt):
             self._join_rival(i, doubt)
         else:
-            if doubt != FOLLOWS or (self.rival and self._contradicts_itself(self.rival[0])):
+            if self.rival and (doubt != FOLLOWS or self._is_over()):
                 self._drop_rival()
             if doubt == FOLLOWS:
                 self._accept(i)
@@ -281,7 +285,7 @@ class _Watch:
         if self._in_doubt_of_height():
             self._accept_without_height()
         else:
-            self._refuse(self.rival, self._reason())
+            self._refuse(self.rival, self._reason(over=True))
         self.rival = []
 
     def _refuse(self, indices: list[int], reason: int) -> None:
@@ -293,17 +297,29 @@ class _Watch:
             self.found.away_nm[i] = self._distance(self.known, i)
             self.found.unseen[i] = self._elapsed(self.known, i)
 
-    def _reason(self) -> int:
-        """What the rows of the rival are."""
+    def _is_over(self) -> bool:
+        """Whether the known track going on says all that there is to say of the rival: not of a few rows, that may be the
+        first of an emitter beside it."""
+        established = len(self.rival) >= CONFIRMATIONS and not self._is_beside()
+        return established or self._contradicts_itself(self.rival[0])
+
+    def _is_beside(self) -> bool:
+        """Whether the known track was seen since the rival began."""
+        assert self.known is not None  # there is no rival without it
+        return self._elapsed(self.rival[0], self.known) > 0
+
+    def _reason(self, *, over: bool = False) -> int:
+        """What the rows of the rival are, as they stand or when it is over."""
         assert self.known is not None  # there is no rival without it
         first = self.rival[0]
         if self._contradicts_itself(first):
             return SPOOFED
-        if len(self.rival) < CONFIRMATIONS:
+        if len(self.rival) < CONFIRMATIONS or self._get("mlat", first):
             return GHOST
-        if self._elapsed(first, self.known) > 0:
+        if self._is_beside():
             return TWO_EMITTERS
-        return SPOOFED if self._distance(first, self.rival[-1]) <= ONE_PLACE_NM else ELSEWHERE
+        stays = self._distance(first, self.rival[-1]) <= ONE_PLACE_NM
+        return SPOOFED if stays and (over or self._elapsed(first, self.rival[-1]) >= LONG_ENOUGH) else ELSEWHERE
 
     def _contradicts_itself(self, i: int) -> bool:
         """Whether a row says that an aircraft is slower than it can be, or stands though it flew fast a minute ago."""
@@ -325,7 +341,7 @@ class _Watch:
         if self._doubt(self.known, self.rival[0]) == TOO_SLOW:
             return False
         to_rival, to_known = self._needed_kt(last, i), self._needed_kt(self.known, i)
-        if len(self.rival) >= CONFIRMATIONS and self._elapsed(self.rival[0], self.known) < 0:
+        if len(self.rival) >= CONFIRMATIONS and not self._is_beside():
             return to_rival <= NORMAL_KT
         speed = next((s for s in (self._get("groundspeed", k) for k in (i, self.known)) if not math.isnan(s)), math.nan)
         if math.isnan(speed):
@@ -333,11 +349,9 @@ class _Watch:
         return abs(to_known - speed) > FITTING_KT + FITTING * speed and abs(to_rival - speed) < abs(to_known - speed)
 
     def _join_rival(self, i: int, doubt: int) -> None:
-        assert self.known is not None  # there is no rival without it
         self.rival.append(i)
         established = self.confirmed >= CONFIRMATIONS
-        alive = self._elapsed(self.rival[0], self.known) > 0
-        if not established and alive and len(self.rival) >= 2:
+        if not established and self._is_beside() and len(self.rival) >= 2:
             self._refuse(self.rival[:-1], TWO_EMITTERS)
             self.confirmed, self.rival = CONTESTED, [i]
         elif len(self.rival) >= CONFIRMATIONS and not established:
@@ -355,9 +369,8 @@ class _Watch:
 
     def _takes_over(self, i: int) -> bool:
         """Whether the rival is the aircraft after all: it has gone on for long, alone, and away from where it began."""
-        assert self.known is not None  # there is no rival without it
         first = self.rival[0]
-        alone = self._elapsed(first, i) > RIVAL_SILENCE and self._elapsed(first, self.known) < 0
+        alone = self._elapsed(first, i) > RIVAL_SILENCE and not self._is_beside()
         return alone and self._distance(first, i) > ONE_PLACE_NM and not self._contradicts_itself(first)
 
     def _contested(self, i: int) -> None:
@@ -384,7 +397,7 @@ class _Watch:
 
     def _after_a_height(self, i: int, doubt: int) -> None:
         """The rows that wait are where they say, at a height that they cannot have: until three agree on it."""
-        if doubt != TOO_HIGH:
+        if doubt not in (TOO_HIGH, FOLLOWS) or (doubt == FOLLOWS and not self._at_that_height(i)):
             self._accept_without_height()
             self._next(i)
             return
@@ -397,6 +410,13 @@ class _Watch:
             self.rival = []
         else:
             self._accept_without_height()
+
+    def _at_that_height(self, i: int) -> bool:
+        """Whether a row that may come from the known height is nearer to the one in doubt."""
+        assert self.known is not None  # it is in doubt because of that
+        height = self._get("altitude", i)
+        off, back = (abs(height - self._get("altitude", k)) for k in (self.rival[-1], self.known))
+        return off < back and self._height_follows(self.rival[-1], i)
 
     def _accept_without_height(self) -> None:
         for row in self.rival:

@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import reduce
 
 import numpy as np
 
@@ -29,6 +30,9 @@ JAMMING = "jamming"
 JAMMED_AIRCRAFT = 3
 """One aircraft alone proves nothing (Flightradar24 says so of its own map), nor do two that meet."""
 
+JAMMED_ROWS = 3
+"""Single rows of low integrity come and go; three make no accident, as with heights."""
+
 NEIGHBOURHOOD_DEG = 1.0
 """Cells of 60 by about 60 nm: a jammer reaches what flies within some 100 nm, and public maps use cells of 30 nm."""
 
@@ -36,6 +40,8 @@ NEIGHBOURHOOD_TIME = 30 * MINUTE
 
 FORGOTTEN = 60 * MINUTE
 """A neighbourhood of which nothing was heard for so long gets nothing more."""
+
+RANKS = (JAMMING, *(cleaning.REASONS[code] for code in sorted(cleaning.REASONS)))
 
 LOWEST = ("slowest_kt", "lowest_ft", "soonest_s")
 """Evidence of which the least counts; of all else it is the greatest."""
@@ -63,7 +69,8 @@ class Suspects:
 
 
 Open = Mapping[str, tuple[Event, ...]]
-"""The events that may still grow: the last of each reason, by aircraft; those of a neighbourhood by its name."""
+"""The events that may still grow: the last of each reason, by aircraft; the parts of a neighbourhood's, one an aircraft, by
+its name."""
 
 
 def noted(suspects: Suspects, before: Open) -> tuple[Open, tuple[Event, ...]]:
@@ -74,59 +81,68 @@ def noted(suspects: Suspects, before: Open) -> tuple[Open, tuple[Event, ...]]:
     changed: dict[str, Event] = {}
     for event in _of_aircraft(suspects):
         (name,) = event.aircraft
-        open_ = {e.reason: e for e in after.get(name, ())}
-        last = open_.get(event.reason)
-        if last is not None and event.since - last.until <= timedelta(microseconds=PAUSE):
-            event = _together(last, event)
-        after[name] = tuple((open_ | {event.reason: event}).values())
-        changed[event.event_id] = event
+        mine = after.get(name, ())
+        last = next((e for e in mine if _is_one(e, event)), None)
+        whole = event if last is None else _together(last, event)
+        after[name] = (*(e for e in mine if e is not last and e.reason != whole.reason), whole)
+        changed[whole.event_id] = whole
     for event in _of_neighbourhoods(suspects.degraded):
-        (last,) = after.get(event.event_id, (event,))
-        event = event if last is event else _together(last, event)
-        after[event.event_id] = (event,)
-        if len(event.aircraft) >= JAMMED_AIRCRAFT:
-            changed[event.event_id] = event
+        parts = {e.aircraft: e for e in after.get(event.event_id, ())}
+        known = parts.get(event.aircraft)
+        parts[event.aircraft] = event if known is None else _together(known, event)
+        after[event.event_id] = tuple(parts[aircraft] for aircraft in sorted(parts))
+        fallen = [part for part in after[event.event_id] if part.count >= JAMMED_ROWS]
+        if len(fallen) >= JAMMED_AIRCRAFT:
+            changed[event.event_id] = reduce(_together, fallen)
     return _without_old_neighbourhoods(after, suspects.degraded), tuple(changed.values())
 
 
+def _is_one(last: Event, event: Event) -> bool:
+    """Whether an event goes on: it tells of the same rival, or of the same thing soon after."""
+    return last.since == event.since or (
+        last.reason == event.reason and event.since - last.until <= timedelta(microseconds=PAUSE)
+    )
+
+
 def _of_aircraft(suspects: Suspects) -> list[Event]:
-    """One event for each run of suspect rows of one aircraft and reason, in order of time."""
+    """One event for each rival of an aircraft and reason, in the order in which they began."""
     rows = suspects.rows
     if not len(rows):
         return []
-    order = np.lexsort((rows.time, suspects.code, rows.aircraft))
+    order = np.lexsort((rows.time, suspects.code, suspects.began, rows.aircraft))
     rows, code, began = rows.take(order), suspects.code[order], suspects.began[order]
-    apart = (np.diff(rows.aircraft) != 0) | (np.diff(code) != 0) | (began[1:] - rows.time[:-1] > PAUSE)
+    apart = (np.diff(rows.aircraft) != 0) | (np.diff(code) != 0) | (np.diff(began) != 0)
     edges = np.r_[0, np.flatnonzero(apart) + 1, len(rows)]
     found = []
     for first, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         part, own = rows.take(slice(first, stop)), order[first:stop]
         aircraft, reason = aircraft_text(int(part.aircraft[0])), cleaning.REASONS[int(code[first])]
-        since = int(began[first:stop].min())
+        since = int(began[first])
         evidence = _evidence(part) | {
             "farthest_nm": round(float(suspects.away_nm[own].max()), 1),
             "soonest_s": round(float(np.abs(suspects.unseen[own]).min()) / SECOND, 1),
         }
-        name = f"{SUSPECT_POSITION}-{aircraft}-{reason}-{utc(since):%Y%m%dT%H%M%S}"
+        name = f"{SUSPECT_POSITION}-{aircraft}-{utc(since):%Y%m%dT%H%M%S.%f}"
         found.append(_event(name, reason, (aircraft,), since, part, dict(sorted(evidence.items()))))
     return found
 
 
 def _of_neighbourhoods(rows: Rows) -> list[Event]:
-    """One event for each cell and half hour in which the integrity of somebody fell."""
+    """One part of an event for each aircraft whose integrity fell, by cell and half hour."""
     if not len(rows):
         return []
     row = np.floor(rows.latitude / NEIGHBOURHOOD_DEG).astype(np.int64)
     shrunk = np.cos(np.radians((row + 0.5) * NEIGHBOURHOOD_DEG))
     column = np.floor(rows.longitude * shrunk / NEIGHBOURHOOD_DEG).astype(np.int64)
-    keys = np.stack([rows.time // NEIGHBOURHOOD_TIME, row, column])
+    keys = np.stack([rows.time // NEIGHBOURHOOD_TIME, row, column, rows.aircraft])
     unique, group = np.unique(keys, axis=1, return_inverse=True)
     found = []
-    for g, (bucket, south, west) in enumerate(unique.T.tolist()):
+    for g, (bucket, south, west, number) in enumerate(unique.T.tolist()):
         part = rows.take(np.flatnonzero(group.ravel() == g))
-        aircraft = tuple(aircraft_text(n) for n in np.unique(part.aircraft).tolist())
         name = f"{SUSPECT_POSITION}-{JAMMING}-{south:+03d}{west:+04d}-{utc(bucket * NEIGHBOURHOOD_TIME):%Y%m%dT%H%M}"
-        found.append(_event(name, JAMMING, aircraft, int(part.time.min()), part, dict(sorted(_evidence(part).items()))))
+        found.append(
+            _event(name, JAMMING, (aircraft_text(number),), int(part.time.min()), part, dict(sorted(_evidence(part).items())))
+        )
     return found
 
 
@@ -161,12 +177,13 @@ def _evidence(part: Rows) -> dict[str, float]:
 
 
 def _together(a: Event, b: Event) -> Event:
-    """Two parts of one event, under the name of the first."""
+    """Two parts of one event, under the name of the first; what was found later may say more of the reason."""
     evidence = dict(a.evidence)
     for name, value in b.evidence.items():
         evidence[name] = (min if name in LOWEST else max)(value, evidence.get(name, value))
     return replace(
         a,
+        reason=max(a.reason, b.reason, key=RANKS.index),
         aircraft=tuple(sorted({*a.aircraft, *b.aircraft})),
         since=min(a.since, b.since),
         until=max(a.until, b.until),
@@ -185,4 +202,4 @@ def _without_old_neighbourhoods(events: dict[str, tuple[Event, ...]], degraded: 
     if not len(degraded):
         return events
     oldest = utc(int(degraded.time.max()) - FORGOTTEN)
-    return {k: v for k, v in events.items() if v[0].reason != JAMMING or v[0].until >= oldest}
+    return {k: v for k, v in events.items() if v[0].reason != JAMMING or max(e.until for e in v) >= oldest}
