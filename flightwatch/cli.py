@@ -6,7 +6,9 @@ Status: 0 done, 1 an error, 2 wrong arguments, 3 the store is held by another pr
 
 from __future__ import annotations
 
+import getpass
 import logging
+import os
 import signal
 import sqlite3
 import sys
@@ -26,13 +28,14 @@ from flightwatch.errors import ConfigError, FlightwatchError, InputError, Proble
 
 if TYPE_CHECKING:  # at run time each command imports what it needs: all of it takes a second
     from flightwatch.aircraft import Registry
+    from flightwatch.alerts import AlertBook
     from flightwatch.config import Settings
     from flightwatch.feeds.poller import Query
     from flightwatch.imports import How
     from flightwatch.live import Clock, Runner
     from flightwatch.pipeline import Pipeline
     from flightwatch.rules import Rule
-    from flightwatch.store import Store
+    from flightwatch.store import Import, Store
     from flightwatch.userfiles import UserFiles
 
 app = typer.Typer(
@@ -45,6 +48,8 @@ rules_app = typer.Typer(no_args_is_help=True, help="Rules: test them.")
 app.add_typer(rules_app, name="rules")
 reference_app = typer.Typer(no_args_is_help=True, help="Databases of others: who has which address.")
 app.add_typer(reference_app, name="reference")
+alerts_app = typer.Typer(no_args_is_help=True, help="Alerts: what was told, and what could not be delivered.")
+app.add_typer(alerts_app, name="alerts")
 watchlist_app = typer.Typer(no_args_is_help=True, help="Watchlists: make one from a database of others.")
 app.add_typer(watchlist_app, name="watchlist")
 
@@ -65,6 +70,7 @@ BETWEEN_DOWNLOADS_S = 2.0
 
 IMPORT_FORMATS = (
     "positions",
+    "dictator-alert",
     "legs",
     "readsb-snapshot",
     "readsb-trace",
@@ -72,13 +78,16 @@ IMPORT_FORMATS = (
     "opensky-states",
     "opensky-flights",
     "opensky-track",
+    "fr24-positions",
+    "fr24-tracks",
+    "fr24-summary",
     "fr24-playback",
     "fr24-csv",
     "fr24-kml",
     "sbs",
     "globe-history",
 )
-LEG_FORMATS = ("legs", "opensky-flights")
+LEG_FORMATS = ("dictator-alert", "legs", "opensky-flights", "fr24-summary")
 """As `feeds.files` has them (a test holds them together): importing that would take longer than `--help` may."""
 
 
@@ -323,7 +332,7 @@ def run(
         for feed in settings.feeds:
             opened.set_terms(feed.name, feed.terms)
         pipeline = _pipeline(opened, found, list(outlets.channels))
-        asked = _recorded(_queries(found, clock.now), record)
+        asked = _recorded(_queries(found, clock.now), record, settings)
         for line in live.describe(asked):
             logging.getLogger("flightwatch").info("%s", line)
         runner = live.Runner(opened, pipeline, asked, outlets, clock, retention_days=settings.retention_days)
@@ -349,13 +358,76 @@ def doctor(config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
     raise typer.Exit(0 if well else 1)
 
 
-def _recorded(asked: list[Query], folder: Path | None) -> list[Query]:
+# ---------------------------------------------------------------------------------------------------------------------- alerts
+
+Numbers = Annotated[list[int], typer.Argument(help="Their numbers, as `flightwatch alerts dead` shows them.")]
+By = Annotated[str | None, typer.Option("--by", help="Who decides that; the user of this machine without it.")]
+
+
+@alerts_app.command("list")
+def alerts_list(config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
+    """Show the last alerts: how far each has got, what it says, and what became of its messages on each channel."""
+    from flightwatch.alerts.listing import list_of
+
+    with _book(store, config, read_only=True) as book:
+        print("\n".join(list_of(book.alerts(), book.deliveries())))
+
+
+@alerts_app.command("dead")
+def alerts_dead(config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
+    """Show the messages that could not be delivered, why, and what was done with earlier ones."""
+    from flightwatch.alerts.listing import dead_ones
+
+    with _book(store, config, read_only=True) as book:
+        print("\n".join(dead_ones(book.dead(), book.handled())))
+
+
+@alerts_app.command("acknowledge")
+def alerts_acknowledge(numbers: Numbers, by: By = None, config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
+    """Note that somebody knows of dead messages; they are not sent, and `doctor` is content."""
+    with _book(store, config) as book:
+        for dead in book.acknowledge(numbers, by or _user(), datetime.now(UTC)):
+            print(f"{dead.number}: acknowledged; {dead.channel} does not get it ({dead.subject})")
+
+
+@alerts_app.command("retry")
+def alerts_retry(numbers: Numbers, by: By = None, config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
+    """Send dead messages again, once what was wrong with them has been mended."""
+    with _book(store, config) as book:
+        for dead in book.retry(numbers, by or _user(), datetime.now(UTC)):
+            print(f"{dead.number}: a running flightwatch sends it to {dead.channel} ({dead.subject})")
+
+
+@contextmanager
+def _book(store: Path | None, config: Path, *, read_only: bool = False) -> Iterator[AlertBook]:
+    """The alert book; a running flightwatch may have it open, too."""
+    from flightwatch.alerts import AlertBook
+    from flightwatch.userfiles import settings_of
+
+    path = _root(store, settings_of(config), config) / "alerts.sqlite"
+    if not path.exists():
+        raise StoreError(f"there is no {path}: nothing was ever told; `flightwatch run` makes it")
+    book = AlertBook(path, read_only=read_only)
+    try:
+        yield book
+    finally:
+        book.close()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in containers
+        return f"user {os.getuid()}"
+
+
+def _recorded(asked: list[Query], folder: Path | None, settings: Settings) -> list[Query]:
     """The queries, with what they bring kept in a folder if there is one."""
     if folder is None:
         return asked
     from flightwatch.feeds.recordings import Recorder
 
-    recorder = Recorder(folder)
+    recorder = Recorder(folder, {feed.name: feed.terms for feed in settings.feeds})
     return [recorder.recorded(query) for query in asked]
 
 
@@ -363,8 +435,10 @@ def _replay(folder: Path, found: UserFiles, config: Path, store: Path | None, sp
     """Plays a recording into a store of its own. What it finds is told on the terminal: nobody else waits for it."""
     from flightwatch import live, replaying
     from flightwatch.deliveries.console import Console as Terminal
-    from flightwatch.feeds.recordings import open_recording
+    from flightwatch.feeds.recordings import expire, open_recording, terms_in
 
+    if expired := expire(folder, datetime.now(UTC)):
+        errors.print(f"flightwatch: {folder}: {expired} replies were removed, as their feeds' terms demand")
     recording = open_recording(folder)
     root = store if store is not None else folder / "store"
     if (root / "catalog.sqlite").exists():
@@ -374,8 +448,8 @@ def _replay(folder: Path, found: UserFiles, config: Path, store: Path | None, sp
     stop = _stop_when_asked()
     with _open(root, found.settings, config) as opened:
         _import_shipped_history(opened, found.settings, config)
-        for feed in found.settings.feeds:
-            opened.set_terms(feed.name, feed.terms)
+        for name, terms in (terms_in(folder) | {feed.name: feed.terms for feed in found.settings.feeds}).items():
+            opened.set_terms(name, terms)
         pipeline = _pipeline(opened, found, ["console"], only=True)
         runner = live.Runner(opened, pipeline, recording.queries(head.current, head.now), outlets, head)
         try:
@@ -398,7 +472,8 @@ def record(
     from flightwatch.userfiles import read_all
 
     _log(verbose)
-    asked = _recorded(_queries(read_all(config), SystemClock().now), folder)
+    found = read_all(config)
+    asked = _recorded(_queries(found, SystemClock().now), folder, found.settings)
     good = recordings.record(asked, _stop_when_asked(), rounds)
     print(f"{folder}: {good} good replies")
     raise typer.Exit(0 if good else 1)
@@ -463,6 +538,10 @@ def import_(
             "--scope", help="What the file covers: world, aircraft (all flights of those in it), or reported (single reports)."
         ),
     ] = None,
+    service: Annotated[
+        str | None,
+        typer.Option("--service", help="Whose data they are, where the format does not say: adsb-lol, adsbexchange, ..."),
+    ] = None,
     reconstructed: Annotated[
         bool, typer.Option("--reconstructed", help="Nobody observed this: it says so wherever it is shown.")
     ] = False,
@@ -481,6 +560,7 @@ def import_(
         reconstructed=reconstructed,
         columns=read_map(columns) if columns is not None else None,
         aircraft=tuple(aircraft or ()),
+        service=service,
     )
     groups = files_of(paths)
     with _open(store, settings, config) as opened:
@@ -498,14 +578,23 @@ def _import(store: Store, parts: tuple[Path, ...], how: How) -> bool:
         except InputError as error:
             errors.print(f"flightwatch: {error}", markup=False)
             return False
-    refused = ", ".join(f"{n:,} {reason}" for reason, n in sorted(done.refused.items()))
-    what = "legs" if done.format in LEG_FORMATS else "positions"
-    print(
-        f"{parts[0]}: {done.rows:,} {what} ({done.format}){f'; refused: {refused}' if refused else ''}"
-        if done.new
-        else f"{parts[0]}: imported before, nothing changed"
-    )
+    print(f"{parts[0]}: {_brought(done) if done.new else 'imported before, nothing changed'}")
+    for note in done.notes:
+        print(f"  {note}")
     return True
+
+
+def _brought(done: Import) -> str:
+    """What an import brought, in one line; of a flight list that nobody else had brought before."""
+    what = f"{done.rows:,} positions"
+    if done.format in LEG_FORMATS:
+        what = f"{done.rows:,} legs" if not done.known else f"{done.rows:,} new legs, {done.known:,} that other lists had brought"
+        what += f", and {done.inside:,} positions" if done.inside else ""
+    refused = [
+        f"{n:,} {reason}" + (f" ({done.where[reason]})" if reason in done.where else "")
+        for reason, n in sorted(done.refused.items())
+    ]
+    return f"{what} ({done.format}){'; refused: ' if refused else ''}{', '.join(refused)}"
 
 
 @app.command()
@@ -525,30 +614,36 @@ def legs(
 ) -> None:
     """Show or write the legs of a store, imported flight lists included."""
     from flightwatch.backfill import newest
-    from flightwatch.legtables import show, write
+    from flightwatch.legtables import show, sources, write
     from flightwatch.store import Store
     from flightwatch.userfiles import read_lists, settings_of
 
     settings = settings_of(config)
+    registry = read_lists(settings, config.parent)
     try:
         with _open(store, settings, config, make=False) as opened:
-            _derive(opened, read_lists(settings, config.parent))
-            table, as_of, made_up = opened.legs.table(_utc(since), _utc(until), aircraft), newest(opened), opened.made_up()
+            _derive(opened, registry)
+            table, as_of, terms = opened.legs.table(_utc(since), _utc(until), aircraft), newest(opened), opened.terms()
+            stored = opened.snapshots.rows()
+            if expired := opened.keep_terms(datetime.now(UTC)):
+                errors.print(f"flightwatch: {expired} files of positions were deleted, as their feeds' terms demand; legs stay")
     except StoreBusy as busy:
         errors.print(f"flightwatch: {busy}; showing what it has stored so far", markup=False)
         with Store(_root(store, settings, config), read_only=True) as opened:
-            table, as_of, made_up = opened.legs.table(_utc(since), _utc(until), aircraft), newest(opened), opened.made_up()
+            table, as_of, terms = opened.legs.table(_utc(since), _utc(until), aircraft), newest(opened), opened.terms()
+            stored = opened.snapshots.rows()
+    named = sources(table, terms, registry)
     if not len(table):
         print(
             "No such leg in this store: check the aircraft and the times."
             if aircraft or since or until
-            else "No leg in this store."
+            else f"No leg in this store: it has {stored:,} positions, and no flight can be made of them."
         )
     elif output is None:
-        print(show(table, as_of, made_up))
+        print(show(table, as_of, named))
     if output is not None:
-        write(table, output, made_up)
-        print(f"{output}: {len(table):,} legs")
+        for line in write(table, output, named):
+            print(line)
 
 
 @app.command()
@@ -574,24 +669,25 @@ def events(
     try:
         with _open(store, settings, config, make=False) as opened:
             _derive(opened, read_lists(settings, config.parent))
-            found, made_up = opened.events.between(_utc(since), _utc(until), names), opened.made_up()
+            found, terms = opened.events.between(_utc(since), _utc(until), names), opened.terms()
     except StoreBusy as busy:
         errors.print(f"flightwatch: {busy}; showing what it has stored so far", markup=False)
         with Store(_root(store, settings, config), read_only=True) as opened:
-            found, made_up = opened.events.between(_utc(since), _utc(until), names), opened.made_up()
+            found, terms = opened.events.between(_utc(since), _utc(until), names), opened.terms()
     if not found:
         print("No such event in this store: check the aircraft and the times." if names or since or until else "No event.")
     elif output is None:
-        print(show(found, made_up))
+        print(show(found, terms))
     if output is not None:
-        write(found, output, made_up)
-        print(f"{output}: {len(found):,} events")
+        for line in write(found, output, terms):
+            print(line)
 
 
 @app.command()
 def rebuild(store: StorePath = None, config: ConfigPath = DEFAULT_FILE) -> None:
     """Make the catalog and all legs anew from the stored files, after damage."""
     from flightwatch import backfill
+    from flightwatch.imports import restore_terms
     from flightwatch.pipeline import Pipeline
     from flightwatch.places import airports
     from flightwatch.store import rebuild_catalog
@@ -603,7 +699,12 @@ def rebuild(store: StorePath = None, config: ConfigPath = DEFAULT_FILE) -> None:
         print(line)
     with _open(root, settings, config) as opened:
         opened.drop_checkpoint()
-        pipeline = Pipeline(airports(), read_lists(settings, config.parent), exposures=backfill.exposures(opened))
+        for feed in settings.feeds:
+            opened.set_terms(feed.name, feed.terms)
+        restore_terms(opened)
+        pipeline = Pipeline(
+            airports(), read_lists(settings, config.parent), exposures=backfill.exposures(opened), fleeting=opened.fleeting
+        )
         _with_progress("Legs", lambda advance: backfill.derive(opened, pipeline, advance))
         print(f"{len(opened.legs.table()):,} legs")
 
@@ -641,7 +742,9 @@ def _open(store: Path | None, settings: Settings, config: Path, *, make: bool = 
     root = _root(store, settings, config)
     if not make and not (root / "catalog.sqlite").exists():
         return Store(root, read_only=True)  # which says that there is none
-    return Store(root)
+    opened = Store(root)
+    opened.snapshots.remove_retired(datetime.now(UTC))
+    return opened
 
 
 def _pipeline(store: Store, found: UserFiles, channels: list[str], *, only: bool = False) -> Pipeline:
@@ -651,7 +754,7 @@ def _pipeline(store: Store, found: UserFiles, channels: list[str], *, only: bool
     from flightwatch.places import airports
 
     rules = [_to_all(rule.model_copy(update={"notify": ["all"]}) if only else rule, channels) for rule in found.rules.rules]
-    return Pipeline(airports(), found.registry, rules, backfill.exposures(store))
+    return Pipeline(airports(), found.registry, rules, backfill.exposures(store), store.fleeting)
 
 
 def _to_all(rule: Rule, channels: list[str]) -> Rule:
@@ -673,7 +776,7 @@ def _derive(store: Store, registry: Registry) -> None:
     from flightwatch.pipeline import Pipeline
     from flightwatch.places import airports
 
-    pipeline = Pipeline(airports(), registry, exposures=backfill.exposures(store))
+    pipeline = Pipeline(airports(), registry, exposures=backfill.exposures(store), fleeting=store.fleeting)
     _with_progress("Legs", lambda advance: backfill.refresh(store, pipeline, advance))
 
 

@@ -1,9 +1,12 @@
-"""Events for people and their tools: as lines on the terminal, and as Parquet, CSV or JSON files."""
+"""Events for people and their tools: as lines on the terminal, and as Parquet, CSV or JSON files.
+
+Whose data they rest on stands below the lines, and beside a file in one of its own (`events.csv.terms.txt`).
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from flightwatch.errors import InputError
-from flightwatch.records import TIME, Event
+from flightwatch.records import TIME, Event, Terms, credits_of
 from flightwatch.store import files
 
 SHOWN = 40
@@ -48,9 +51,10 @@ WORDS = {
 }
 
 
-def write(events: Sequence[Event], path: Path, made_up: Collection[str] = ()) -> None:
-    """Writes events in the format that the file's name ends in. Raises InputError for another one."""
-    suffix, rows = path.suffix.lower(), [_row(event, made_up) for event in events]
+def write(events: Sequence[Event], path: Path, terms: Mapping[str, Terms]) -> list[str]:
+    """Writes events in the format that the file's name ends in, and tells what must be known of the file, a line each.
+    `terms` are those of feeds, by name. Raises InputError for another format."""
+    suffix, rows = path.suffix.lower(), [_row(event, terms) for event in events]
     if suffix == ".parquet":
         files.write_parquet(path, pa.Table.from_pylist(rows, schema=EVENTS))
     elif suffix == ".csv":
@@ -61,27 +65,37 @@ def write(events: Sequence[Event], path: Path, made_up: Collection[str] = ()) ->
         files.write_bytes(path, text.encode())
     else:
         raise InputError(f"{path}: events are written as .parquet, .csv or .json")
+    if told := _credits(events, terms):
+        files.write_bytes(path.with_name(f"{path.name}.terms.txt"), "".join(f"{credit}\n" for credit in told).encode())
+    return [f"{path}: {len(events):,} events", *([f"Data: {'; '.join(told)}."] if told else [])]
 
 
-def _row(event: Event, made_up: Collection[str]) -> dict[str, Any]:
+def _credits(events: Iterable[Event], terms: Mapping[str, Terms]) -> tuple[str, ...]:
+    feeds = sorted({feed for event in events for feed in event.feeds})
+    return credits_of(terms[feed] for feed in feeds if feed in terms)
+
+
+def _row(event: Event, terms: Mapping[str, Terms]) -> dict[str, Any]:
     row = asdict(event)
     row |= {"aircraft": list(event.aircraft), "feeds": list(event.feeds), "evidence": json.dumps(dict(event.evidence))}
-    return row | {"reconstructed": _is_made_up(event, made_up)}
+    return row | {"reconstructed": _is_made_up(event, terms)}
 
 
 def _iso(value: Any) -> str:
     return str(value.isoformat())
 
 
-def _is_made_up(event: Event, made_up: Collection[str]) -> bool:
-    return any(feed in made_up for feed in event.feeds)
+def _is_made_up(event: Event, terms: Mapping[str, Terms]) -> bool:
+    return any(terms[feed].reconstructed for feed in event.feeds if feed in terms)
 
 
-def show(events: Sequence[Event], made_up: Collection[str] = ()) -> str:
-    """The last events, a line each."""
-    lines = [_line(event) + ("  RECONSTRUCTION" if _is_made_up(event, made_up) else "") for event in events[-SHOWN:]]
+def show(events: Sequence[Event], terms: Mapping[str, Terms]) -> str:
+    """The last events, a line each. `terms` are those of feeds, by name."""
+    lines = [_line(event) + ("  RECONSTRUCTION" if _is_made_up(event, terms) else "") for event in events[-SHOWN:]]
     more = [f"... and {len(events) - SHOWN:,} before: -o FILE writes all"] if len(events) > SHOWN else []
     legend = ["", "None of these positions made a leg, a landing or an alert, save those of jamming: they count as poor."]
+    if told := _credits(events, terms):
+        legend.append(f"Data: {'; '.join(told)}.")
     return "\n".join([*lines, *more, *legend])
 
 

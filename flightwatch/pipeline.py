@@ -134,19 +134,21 @@ class Absorbed:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The stages with their settings. `exposures` tells the covered days whenever a day's model is frozen."""
+    """The stages with their settings. `exposures` tells the covered days whenever a day's model is frozen, `fleeting` the
+    feeds whose positions nobody may keep for long."""
 
     airports: Airports
     registry: Registry
     rules: Sequence[Rule] = ()
     exposures: Callable[[], Sequence[Exposure]] = tuple
+    fleeting: Callable[[], frozenset[str]] = frozenset
 
     def start(self, stored: pa.Table) -> State:
         """A state that knows the stored legs and has seen no position."""
         return State(Baseline(self.airports, stored, self.exposures()))
 
     def model(self, state: State) -> Model:
-        return Model(self.airports, state.baseline, self.registry.who)
+        return Model(self.airports, state.baseline, self.registry.who, self.fleeting())
 
     # --------------------------------------------------------------------------------------------------------------- driving
 

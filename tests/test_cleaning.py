@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -32,7 +31,7 @@ from flightwatch.feeds.sanity import checked
 from flightwatch.legs import LegState
 from flightwatch.places.great_circle import destination
 from flightwatch.records import Event, Leg
-from tests.conftest import T0, positions, real
+from tests.conftest import positions, real
 from tests.test_legs import SFO, flying, ground, legs_of, model
 
 Rows = list[dict[str, Any]]
@@ -341,15 +340,3 @@ def test_hours_of_spoofing_wait_in_four_rows_and_are_one_event() -> None:
     assert max(sizes[3:]) <= sizes[3] + 50
     (event,) = events.values()
     assert (event.reason, event.count) == ("spoofed", len(wrong) - 4)
-
-
-def test_a_state_of_the_version_before_is_read() -> None:
-    """It says nothing of trust and integrity: what it holds was believed."""
-    state, _, _ = taken(positions(cruising(0, 5)))
-    saved = msgspec.msgpack.decode(leg_stage.to_bytes(state))
-    del saved["events"], saved["pieces"]["confirmed"], saved["pieces"]["sound"]
-    del saved["waiting"]["integrity"], saved["waiting"]["mlat"]
-    old = leg_stage.from_bytes(msgspec.msgpack.encode(saved))
-    _, outcome = leg_stage.advance(old, positions(circling(300, 5, (36.12, -97.1))), model())
-    assert outcome.turned == ()
-    assert T0 not in [event.since for event in outcome.events]

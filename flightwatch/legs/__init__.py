@@ -10,6 +10,7 @@ stored positions make again.
     suspicion     what was refused and may be of interest, as events
     phases        on the ground or in the air
     pieces        stretches of track without a hole
+    ways          the track of a leg, thinned
     tracking      batches of rows to pieces
     gaps          a hole: flying on, or a landing in between
     segmentation  pieces to drafts of legs
@@ -32,17 +33,16 @@ import pyarrow as pa
 from flightwatch.errors import Damaged
 from flightwatch.legs import pieces as _pieces
 from flightwatch.legs import suspicion
-from flightwatch.legs.cleaning import CONFIRMATIONS
 from flightwatch.legs.completion import Model, Names, complete, settle
 from flightwatch.legs.pieces import Pieces
-from flightwatch.legs.rows import ARRAYS, UNTOLD, Rows, aircraft_text, rows_from_table
+from flightwatch.legs.rows import ARRAYS, Rows, aircraft_text, rows_from_table
 from flightwatch.legs.rows import concatenate as rows_together
 from flightwatch.legs.segmentation import Log, absorb, each_piece
 from flightwatch.legs.tracking import OpenPieces
 from flightwatch.legs.tracking import advance as _track
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import EARTH_RADIUS_NM, unit_vectors
-from flightwatch.records import Event, Leg, micros, utc
+from flightwatch.records import WAYPOINT, Event, Leg, micros, utc
 
 __all__ = [
     "LegState",
@@ -67,7 +67,10 @@ __all__ = [
     "without",
 ]
 
-STATE_VERSION = 1
+STATE_VERSION = 3
+
+WAY = "way"
+"""How the saved form names arrays of waypoints."""
 
 
 @dataclass(frozen=True)
@@ -258,7 +261,7 @@ class _Saved(msgspec.Struct):
     vocabulary: dict[str, list[str]]
     logs: dict[int, Log]
     aliases: dict[str, str]
-    events: dict[str, tuple[Event, ...]] = msgspec.field(default_factory=dict)
+    events: dict[str, tuple[Event, ...]]
 
 
 def to_bytes(state: LegState) -> bytes:
@@ -291,28 +294,19 @@ def from_bytes(data: bytes) -> LegState:
     arrays: dict[str, Any] = {n: _unpacked(packed) for n, packed in saved.pieces.items()}
     arrays |= {n: _objects(texts) for n, texts in saved.words.items()}
     rows: dict[str, Any] = {n: _unpacked(packed) for n, packed in saved.waiting.items()}
-    waiting = Rows(**_untold_of_rows(len(rows["time"])) | rows, vocabulary=saved.vocabulary)
-    pieces = Pieces(**_untold_of_pieces(len(arrays["aircraft"])) | arrays)
-    return LegState(OpenPieces(pieces, waiting, tuple(saved.feeds)), saved.logs, saved.aliases, saved.events)
-
-
-def _untold_of_rows(n: int) -> dict[str, Any]:
-    """What a state of an earlier version does not say of its rows."""
-    return {"integrity": np.full(n, UNTOLD, np.int8), "mlat": np.zeros(n, bool)}
-
-
-def _untold_of_pieces(n: int) -> dict[str, Any]:
-    """What it does not say of its pieces: they were believed."""
-    return {"confirmed": np.full(n, CONFIRMATIONS), "sound": np.zeros(n, bool)}
+    waiting = Rows(**rows, vocabulary=saved.vocabulary)
+    return LegState(OpenPieces(Pieces(**arrays), waiting, tuple(saved.feeds)), saved.logs, saved.aliases, saved.events)
 
 
 def _packed(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> tuple[str, tuple[int, ...], bytes]:
+    if array.dtype == WAYPOINT:
+        return WAY, array.shape, array.tobytes()
     return array.dtype.newbyteorder("<").str, array.shape, array.astype(array.dtype.newbyteorder("<")).tobytes()
 
 
 def _unpacked(packed: tuple[str, tuple[int, ...], bytes]) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
     kind, shape, data = packed
-    return np.frombuffer(data, dtype=kind).reshape(shape).copy()
+    return np.frombuffer(data, dtype=WAYPOINT if kind == WAY else kind).reshape(shape).copy()
 
 
 def _objects(texts: list[str | None]) -> np.ndarray[tuple[int], np.dtype[np.object_]]:

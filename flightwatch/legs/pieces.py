@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flightwatch.legs import ways
 from flightwatch.legs.phases import GROUND, Phases
 from flightwatch.legs.rows import MINUTE, SECOND, Flags, Floats, Ints, Rows
+from flightwatch.records import WAYPOINT
 
 METRES_PER_NM = 1852.0
 
@@ -52,7 +54,8 @@ class Pieces:
 
     `head` and `tail` have shape (n, ENDS, 7) and `last` (n, 7), columns as `POINT`, NaN where unused; times in them
     are microseconds, which a float holds exactly until the year 2255. `still_from` and `still_until` bound the time
-    in which the aircraft was seen to stand. `confirmed` and `sound` are what `cleaning` remembers of the aircraft.
+    in which the aircraft was seen to stand. `way`: see `ways`; `confirmed` and `sound` are what `cleaning` remembers of
+    the aircraft.
     """
 
     aircraft: Ints
@@ -73,6 +76,7 @@ class Pieces:
     head: Floats
     tail: Floats
     last: Floats
+    way: ways.Waypoints
     confirmed: Ints
     sound: Flags
     callsign: NDArray[np.object_]
@@ -146,6 +150,7 @@ def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints, confirmed: Int
         head=head,
         tail=tail,
         last=points[stop - 1],
+        way=ways.thinned(rows, start, stop),
         confirmed=confirmed[start],
         sound=sound[start],
         **{name: _last_word(rows, name, start, stop) for name in WORDS},
@@ -204,6 +209,7 @@ def join(a: Pieces, b: Pieces, metres: Ints, elapsed: Ints) -> Pieces:
         head=_packed(np.concatenate([a.head, b_head], axis=1))[:, :ENDS],
         tail=_packed(np.concatenate([a.tail, b_tail], axis=1), to_end=True)[:, -ENDS:],
         last=b.last,
+        way=ways.joined(a.way, b.way, b.ended),
         confirmed=b.confirmed,
         sound=b.sound,
         **words,
@@ -218,9 +224,10 @@ def _packed(ends: Floats, *, to_end: bool = False) -> Floats:
 
 
 def empty_pieces() -> Pieces:
-    kinds: dict[str, type] = {"phase": np.int8, "after_jump": bool, "sound": bool} | dict.fromkeys(WORDS, object)
+    kinds: dict[str, type | np.dtype[np.void]] = {"phase": np.int8, "after_jump": bool, "sound": bool, "way": WAYPOINT}
+    kinds |= dict.fromkeys(WORDS, object)
     floats = ("highest", "lowest", "fastest", "slowest", "head", "tail", "last")
-    shapes = {"head": (0, ENDS, len(POINT)), "tail": (0, ENDS, len(POINT)), "last": (0, len(POINT))}
+    shapes = {"head": (0, ENDS, len(POINT)), "tail": (0, ENDS, len(POINT)), "last": (0, len(POINT)), "way": (0, ways.MOST)}
     kinds |= dict.fromkeys(floats, np.float64)
     return Pieces(**{name: np.empty(shapes.get(name, (0,)), kinds.get(name, np.int64)) for name in NAMES})
 

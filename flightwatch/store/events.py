@@ -58,9 +58,10 @@ class Events:
         )
         return Counter({str(reason): int(count) for reason, count in rows})
 
-    def forget(self, before: datetime) -> None:
-        """Drops events that ended long ago."""
-        self._catalog.db.execute("DELETE FROM events WHERE until_us < ?", (micros(before),))
+    def forget(self, before: datetime, feed: str | None = None) -> None:
+        """Drops events that ended long ago; all, or those that a feed tells of."""
+        old = self.between(until=before)
+        self.withdraw(e.event_id for e in old if e.until < before and (feed is None or feed in e.feeds))
 
     def _rows(self, query: str, values: tuple[int | str, ...]) -> list[tuple[bytes, ...]]:
         try:
