@@ -24,6 +24,7 @@ from flightwatch.alerts.wording import bare_message, chance, duration, times, wh
 from flightwatch.config import DigestSettings
 from flightwatch.deliveries.digest import Digest, FeedDay, Movement, render
 from flightwatch.deliveries.email import digest_mail
+from flightwatch.legs import believed
 from flightwatch.places import Airports
 from flightwatch.records import SUSPECT_POSITION, Aircraft, Finding, Leg, Message, Terms, Track, credits_of, legs_from_table
 from flightwatch.store import Store
@@ -69,8 +70,8 @@ class Desk:
         return (*feeds.values(), *self.registry.terms(source for source, _ in aircraft.sources).values())
 
     def track(self, legs: Sequence[Leg], departs: datetime | None = None) -> tuple[Track, tuple[str, ...]]:
-        """The positions of some consecutive legs of one aircraft, thinned, without those that may not be republished;
-        and whose these are. `departs` is when the leg was first seen that left again."""
+        """The positions of some consecutive legs of one aircraft, thinned, without those that are not believed and those
+        that may not be republished; and whose these are. `departs` is when the leg was first seen that left again."""
         tracked = [leg for leg in legs if leg.first_seen and leg.last_seen and leg.icao24]
         if not tracked:
             return Track((), (), ()), ()
@@ -79,7 +80,7 @@ class Desk:
         terms = self.store.terms_of(table["feed"].unique().to_pylist())
         closed = [feed for feed, term in terms.items() if not term.republish]
         shown = table.filter(pc.invert(pc.is_in(table["feed"], value_set=pa.array(closed, pa.string()))))
-        return _thinned(shown, departs), tuple(dict.fromkeys(terms[feed].attribution or feed for feed in closed))
+        return _thinned(believed(shown), departs), tuple(dict.fromkeys(terms[feed].attribution or feed for feed in closed))
 
     # --------------------------------------------------------------------------------------------------------------- digest
 

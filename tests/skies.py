@@ -51,7 +51,7 @@ def _row(flyer: _Flyer, speed: float, onground: bool | None, altitude: float | N
 
 
 @st.composite
-def skies(draw: st.DrawFn, most_aircraft: int = 3, most_actions: int = 14) -> list[Row]:
+def skies(draw: st.DrawFn, most_aircraft: int = 3, most_actions: int = 14, actions: tuple[str, ...] = ACTIONS) -> list[Row]:
     """Rows of a few aircraft in time order; every value is one that a feed could send."""
     rows: list[Row] = []
     for number in range(draw(st.integers(1, most_aircraft))):
@@ -65,7 +65,7 @@ def skies(draw: st.DrawFn, most_aircraft: int = 3, most_actions: int = 14) -> li
         )
         step = draw(st.sampled_from([5.0, 20.0, 60.0, 240.0]))
         flagged = draw(st.booleans())
-        for action in draw(st.lists(st.sampled_from(ACTIONS), min_size=1, max_size=most_actions)):
+        for action in draw(st.lists(st.sampled_from(actions), min_size=1, max_size=most_actions)):
             _act(flyer, action, step, flagged, rows)
     return sorted(rows, key=lambda row: (row["at"], row["icao24"]))  # type: ignore[arg-type,return-value]  # numbers and texts
 

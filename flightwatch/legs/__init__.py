@@ -29,10 +29,12 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flightwatch.errors import Damaged
 from flightwatch.legs import pieces as _pieces
 from flightwatch.legs import suspicion
+from flightwatch.legs.cleaning import ACCEPTED, judge
 from flightwatch.legs.completion import Model, Names, complete, settle
 from flightwatch.legs.pieces import Pieces
 from flightwatch.legs.rows import ARRAYS, Rows, aircraft_text, rows_from_table
@@ -51,6 +53,7 @@ __all__ = [
     "absent",
     "advance",
     "aircraft_of",
+    "believed",
     "current",
     "emptied",
     "from_bytes",
@@ -123,6 +126,16 @@ def advance(state: LegState, positions: pa.Table, model: Model) -> tuple[LegStat
     open_events, events = suspicion.noted(step.suspects, state.events)
     state = replace(state, open=opened, logs=logs, events=open_events)
     return state, Outcome(turned, tuple(settled), step.refused, step.doubted, events, late)
+
+
+def believed(positions: pa.Table) -> pa.Table:
+    """Those positions of one aircraft that make legs, in order of time; what stands before and after them is not asked."""
+    rows = rows_from_table(positions)
+    nothing = np.zeros(len(rows), bool)
+    verdicts = judge(rows, nothing, nothing, np.zeros(len(rows), np.int64), nothing)
+    accepted = pa.array(rows.time[verdicts.code == ACCEPTED])
+    times = positions["timestamp"].cast(pa.int64())
+    return positions.filter(pc.is_in(times, accepted)).sort_by("timestamp")
 
 
 def _earliest(rows: Rows) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int64]]]:
