@@ -175,6 +175,25 @@ def test_a_jump_there_and_back_is_spoofed() -> None:
     assert legs_of(rows)[0].positions == 240
 
 
+def test_a_spoofed_place_that_comes_again_after_a_silence_lands_nobody() -> None:
+    """Heard for five minutes, then again for five minutes half an hour later, on the ground."""
+    around = (36.12, -97.1)
+    again = [at(3300 + 10 * i, around, groundspeed=0.0, altitude=None, onground=True) for i in range(30)]
+    rows = cruising(0, 20) + circling(1200, 5, around) + again
+    (leg,) = legs_of(rows)
+    assert (leg.positions, leg.status, leg.destination.basis) == (120, "lost", "unknown")
+    (leg,) = legs_of(rows + cruising(3700, 10))
+    assert (leg.positions, leg.status) == (180, "airborne")
+
+
+def test_another_height_does_not_make_another_place_true() -> None:
+    """Fifteen miles to the side at half the height: near enough to be flown to in a minute."""
+    rows = cruising(0, 25)
+    side = [{**row, "at": row["at"] + 5, "latitude": row["latitude"] + 0.25, "altitude": 18_000.0} for row in rows[30:60]]
+    counts, (event,) = judged(rows + side)
+    assert (event.reason, counts) == ("two_emitters", Counter(two_emitters=30))
+
+
 def test_a_circle_that_an_alternating_track_goes_on_beside_is_another_emitter() -> None:
     """Both send all the time: the emitter that flies the known flight is kept, the landing of the other makes nothing."""
     rows = cruising(0, 60)

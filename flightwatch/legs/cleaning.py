@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +75,10 @@ and more blow higher, where the stall is faster)."""
 
 RIVAL_SILENCE = 10 * MINUTE
 """A rival that was not seen for so long is over."""
+
+SAME_PLACE_SILENCE = 60 * MINUTE
+"""A spoofed place is expected again for as long as this: so long readsb checks speeds against the last reliable
+position."""
 
 ONE_PLACE_NM = 10.0
 """A rival that stays within this of where it began stands or circles: so do the places that spoofers send."""
@@ -253,7 +258,7 @@ class _Watch:
         if self.confirmed == CONTESTED:
             self._contested(i)
             return
-        if self.rival and self._elapsed(self.rival[-1], i) > RIVAL_SILENCE:
+        if self.rival and not self._may_go_on(i):
             self._drop_rival()
         if self.known is None:
             self._accept(i)
@@ -329,6 +334,15 @@ class _Watch:
 
     # ----------------------------------------------------------------------------------------------------------- the rival
 
+    def _may_go_on(self, i: int) -> bool:
+        """Whether the rival is not over when a row comes: it was seen lately, or, if it interrupts the known track, not
+        long ago and at the same place."""
+        silent = self._elapsed(self.rival[-1], i)
+        if silent <= RIVAL_SILENCE:
+            return True
+        stands = len(self.rival) >= CONFIRMATIONS and not self._is_beside()
+        return stands and silent <= SAME_PLACE_SILENCE and self._distance(self.rival[-1], i) <= ONE_PLACE_NM
+
     def _goes_on_with_rival(self, i: int, doubt: int) -> bool:
         """Whether a row belongs to the rival rather than to the known track. While nothing is seen of that, a rival of
         some standing goes on with whatever a jet can reach from it; else the one whose speed fits better."""
@@ -336,8 +350,8 @@ class _Watch:
         last = self.rival[-1]
         if not self._reachable(last, i):
             return False
-        if doubt != FOLLOWS:
-            return doubt != TOO_HIGH
+        if doubt in (TOO_FAR, TOO_SLOW):
+            return True
         if self._doubt(self.known, self.rival[0]) == TOO_SLOW:
             return False
         to_rival, to_known = self._needed_kt(last, i), self._needed_kt(self.known, i)
@@ -404,7 +418,7 @@ class _Watch:
         self.rival.append(i)
         if len(self.rival) < HEIGHT_CONFIRMATIONS:
             return
-        if all(self._height_follows(a, b) for a, b in zip(self.rival, self.rival[1:], strict=False)):
+        if all(self._height_follows(a, b) for a, b in pairwise(self.rival)):
             for row in self.rival:
                 self._accept(row)
             self.rival = []
