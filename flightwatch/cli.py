@@ -14,15 +14,25 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from flightwatch.errors import ConfigError, FlightwatchError, InputError, Problem, StoreBusy, StoreError
 
@@ -89,6 +99,10 @@ IMPORT_FORMATS = (
 )
 LEG_FORMATS = ("dictator-alert", "legs", "opensky-flights", "fr24-summary")
 """As `feeds.files` has them (a test holds them together): importing that would take longer than `--help` may."""
+
+
+HISTORIES = ("adsb.lol", "opensky", "globe-history", "adsb-fi", "adsbexchange", "airplanes-live", "theairtraffic")
+"""As `histories` has them, for the same reason; the first has everybody in one archive."""
 
 
 def main() -> None:
@@ -584,6 +598,94 @@ def _import(store: Store, parts: tuple[Path, ...], how: How) -> bool:
     return True
 
 
+@app.command("fetch-history")
+def fetch_history(
+    source: Annotated[str, typer.Argument(help=f"From where: {', '.join(HISTORIES)}.")],
+    from_: Annotated[datetime, typer.Option("--from", help="The first day, UTC.", formats=["%Y-%m-%d"])],
+    to: Annotated[datetime, typer.Option("--to", help="The last day, UTC.", formats=["%Y-%m-%d"])],
+    aircraft: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--aircraft",
+            help="An address or a registration; may be given several times. Without it the watchlists; of adsb.lol everybody.",
+        ),
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option("--url", help="The web site of a readsb for globe-history, or a mirror of adsb.lol's releases.")
+    ] = None,
+    store: StorePath = None,
+    config: ConfigPath = DEFAULT_FILE,
+) -> None:
+    """Download history and bring it in: days of adsb.lol, traces of readsb's web sites, flights and tracks of OpenSky."""
+    from flightwatch import histories
+    from flightwatch.live import SystemClock
+    from flightwatch.userfiles import read_lists, settings_of
+
+    first, last = from_.date(), to.date()
+    if last < first:
+        raise typer.BadParameter(f"{last} is before {first}", param_hint="--to")
+    settings, clock = settings_of(config), SystemClock()
+    chosen = _fetched_aircraft(source, aircraft or [], read_lists(settings, config.parent), last)
+    found = histories.source_named(source, url, settings, clock)
+    summary = histories.begun(found, first, last, clock)
+    with _open(store, settings, config) as opened, _Onlooker() as onlooker:
+        try:
+            histories.fetch(opened, found, chosen, clock, onlooker, summary)
+        except KeyboardInterrupt:
+            summary.interrupted = True
+    for line in summary.lines():
+        print(line)
+    raise typer.Exit(0 if summary.complete else 1)
+
+
+def _fetched_aircraft(source: str, given: list[str], registry: Registry, on: date) -> list[str]:
+    """The addresses that are meant; those on the watchlists if none is given, but for archives of everybody."""
+    addresses = {text: registry.address(text, on) for text in given}
+    if unknown := [text for text, address in addresses.items() if address is None]:
+        raise InputError(f"no address is known for {', '.join(unknown)}: give the address (six hex digits)")
+    chosen = [address for address in addresses.values() if address is not None]
+    if given or source == HISTORIES[0]:
+        return chosen
+    if not (listed := registry.addresses()):
+        raise InputError("no address is on the watchlists: give --aircraft")
+    return listed
+
+
+class _Onlooker:
+    """Shows how a download does: bars on a terminal, lines where there is none."""
+
+    def __init__(self) -> None:
+        self._days = Progress(TextColumn("Days"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bytes = Progress(*_bytes_columns(TextColumn("{task.description}", markup=False)), transient=True)
+        self._task = self._days.add_task("", total=None)
+        shown = Live(Group(self._days, self._bytes), console=errors, transient=True, redirect_stdout=sys.stdout.isatty())
+        self._live = shown if errors.is_terminal else nullcontext()
+
+    def __enter__(self) -> _Onlooker:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.__exit__(None, None, None)
+
+    def say(self, line: str) -> None:
+        print(line, flush=True)
+
+    def warn(self, line: str) -> None:
+        errors.print(f"flightwatch: {line}", markup=False)
+
+    def reached(self, days: int, of: int) -> None:
+        self._days.update(self._task, completed=days, total=of)
+
+    @contextmanager
+    def progress(self, name: str, size: int | None) -> Iterator[Callable[[int], object]]:
+        task = self._bytes.add_task(name, total=size)
+        try:
+            yield lambda count: self._bytes.advance(task, count)
+        finally:
+            self._bytes.remove_task(task)
+
+
 def _brought(done: Import) -> str:
     """What an import brought, in one line; of a flight list that nobody else had brought before."""
     what = f"{done.rows:,} positions"
@@ -796,17 +898,15 @@ def _with_progress(label: str, work: Callable[[Callable[[int, int], None]], obje
 @contextmanager
 def _bytes_progress(files: tuple[Path, ...]) -> Iterator[Callable[[int], None]]:
     """How much of some files was read, how fast, and how long the rest takes; shown on a terminal only."""
-    columns = (
-        TextColumn(files[0].name, markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
+    columns = _bytes_columns(TextColumn(files[0].name, markup=False))
     total = sum(file.stat().st_size for file in files if file.is_file())
     with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as progress:
         task = progress.add_task("", total=total)
         yield lambda count: progress.advance(task, count)
+
+
+def _bytes_columns(name: TextColumn) -> tuple[ProgressColumn, ...]:
+    return name, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
 
 
 def _import_shipped_history(store: Store, settings: Settings, config: Path) -> None:

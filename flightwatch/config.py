@@ -21,7 +21,7 @@ from pydantic import Field, field_validator, model_validator
 from flightwatch.documents import Strict, load, validate
 from flightwatch.errors import ConfigError, Problem
 from flightwatch.records import Terms
-from flightwatch.services import QUESTIONS, SERVICES, V2_PATHS
+from flightwatch.services import QUESTIONS, SERVICES, SITES, V2_PATHS
 
 NAME = r"^[a-z0-9][a-z0-9-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -219,6 +219,7 @@ TERMS: Mapping[str, Terms] = MappingProxyType(
         for name, values in {**KIND_VALUES, **SERVICES}.items()
         if "attribution" in values
     }
+    | {name: Terms(site.attribution, republish=site.republish) for name, site in SITES.items() if name not in SERVICES}
 )
 """What is demanded by those whose data come as files, too: services and kinds by name."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,28 +19,9 @@ from flightwatch.alerts import AlertBook
 from flightwatch.config import shipped
 from flightwatch.places import Airports
 from flightwatch.store import Store
-from tests.conftest import positions, real
+from tests.conftest import Typed, positions, real
 from tests.samples import SAMPLES, day_archive, trace
 from tests.test_alerts import RULE, START, finding, told
-
-Typed = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Typed:
-    """Types a command in an empty folder; gives the exit status, what it printed, and what it complained."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["flightwatch", *words])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else int(code is not None)), out, err
-
-    return run
-
 
 FLIGHT: list[dict[str, object]] = [
     {

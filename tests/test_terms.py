@@ -27,12 +27,12 @@ from flightwatch.places import Airports
 from flightwatch.records import Message, Scope, Snapshot, Terms, Track, legs_from_table
 from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
-from tests.conftest import T0, positions
+from tests.conftest import T0, Typed, positions
 from tests.live_runs import Ledger, pipeline, poll_until, running, state_registry
 from tests.processes import reply
 from tests.samples import SAMPLES
 from tests.test_alerts import RULE, finding
-from tests.test_cli import FLIGHT, Typed, flight, typed  # noqa: F401  # a fixture
+from tests.test_cli import FLIGHT, flight
 from tests.test_recovery import BEGIN, sky
 from tests.test_store import poll
 
@@ -173,7 +173,7 @@ def test_files_of_legs_carry_the_terms(tmp_path: Path) -> None:
     assert not (tmp_path / "legs.parquet.terms.txt").exists()
 
 
-def test_the_terminal_names_feeds_and_tables(typed: Typed, tmp_path: Path) -> None:  # noqa: F811
+def test_the_terminal_names_feeds_and_tables(typed: Typed, tmp_path: Path) -> None:
     """`legs` and `whois`; also the database that says what an aircraft is."""
     (tmp_path / "planes.csv").write_text(
         "$ICAO,$Registration,$Operator,$Type,$ICAO Type,#CMPG\n15521F,RA-86559,Air Force,Il-62,IL62,Mil\n", encoding="utf-8"
@@ -258,7 +258,7 @@ def test_terms_end_also_while_all_feeds_are_silent(tmp_path: Path, airports: Air
         assert len(runner.store.snapshots.positions()) == own > 0
 
 
-def test_legs_deletes_what_is_over_and_says_so(typed: Typed, tmp_path: Path) -> None:  # noqa: F811
+def test_legs_deletes_what_is_over_and_says_so(typed: Typed, tmp_path: Path) -> None:
     """Where nothing runs, this does it; after the legs were made."""
     store_of(tmp_path / "s", {"fr24": FR24}, start=-400 * 86400.0).close()
     status, out, err = typed("legs", "--store", "s")
@@ -268,7 +268,7 @@ def test_legs_deletes_what_is_over_and_says_so(typed: Typed, tmp_path: Path) -> 
     assert (again, err) == (out, ""), "the leg is the same without them"
 
 
-def test_a_rebuilt_store_knows_what_its_imports_demand(typed: Typed, tmp_path: Path) -> None:  # noqa: F811
+def test_a_rebuilt_store_knows_what_its_imports_demand(typed: Typed, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(SAMPLES["fr24-playback"])
     typed("import", "file", "--store", "s")
     typed("import", str(flight(tmp_path)), "--store", "s", "--reconstructed")

@@ -4,8 +4,8 @@ In: the refused and the degraded rows of a batch, and the events that are open. 
 those that it changed. All that an event says adds up (sums, extremes, sets), so it does not depend on how the positions
 were cut into batches.
 
-Refused rows are told of one by one (`position.suspect`: ghost, elsewhere, spoofed, two_emitters). Degraded ones prove nothing alone;
-where several aircraft in one neighbourhood fall within half an hour, somebody jams the place (reason jamming).
+Refused rows are told of one by one (`position.suspect`: ghost, elsewhere, spoofed, two_emitters). Degraded ones prove
+nothing alone; where several aircraft in one neighbourhood fall within half an hour, somebody jams the place (jamming).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections import Counter
@@ -35,6 +36,10 @@ HOURS_OF_A_DAY = 20
 
 WHOEVER_IS_IN_IT = Scope("aircraft")
 """The scope of an import that holds all that its aircraft did in its time."""
+
+
+FETCHED = "fetched"
+"""The format of what is no file but a note that a feed has brought all that there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,16 +207,36 @@ class Store:
 
     def covered(self) -> list[Covered]:
         """The days of imports and polls, by scope: those on which what was asked for would have been recorded."""
-        out = []
-        for scope, covered in self.catalog.db.execute("SELECT scope, covered FROM imports"):
-            days = [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in json.loads(covered)]
-            out += [Covered(Scope.from_json(scope), first, last) for first, last in days]
+        out = self._days_of("SELECT scope, covered FROM imports WHERE covered != '[]'")
         polled = self.catalog.db.execute("SELECT scopes.scope, day, hours FROM polled JOIN scopes ON scopes.id = polled.scope")
         for scope, day, hours in polled:
             if hours.bit_count() >= HOURS_OF_A_DAY:
                 when = utc(day * 24 * HOUR_US).date()
                 out.append(Covered(Scope.from_json(scope), when, when))
         return out
+
+    def cover(self, feed: str, aircraft: Sequence[str], first: date, last: date) -> None:
+        """Notes that a feed has brought all that there is of some aircraft (of everybody, where none is named) from a
+        first day to a last. One row holds all aircraft of the same days: there may be thousands of both."""
+        kind = "aircraft" if aircraft else "world"
+        identity = hashlib.sha256(f"covered|{feed}|{first}|{last}|{kind}".encode()).hexdigest()
+        with self.catalog.transaction() as db:
+            row = db.execute("SELECT scope FROM imports WHERE identity = ?", (identity,)).fetchone()
+            before = Scope.from_json(row[0]).members if row else ()
+            scope = Scope("aircraft", tuple(sorted({*before, *aircraft}))) if aircraft else Scope("world")
+            db.execute("DELETE FROM imports WHERE identity = ?", (identity,))
+            self._register_import(identity, f"{first} to {last}", FETCHED, feed, scope, 0, {}, (), [(first, last)])
+
+    def fetched(self, feed: str) -> list[Covered]:
+        """What `cover` noted of a feed."""
+        return self._days_of("SELECT scope, covered FROM imports WHERE feed = ? AND format = ?", feed, FETCHED)
+
+    def _days_of(self, query: str, *values: str) -> list[Covered]:
+        found: list[Covered] = []
+        for scope, covered in self.catalog.db.execute(query, values):
+            days = [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in json.loads(covered)]
+            found += [Covered(Scope.from_json(scope), first, last) for first, last in days]
+        return found
 
     # -------------------------------------------------------------------------------------------------- what is to be derived
 
