@@ -25,12 +25,9 @@ from flightwatch.records import Event, Scope, Snapshot, Terms, legs_from_table
 from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
 from flightwatch.testing.world import Flight, Sky
-from tests.conftest import T0, positions
+from tests.conftest import T0, Typed, positions
 from tests.live_runs import POLL_S, Ledger, pipeline, poll_until, running, world
 from tests.test_cleaning import at, cruising, in_time
-from tests.test_cli import Typed, typed
-
-__all__ = ["typed"]
 
 BEGIN = datetime(2023, 9, 25, 12, 0, tzinfo=UTC)
 STATE_TAIL = Flight("15521f", "RA-86559", "IL62", "RFF7237", "URSS", "UNNT", BEGIN + timedelta(minutes=10), military=True)
