@@ -7,7 +7,7 @@ they were.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -19,7 +19,7 @@ from flightwatch import pipeline as pipes
 from flightwatch.legs.rows import aircraft_number
 from flightwatch.pipeline import Correction, Pipeline, State, corrected
 from flightwatch.rarity import Baseline, Exposure
-from flightwatch.records import Leg, legs_from_table, legs_table, utc
+from flightwatch.records import Event, Leg, legs_from_table, legs_table, utc
 from flightwatch.store import EVERYTHING, Store
 
 BATCH_ROWS = 1_000_000
@@ -57,6 +57,7 @@ def refresh(store: Store, pipeline: Pipeline, progress: Progress | None = None) 
         for _, snapshot in store.snapshots.after(seq):
             state, outcome = pipeline.absorb(recalled(store, pipeline, state, snapshot.positions), snapshot.positions)
             store.legs.put(outcome.settled)
+            store.events.put(outcome.events)
         store.legs.put(pipeline.all_unsettled(state, newest(store)))
 
 
@@ -79,12 +80,14 @@ def derive(store: Store, pipeline: Pipeline, progress: Progress | None = None) -
     state = pipeline.start(_given(store, derivable))
     found: dict[str, Leg] = {}
     frozen: dict[str, Leg] = {}
+    events: dict[str, Event] = {}
     late: set[str] = set()
     done, total = 0, store.snapshots.rows()
     for batch in store.snapshots.batches(BATCH_ROWS):
         state, outcome = pipeline.absorb(state, batch)
         found |= {leg.leg_id: leg for leg in outcome.settled}
         frozen |= {leg.leg_id: leg for leg in outcome.frozen}
+        events |= {event.event_id: event for event in outcome.events}
         late |= set(outcome.late)
         done += len(batch)
         if progress:
@@ -92,8 +95,10 @@ def derive(store: Store, pipeline: Pipeline, progress: Progress | None = None) -
     for icao24, positions in _positions_of(store, late):
         state, correction = pipeline.rederive(state, icao24, positions, (), now)
         found = {k: leg for k, leg in found.items() if leg.icao24 != icao24} | {leg.leg_id: leg for leg in correction.legs}
+        events = {k: e for k, e in events.items() if e.aircraft != (icao24,)} | {e.event_id: e for e in correction.events}
     found |= {leg.leg_id: leg for leg in pipeline.all_unsettled(state, now)}
     aliases = _keep(store, list(found.values()), derivable)
+    _keep_events(store, events, store.events.between())
     state = replace(state, legs=leg_stage.renamed(state.legs, aliases))
     store.legs.freeze([leg_stage.rename(leg, aliases) for leg in frozen.values()], anew=True)
     store.legs_done()
@@ -107,6 +112,8 @@ def rederive_late(store: Store, pipeline: Pipeline, state: State, late: Sequence
     for icao24, positions in _positions_of(store, late):
         state, correction = pipeline.rederive(state, icao24, positions, known.get(icao24, ()), now, derivable)
         _store(store, correction)
+        alone = [event for event in store.events.between(aircraft=[icao24]) if len(event.aircraft) == 1]
+        _keep_events(store, {event.event_id: event for event in correction.events}, alone)
         store.unmark([icao24])
     return state
 
@@ -158,6 +165,15 @@ def _keep(store: Store, legs: Sequence[Leg], derivable: Callable[[Leg], bool]) -
         changed = tuple(leg for leg in correction.legs if not _is_stored(leg, stored.get(leg.leg_id)))
         _store(store, replace(correction, legs=changed))
     return {new: old for correction in corrections for new, old in correction.aliases.items()}
+
+
+def _keep_events(store: Store, found: Mapping[str, Event], known: Sequence[Event]) -> None:
+    """Stores the events that were derived; those of the known ones go that were not found again, unless their positions
+    are no longer stored."""
+    hours = store.snapshots.stored_hours()
+    derived = [e for e in known if any((feed, _hour(time)) in hours for feed in e.feeds for time in (e.since, e.until))]
+    store.events.put(found.values())
+    store.events.withdraw(event.event_id for event in derived if event.event_id not in found)
 
 
 def _is_stored(leg: Leg, stored: Leg | None) -> bool:

@@ -759,6 +759,43 @@ def legs(
 
 
 @app.command()
+def events(
+    store: StorePath = None,
+    aircraft: Annotated[list[str] | None, typer.Option("--aircraft", help="An address; may be given several times.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--since", help="UTC.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option("--until", help="UTC.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="events.parquet, events.csv or events.json.")] = None,
+    config: ConfigPath = DEFAULT_FILE,
+) -> None:
+    """Show or write what happened besides legs: positions that cannot be true, and why."""
+    from flightwatch.eventtables import show, write
+    from flightwatch.store import Store
+    from flightwatch.userfiles import read_lists, settings_of
+
+    settings = settings_of(config)
+    names = [name.lower() for name in aircraft or ()]
+    try:
+        with _open(store, settings, config, make=False) as opened:
+            _derive(opened, read_lists(settings, config.parent))
+            found, terms = opened.events.between(_utc(since), _utc(until), names), opened.terms()
+    except StoreBusy as busy:
+        errors.print(f"flightwatch: {busy}; showing what it has stored so far", markup=False)
+        with Store(_root(store, settings, config), read_only=True) as opened:
+            found, terms = opened.events.between(_utc(since), _utc(until), names), opened.terms()
+    if not found:
+        print("No such event in this store: check the aircraft and the times." if names or since or until else "No event.")
+    elif output is None:
+        print(show(found, terms))
+    if output is not None:
+        for line in write(found, output, terms):
+            print(line)
+
+
+@app.command()
 def rebuild(store: StorePath = None, config: ConfigPath = DEFAULT_FILE) -> None:
     """Make the catalog and all legs anew from the stored files, after damage."""
     from flightwatch import backfill

@@ -24,8 +24,9 @@ from flightwatch.alerts.wording import bare_message, chance, duration, times, wh
 from flightwatch.config import DigestSettings
 from flightwatch.deliveries.digest import Digest, FeedDay, Movement, render
 from flightwatch.deliveries.email import digest_mail
+from flightwatch.legs import believed
 from flightwatch.places import Airports
-from flightwatch.records import Aircraft, Finding, Leg, Message, Terms, Track, credits_of, legs_from_table
+from flightwatch.records import SUSPECT_POSITION, Aircraft, Finding, Leg, Message, Terms, Track, credits_of, legs_from_table
 from flightwatch.store import Store
 
 log = logging.getLogger(__name__)
@@ -69,8 +70,8 @@ class Desk:
         return (*feeds.values(), *self.registry.terms(source for source, _ in aircraft.sources).values())
 
     def track(self, legs: Sequence[Leg], departs: datetime | None = None) -> tuple[Track, tuple[str, ...]]:
-        """The positions of some consecutive legs of one aircraft, thinned, without those that may not be republished;
-        and whose these are. `departs` is when the leg was first seen that left again."""
+        """The positions of some consecutive legs of one aircraft, thinned, without those that are not believed and those
+        that may not be republished; and whose these are. `departs` is when the leg was first seen that left again."""
         tracked = [leg for leg in legs if leg.first_seen and leg.last_seen and leg.icao24]
         if not tracked:
             return Track((), (), ()), ()
@@ -79,7 +80,7 @@ class Desk:
         terms = self.store.terms_of(table["feed"].unique().to_pylist())
         closed = [feed for feed, term in terms.items() if not term.republish]
         shown = table.filter(pc.invert(pc.is_in(table["feed"], value_set=pa.array(closed, pa.string()))))
-        return _thinned(shown, departs), tuple(dict.fromkeys(terms[feed].attribution or feed for feed in closed))
+        return _thinned(believed(shown), departs), tuple(dict.fromkeys(terms[feed].attribution or feed for feed in closed))
 
     # --------------------------------------------------------------------------------------------------------------- digest
 
@@ -104,7 +105,7 @@ class Desk:
             still_open=tuple(a.message for a in still_open),
             movements=tuple(self._movement(leg) for leg in watched),
             feeds=tuple(self._feed_days(since, until)),
-            unobserved=(*self._outages(since, until), *self._unobserved(watched)),
+            unobserved=(*self._outages(since, until), *self._suspect(since, until), *self._unobserved(watched)),
             undelivered=tuple(f"{subject} to {channel}: {error}" for subject, channel, error in book.undelivered()),
             notes=(*notes, *self._troubles()),
             sources=self._sources([*changed, *still_open], watched),
@@ -164,6 +165,12 @@ class Desk:
 
     def _outages(self, since: datetime, until: datetime) -> list[str]:
         return [in_words(outage, until) for outage in self.store.health.outages(since, until)]
+
+    def _suspect(self, since: datetime, until: datetime) -> list[str]:
+        """How much of what came in is not believed."""
+        counts = self.store.events.counts(SUSPECT_POSITION, since, until)
+        told = f"Positions that cannot be true: {_counts(counts)}. `flightwatch events` tells of whom and where."
+        return [told] if counts else []
 
     def _troubles(self) -> list[str]:
         """Queries that are not asked as they should be, as things stand."""

@@ -52,7 +52,7 @@ HEARTBEAT_EVERY_S = 60.0
 HEALTH_EVERY_S = 30.0
 """How often the health of the feeds is kept, and outages are looked for."""
 
-OUTAGES_KEPT = timedelta(days=400)
+OUTAGES_KEPT = EVENTS_KEPT = timedelta(days=400)
 SLOWER = 1.2
 """A cadence that credits make slower by less than this is no news."""
 
@@ -240,7 +240,11 @@ class Runner:
             log.warning("%s (%s): %s [%s]; %s", query.name, query.label, error, error.reason, what)
             self._note_refusal(query.name, error.reason, str(error), error.body)
             return False
-        snapshot = answer.snapshot
+        snapshot, last = answer.snapshot, self.schedule.health[index].last_good
+        if last is not None and snapshot.feed_time < last:  # another server answered, or a cache: all that it says is late
+            log.info("%s (%s): the clock went back from %s to %s", query.name, query.label, last, snapshot.feed_time)
+            self._succeeded(index, answer, new=False)
+            return True
         try:
             seq = self.store.snapshots.append(snapshot)
         except StoreError as error:
@@ -315,6 +319,7 @@ class Runner:
         if outcome.frozen is not None:
             self.store.legs.put(outcome.frozen)
             self.store.legs.freeze(outcome.frozen)
+        self.store.events.put(outcome.events)
         for icao24, since in outcome.late.items():
             self.store.mark(icao24, since)
 
@@ -400,6 +405,7 @@ class Runner:
         self.store.keep_terms(self._clock.now())
         self.store.legs.file_settled(now - timedelta(days=SETTLED_AFTER_DAYS))
         self.store.health.forget(now - OUTAGES_KEPT)
+        self.store.events.forget(now - EVENTS_KEPT)
         self.book.forget(now)
         self._kept_house = self._clock.monotonic()
 

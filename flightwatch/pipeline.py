@@ -31,6 +31,7 @@ from flightwatch.records import (
     LEGS,
     Aircraft,
     Counted,
+    Event,
     Finding,
     Journey,
     Leg,
@@ -105,7 +106,8 @@ class Outcome:
     """What a step brought.
 
     `now` is the time of the data; `turned` are the aircraft whose legs changed; `settled` legs that are final; `frozen`
-    those that went into the model of a new day, None where no day began; `late` aircraft to derive anew.
+    those that went into the model of a new day, None where no day began; `events` those that began or grew; `late`
+    aircraft to derive anew.
     """
 
     now: datetime
@@ -114,17 +116,19 @@ class Outcome:
     settled: tuple[Leg, ...]
     frozen: tuple[Leg, ...] | None
     refused: Mapping[str, int]
+    events: tuple[Event, ...]
     late: Mapping[str, datetime]
 
 
 @dataclass(frozen=True)
 class Absorbed:
     """What stored positions brought: legs that are final, those that went into the models of new days, positions
-    refused by reason, and aircraft to derive anew."""
+    refused by reason, events as they stand, and aircraft to derive anew."""
 
     settled: tuple[Leg, ...]
     frozen: tuple[Leg, ...]
     refused: Mapping[str, int]
+    events: tuple[Event, ...]
     late: Mapping[str, datetime]
 
 
@@ -157,7 +161,9 @@ class Pipeline:
         ticking = state.ticked is None or now - state.ticked >= TICK
         state = replace(state, dismissed=state.dismissed - set(brought.turned), ticked=now if ticking else state.ticked)
         state, findings = self._look(state, self._worth_a_look(state, brought.turned, everything=ticking), now)
-        return state, Outcome(now, tuple(findings), brought.turned, brought.settled, frozen, brought.refused, brought.late)
+        return state, Outcome(
+            now, tuple(findings), brought.turned, brought.settled, frozen, brought.refused, brought.events, brought.late
+        )
 
     def absorb(self, state: State, positions: pa.Table) -> tuple[State, Absorbed]:
         """Takes stored positions in, any amount at once, without looking at rules: `judge` does that when all are
@@ -165,15 +171,17 @@ class Pipeline:
         settled: list[Leg] = []
         frozen: list[Leg] = []
         refused: dict[str, int] = {}
+        events: dict[str, Event] = {}
         late: dict[str, datetime] = {}
         for day, part in _by_model_day(positions):
             state, legs = self._freeze_if_due(state, day)
             state, brought = self._take(state, part)
             frozen += legs or ()
             settled += brought.settled
+            events |= {event.event_id: event for event in brought.events}
             late |= {a: min(t, late.get(a, t)) for a, t in brought.late.items()}
             refused = {r: refused.get(r, 0) + brought.refused.get(r, 0) for r in {*refused, *brought.refused}}
-        return state, Absorbed(tuple(settled), tuple(frozen), refused, late)
+        return state, Absorbed(tuple(settled), tuple(frozen), refused, tuple(events.values()), late)
 
     def _take(self, state: State, positions: pa.Table) -> tuple[State, leg_stage.Outcome]:
         advanced, brought = leg_stage.advance(state.legs, positions, self.model(state))
@@ -220,7 +228,8 @@ class Pipeline:
         legs = leg_stage.replaced(state.legs, number, alone)
         state = replace(state, legs=legs, dismissed=state.dismissed - {number})
         correction = corrected((*brought.settled, *self.unsettled_legs(state, [number], now)), known, derivable)
-        return replace(state, legs=leg_stage.renamed(state.legs, correction.aliases)), correction
+        events = tuple(event for event in brought.events if event.aircraft == (icao24,))
+        return replace(state, legs=leg_stage.renamed(state.legs, correction.aliases)), replace(correction, events=events)
 
     def with_recalled(self, state: State, parts: Iterable[tuple[int, bytes]]) -> State:
         """The state with aircraft that had been put aside (see `put_aside`)."""
@@ -401,11 +410,12 @@ class Pipeline:
 @dataclass(frozen=True)
 class Correction:
     """Legs derived anew, under the ids by which they are known where they overlap known ones; `aliases` from the new
-    ids; `gone` are the ids that are no more."""
+    ids; `gone` are the ids that are no more. `events` are all that the positions tell of the aircraft alone."""
 
     legs: tuple[Leg, ...]
     aliases: Mapping[str, str]
     gone: tuple[str, ...]
+    events: tuple[Event, ...] = ()
 
 
 def corrected(new: Sequence[Leg], known: Sequence[Leg], derivable: Callable[[Leg], bool]) -> Correction:

@@ -435,6 +435,37 @@ class Visit:
         return self.way[-1]
 
 
+# ---------------------------------------------------------------------------------------------------------------------- events
+
+
+SUSPECT_POSITION = "position.suspect"
+"""The kind of event for positions that are not believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to one aircraft or several, whether or not a rule asks for it.
+
+    `kind` is what (`position.suspect`), `reason` which sort of it. It lies between `since` and `until`, and in the area
+    between the parallels and meridians (degrees; an area across the antimeridian is told as the whole width). `count`
+    positions of `feeds` tell of it; `evidence` are numbers by name, with their units in the names.
+    """
+
+    event_id: str
+    kind: str
+    reason: str
+    aircraft: tuple[str, ...]
+    since: datetime
+    until: datetime
+    south: float
+    west: float
+    north: float
+    east: float
+    count: int
+    feeds: tuple[str, ...] = ()
+    evidence: Mapping[str, float] = field(default_factory=dict)
+
+
 # --------------------------------------------------------------------------------------------------------------------- aircraft
 
 

@@ -1,4 +1,5 @@
-"""Made-up position sequences for property tests: aircraft that fly, land, vanish, jump, repeat themselves and flap."""
+"""Made-up position sequences for property tests: aircraft that fly, land, vanish, jump, repeat themselves and flap, are
+spoofed, jammed, and share their address with another."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from flightwatch.places.great_circle import destination
 
 Row = dict[str, object]
 
-ACTIONS = ("cruise", "climb", "descend", "park", "hole", "long hole", "ghost", "repeat", "flap")
+CLEAN = ("cruise", "climb", "descend", "park", "hole", "long hole")
+DIRTY = ("ghost", "repeat", "flap", "spoof", "away", "twin", "spike", "slow", "jam", "zigzag")
+ACTIONS = CLEAN + DIRTY
 
 
 @dataclass
@@ -48,7 +51,7 @@ def _row(flyer: _Flyer, speed: float, onground: bool | None, altitude: float | N
 
 
 @st.composite
-def skies(draw: st.DrawFn, most_aircraft: int = 3, most_actions: int = 14) -> list[Row]:
+def skies(draw: st.DrawFn, most_aircraft: int = 3, most_actions: int = 14, actions: tuple[str, ...] = ACTIONS) -> list[Row]:
     """Rows of a few aircraft in time order; every value is one that a feed could send."""
     rows: list[Row] = []
     for number in range(draw(st.integers(1, most_aircraft))):
@@ -62,7 +65,7 @@ def skies(draw: st.DrawFn, most_aircraft: int = 3, most_actions: int = 14) -> li
         )
         step = draw(st.sampled_from([5.0, 20.0, 60.0, 240.0]))
         flagged = draw(st.booleans())
-        for action in draw(st.lists(st.sampled_from(ACTIONS), min_size=1, max_size=most_actions)):
+        for action in draw(st.lists(st.sampled_from(actions), min_size=1, max_size=most_actions)):
             _act(flyer, action, step, flagged, rows)
     return sorted(rows, key=lambda row: (row["at"], row["icao24"]))  # type: ignore[arg-type,return-value]  # numbers and texts
 
@@ -86,9 +89,40 @@ def _act(flyer: _Flyer, action: str, step: float, flagged: bool, rows: list[Row]
         for ground in (True, False, True, False):
             _moved(flyer, step, 140.0)
             rows.append(_row(flyer, 140.0, ground if flagged else None, None if ground else 300.0))
+    elif action in ("spoof", "away"):
+        _spoofed(flyer, step, rows, straight=action == "away")
+    elif action == "twin":
+        for i in range(6):
+            _moved(flyer, step, 380.0)
+            rows.append(_row(flyer, 380.0, in_air, flyer.altitude))
+            other = _Flyer(flyer.icao24, flyer.at + step / 2, -40.0, 20.0 + i * step / 1000, 30_000.0, 90.0)
+            rows.append(_row(other, 400.0, in_air, other.altitude))
+            flyer.at = other.at
+    elif action in ("spike", "slow", "jam", "zigzag"):
+        for i in range(5):
+            _moved(flyer, step, 380.0)
+            row = _row(flyer, 380.0, in_air, flyer.altitude)
+            if action == "spike" and i in (1, 3):
+                row["altitude"] = 60_000.0 - 7_000 * i
+            elif action == "slow" and 0 < i < 4:
+                row |= {"groundspeed": 60.0, "altitude": 36_000.0}
+            elif action == "jam":
+                row |= {"nic": 8.0 if i < 2 else 0.0, "nac_p": 9.0 if i < 2 else 0.0}
+            elif action == "zigzag":
+                row |= {"source": "mlat", "latitude": round(flyer.latitude + (0.2 if i % 2 else 0.0), 5)}
+            rows.append(row)
     else:
         rise = {"climb": 900.0, "descend": -900.0}.get(action, 0.0)
         for _ in range(5):
             _moved(flyer, step, 380.0)
             flyer.altitude = min(max(flyer.altitude + rise * step / 30, 300.0), 39_000.0)
             rows.append(_row(flyer, 380.0, in_air, math.floor(flyer.altitude)))
+
+
+def _spoofed(flyer: _Flyer, step: float, rows: list[Row], *, straight: bool) -> None:
+    """The receiver on board is told another place, where it circles or goes straight on, while the aircraft flies on."""
+    for i in range(8):
+        _moved(flyer, step, 380.0)
+        lat, lon = destination(55.6, 60.0, 0.0 if straight else 45.0 * i, 380.0 * step / 3600 * i if straight else 1.5)
+        row = _row(flyer, 380.0 if straight else 120.0, None, flyer.altitude)
+        rows.append(row | {"latitude": round(float(lat), 5), "longitude": round(float(lon), 5)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import cache
@@ -21,9 +22,9 @@ from flightwatch.feeds.sanity import with_all_columns
 from flightwatch.legs import LegState, Model
 from flightwatch.places import airports
 from flightwatch.rarity import Baseline
-from flightwatch.records import Leg, utc
+from flightwatch.records import Event, Leg, utc
 from tests.conftest import T0, positions, real
-from tests.skies import Row, skies
+from tests.skies import CLEAN, Row, skies
 
 
 @cache
@@ -46,6 +47,19 @@ def derived(batches: Sequence[pa.Table], *, restart: bool = False) -> dict[str, 
     return found
 
 
+def doubted(batches: Sequence[pa.Table], *, restart: bool) -> tuple[Counter[str], dict[str, Event]]:
+    """What is not believed of batches in their order, by reason, and the events that come of it."""
+    state, counts, events = LegState(), Counter[str](), dict[str, Event]()
+    for batch in batches:
+        state, outcome = leg_stage.advance(state, batch, model())
+        counts += Counter({**outcome.refused, **outcome.doubted})
+        events |= {event.event_id: event for event in outcome.events}
+        assert len(state.open.waiting) <= 4 * len(leg_stage.aircraft_of(state)), "what waits is bounded"
+        if restart:
+            state = leg_stage.from_bytes(leg_stage.to_bytes(state))
+    return counts, events
+
+
 def cut(rows: list[Row], cuts: list[int]) -> list[pa.Table]:
     edges = [0, *sorted(c % (len(rows) + 1) for c in cuts), len(rows)]
     return [positions(rows[a:b]) for a, b in itertools.pairwise(edges)]
@@ -63,6 +77,21 @@ def test_cutting_the_positions_changes_nothing(rows: list[Row], cuts: list[int])
 def test_a_restart_between_batches_changes_nothing(rows: list[Row], cuts: list[int]) -> None:
     """Restart invariance: the saved state is all that there is."""
     assert derived(cut(rows, cuts), restart=True) == derived([positions(rows)])
+
+
+@settings(max_examples=80, deadline=None)
+@given(skies(), st.lists(st.integers(0, 1000), max_size=6))
+def test_verdicts_and_events_depend_on_the_positions_alone(rows: list[Row], cuts: list[int]) -> None:
+    """One batch or many, with restarts in between: the same is refused for the same reasons, and makes the same events."""
+    assert doubted(cut(rows, cuts), restart=True) == doubted([positions(rows)], restart=False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(skies(actions=CLEAN))
+def test_nothing_of_a_clean_sky_is_refused(rows: list[Row]) -> None:
+    """Whatever aircraft do that fly, land, vanish and come back."""
+    counts, events = doubted([positions(rows)], restart=False)
+    assert (counts, events) == (Counter(), {})
 
 
 def test_the_state_does_not_grow_while_an_aircraft_flies_on() -> None:

@@ -113,6 +113,25 @@ def test_bad_replies_are_told_and_the_run_goes_on(
         runner.close()
 
 
+def test_a_clock_that_goes_back_brings_nothing(tmp_path: Path, httpserver: HTTPServer) -> None:
+    """Two servers behind one name, five seconds apart: what the slower one says is older than what is known."""
+    clock = FakeClock(datetime(2024, 3, 1, 12, 0, tzinfo=UTC))
+    ages = iter([0, 15, 0, 15])
+    httpserver.expect_request("/v2/all").respond_with_handler(
+        lambda _: Response(reply([heading_for_pyongyang("a00001", 60)], clock.now().timestamp() - next(ages)))
+    )
+    with Store(tmp_path) as store:
+        settings = FeedSettings(name="sky", base_url=httpserver.url_for(""), ask=["all"], every_s=10.0)
+        asked = queries(settings, [], None, clock.now)
+        runner = live.Runner(store, pipeline(store), asked, live.Outlets({"ledger": Ledger()}, None, None), clock)
+        for _ in range(4):
+            assert runner.poll(0)
+            clock.sleep(10.0)
+        assert store.snapshots.rows() == 2
+        assert store.marked() == {}, "nothing has to be derived anew"
+        runner.close()
+
+
 # --------------------------------------------------------------------------------------------------------------- start and stop
 
 

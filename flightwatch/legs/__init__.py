@@ -6,7 +6,8 @@ and how the positions were cut into batches changes nothing. On a crash nothing 
 stored positions make again.
 
     rows          positions as sorted arrays
-    cleaning      impossible positions refused
+    cleaning      a verdict on every position: impossible ones refused
+    suspicion     what was refused and may be of interest, as events
     phases        on the ground or in the air
     pieces        stretches of track without a hole
     ways          the track of a leg, thinned
@@ -28,9 +29,12 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flightwatch.errors import Damaged
 from flightwatch.legs import pieces as _pieces
+from flightwatch.legs import suspicion
+from flightwatch.legs.cleaning import ACCEPTED, judge
 from flightwatch.legs.completion import Model, Names, complete, settle
 from flightwatch.legs.pieces import Pieces
 from flightwatch.legs.rows import ARRAYS, Rows, aircraft_text, rows_from_table
@@ -40,7 +44,7 @@ from flightwatch.legs.tracking import OpenPieces
 from flightwatch.legs.tracking import advance as _track
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import EARTH_RADIUS_NM, unit_vectors
-from flightwatch.records import WAYPOINT, Leg, micros, utc
+from flightwatch.records import WAYPOINT, Event, Leg, micros, utc
 
 __all__ = [
     "LegState",
@@ -49,6 +53,7 @@ __all__ = [
     "absent",
     "advance",
     "aircraft_of",
+    "believed",
     "current",
     "emptied",
     "from_bytes",
@@ -65,7 +70,7 @@ __all__ = [
     "without",
 ]
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 WAY = "way"
 """How the saved form names arrays of waypoints."""
@@ -74,11 +79,12 @@ WAY = "way"
 @dataclass(frozen=True)
 class LegState:
     """Where every aircraft stands: its open piece, and its log of legs, by the number of its address. `aliases`: see
-    `Names`."""
+    `Names`; `events` are those that may still grow (see `suspicion`)."""
 
     open: OpenPieces = field(default_factory=OpenPieces.none)
     logs: Mapping[int, Log] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    events: suspicion.Open = field(default_factory=dict)
 
     @property
     def names(self) -> Names:
@@ -90,13 +96,16 @@ class Outcome:
     """What a batch brought.
 
     `turned` are the aircraft that took off, landed, came back or were lost from one piece to the next; `settled` legs
-    that only late data can change; `refused` counts positions by reason; `late` are aircraft with the earliest of
-    their positions that came too late to be taken in order.
+    that only late data can change; `refused` counts positions by reason, `doubted` those taken without something that
+    they say; `events` are those that began or grew; `late` are aircraft with the earliest of their positions that came
+    too late to be taken in order.
     """
 
     turned: tuple[int, ...]
     settled: tuple[Leg, ...]
     refused: Mapping[str, int]
+    doubted: Mapping[str, int]
+    events: tuple[Event, ...]
     late: Mapping[str, datetime]
 
 
@@ -114,7 +123,19 @@ def advance(state: LegState, positions: pa.Table, model: Model) -> tuple[LegStat
     turned = tuple(step.turned.tolist())
     late = {aircraft_text(int(n)): utc(int(t)) for n, t in zip(*_earliest(step.late), strict=True)}
     logs = {**state.logs, **changed} if changed else state.logs
-    return replace(state, open=opened, logs=logs), Outcome(turned, tuple(settled), step.refused, late)
+    open_events, events = suspicion.noted(step.suspects, state.events)
+    state = replace(state, open=opened, logs=logs, events=open_events)
+    return state, Outcome(turned, tuple(settled), step.refused, step.doubted, events, late)
+
+
+def believed(positions: pa.Table) -> pa.Table:
+    """Those positions of one aircraft that make legs, in order of time; what stands before and after them is not asked."""
+    rows = rows_from_table(positions)
+    nothing = np.zeros(len(rows), bool)
+    verdicts = judge(rows, nothing, nothing, np.zeros(len(rows), np.int64), nothing)
+    accepted = pa.array(rows.time[verdicts.code == ACCEPTED])
+    times = positions["timestamp"].cast(pa.int64())
+    return positions.filter(pc.is_in(times, accepted)).sort_by("timestamp")
 
 
 def _earliest(rows: Rows) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int64]]]:
@@ -189,7 +210,9 @@ def without(state: LegState, numbers: Iterable[int]) -> LegState:
     others = np.isin(state.open.pieces.aircraft, list(gone), invert=True)
     waiting = np.isin(state.open.waiting.aircraft, list(gone), invert=True)
     opened = replace(state.open, pieces=state.open.pieces.take(others), waiting=state.open.waiting.take(waiting))
-    return replace(state, open=opened, logs={n: log for n, log in state.logs.items() if n not in gone})
+    names = {aircraft_text(n) for n in gone}
+    events = {name: events for name, events in state.events.items() if name not in names}
+    return replace(state, open=opened, logs={n: log for n, log in state.logs.items() if n not in gone}, events=events)
 
 
 def part_of(state: LegState, number: int) -> LegState:
@@ -197,7 +220,9 @@ def part_of(state: LegState, number: int) -> LegState:
     pieces, waiting = state.open.pieces, state.open.waiting
     mine, theirs = (slice(*np.searchsorted(rows.aircraft, [number, number + 1])) for rows in (pieces, waiting))
     opened = replace(state.open, pieces=pieces.take(mine), waiting=waiting.take(theirs))
-    return LegState(opened, {number: state.logs[number]} if number in state.logs else {})
+    name = aircraft_text(number)
+    events = {name: state.events[name]} if name in state.events else {}
+    return LegState(opened, {number: state.logs[number]} if number in state.logs else {}, events=events)
 
 
 def joined(state: LegState, other: LegState, numbers: Iterable[int]) -> LegState:
@@ -211,7 +236,10 @@ def joined(state: LegState, other: LegState, numbers: Iterable[int]) -> LegState
     waiting = rows_together(state.open.waiting, other.open.waiting)
     waiting = waiting.take(np.lexsort((waiting.time, waiting.aircraft)))
     opened = OpenPieces(_pieces.concatenate([state.open.pieces, other.open.pieces]), waiting, feeds)
-    return replace(state, open=opened, logs={**state.logs, **{n: other.logs.get(n, Log()) for n in numbers}})
+    numbers = list(numbers)
+    logs = {**state.logs, **{n: other.logs.get(n, Log()) for n in numbers}}
+    names = [name for n in numbers if (name := aircraft_text(n)) in other.events]
+    return replace(state, open=opened, logs=logs, events={**state.events, **{name: other.events[name] for name in names}})
 
 
 def renamed(state: LegState, aliases: Mapping[str, str]) -> LegState:
@@ -246,6 +274,7 @@ class _Saved(msgspec.Struct):
     vocabulary: dict[str, list[str]]
     logs: dict[int, Log]
     aliases: dict[str, str]
+    events: dict[str, tuple[Event, ...]]
 
 
 def to_bytes(state: LegState) -> bytes:
@@ -262,6 +291,7 @@ def to_bytes(state: LegState) -> bytes:
         state.open.waiting.vocabulary,
         dict(state.logs),
         dict(state.aliases),
+        dict(state.events),
     )
     return msgspec.msgpack.encode(saved)
 
@@ -278,7 +308,7 @@ def from_bytes(data: bytes) -> LegState:
     arrays |= {n: _objects(texts) for n, texts in saved.words.items()}
     rows: dict[str, Any] = {n: _unpacked(packed) for n, packed in saved.waiting.items()}
     waiting = Rows(**rows, vocabulary=saved.vocabulary)
-    return LegState(OpenPieces(Pieces(**arrays), waiting, tuple(saved.feeds)), saved.logs, saved.aliases)
+    return LegState(OpenPieces(Pieces(**arrays), waiting, tuple(saved.feeds)), saved.logs, saved.aliases, saved.events)
 
 
 def _packed(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> tuple[str, tuple[int, ...], bytes]:

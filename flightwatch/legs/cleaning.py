@@ -1,23 +1,40 @@
-"""Impossible positions are refused, with a reason; all others pass unchanged.
+"""Every position gets a verdict: accepted as it is, accepted without what cannot be true of it, or refused with a reason.
 
-In: rows sorted by aircraft and time, each aircraft led by its last accepted row where there is one (the context).
-Out: which rows are accepted, which are refused and why, and which must wait for the rows that come after them.
+In: rows sorted by aircraft and time, with those that still waited for a verdict, each aircraft led by its last accepted
+row where there is one (the context). Out: a verdict on each. Clean rows pass unchanged, and so do nearly all aircraft, by
+a few passes over whole arrays; only where a row does not follow from the one before is its aircraft gone through row by
+row (`_Watch`).
 
-A position that no aircraft could have reached from the last accepted one is held back. If the next rows go on from
-there it was a correction and all of them are accepted, with a break in the track; if they go on from the old place it
-was a ghost and is refused. Which of the two is decided by the sequence of rows alone, so it does not matter how that
-was cut into batches.
+A row that cannot be where it says belongs to a *rival* of the known track, or is alone. The rival's rows wait, four at the
+most; its later ones are judged at once:
+
+    ghost         fewer than four rows agree on the other place, or it comes from a multilateration
+    elsewhere     four do while the known track is interrupted
+    spoofed       they stay there, standing or circling, or the known track goes on as if nothing had been: the receiver on
+                  board was told a wrong place; or one says that an aircraft in flight stands, or is slower than it can be
+    two_emitters  four do while the known track goes on: two aircraft send one address
+    repeat        a moving aircraft is where it was: a server goes on serving its last fix
+
+A track that was itself seen less than four times gives way to its rival, with a break in the track; if both go on, nobody
+knows which is the aircraft, and neither is believed until one has been alone for ten minutes. A rival of a longer track
+becomes it only after ten minutes without the known one, if the aircraft can have got there by then and it does not stay
+where it began.
+
+Which verdict is reached is decided by the sequence of rows alone, so it does not matter how that was cut into batches.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flightwatch.legs.rows import MINUTE, Flags, Floats, Ints, Rows
-from flightwatch.places.great_circle import distance_nm
+from flightwatch.legs.phases import may_hover
+from flightwatch.legs.rows import MINUTE, POOR, SECOND, SOUND, Flags, Floats, Ints, Rows
+from flightwatch.places.great_circle import EARTH_RADIUS_NM, distance_nm
 
 Codes = NDArray[np.int8]
 
@@ -31,19 +48,82 @@ CONFIRMATIONS = 4
 """Rows that must agree on a new place before the old one is given up: the default of readsb's
 `position-persistence`."""
 
+GAINED_KT_S, MLAT_FACTOR, MLAT_KT = 3.0, 1.4, 50.0
+"""What readsb allows a multilateration beyond the speed that it says: so much a second since the last position, times the
+factor, and so much more."""
+
+NORMAL_KT = 600.0
+"""What jets fly over the ground at the most, but for a strong jet stream."""
+
+FITTING_KT, FITTING = 50.0, 0.5
+"""A row whose speed is within this, and this share, of what it takes to come from the known track may well do so."""
+
 STANDING_KT = 50.0
 """Below this an aircraft may really be where it was: parked, or hovering."""
 
-ACCEPTED, REPEAT, TELEPORT, WAITING = 0, 1, 2, 3
-REASONS = {REPEAT: "repeat", TELEPORT: "teleport"}
+MOST_CLIMB_FT_MIN, HEIGHT_SLACK_FT = 12_500.0, 300.0
+"""Heights that differ by more than this rate allows do not follow from each other, smaller steps always do: readsb's
+window."""
+
+HEIGHT_CONFIRMATIONS = 3
+"""Rows that must agree on a new height: as adsbtrack asks of a peak."""
+
+FAST_KT, SLOW_KT, SLOW_ABOVE_FT = 250.0, 100.0, 20_000.0
+"""An aircraft that was faster than the first does not fly slower than the second this high: wings that need the one
+stall long before the other, and no wind makes up for it (stall 150 kt indicated is over 200 kt true there; winds of 100 kt
+and more blow higher, where the stall is faster)."""
+
+RIVAL_SILENCE = 10 * MINUTE
+"""A rival that was not seen for so long is over."""
+
+SAME_PLACE_SILENCE = 60 * MINUTE
+"""A spoofed place is expected again for as long as this: so long readsb checks speeds against the last reliable
+position."""
+
+ONE_PLACE_NM = 10.0
+"""A rival that stays within this of where it began stands or circles: so do the places that spoofers send."""
+
+LONG_ENOUGH = 4 * MINUTE
+"""By then whatever flies has left the place: ten miles at 150 kt."""
+
+ACCEPTED, REPEAT, WAITING, GHOST, ELSEWHERE, SPOOFED, TWO_EMITTERS = 0, 1, 2, 3, 4, 5, 6
+REASONS = {
+    REPEAT: "repeat",
+    GHOST: "ghost",
+    ELSEWHERE: "elsewhere",
+    SPOOFED: "spoofed",
+    TWO_EMITTERS: "two_emitters",
+}
+"""Refusals. A repeat is nothing but late; somebody may want to look at the others. Of two reasons for rows of one rival the
+greater was found later and says more."""
+
+CONTESTED = -1
+"""Instead of the number of confirmations: two tracks, and nobody knows which is the aircraft."""
+
+FOLLOWS, TOO_FAR, TOO_SLOW, TOO_HIGH = 0, 1, 2, 3
+"""What speaks against a row coming after another one."""
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """One code a row, and the rows before which the track breaks because the aircraft turned out to be elsewhere."""
+    """One element a row.
+
+    `jump` marks rows before which the track breaks because the aircraft turned out to be elsewhere; `no_height` those
+    accepted whose height is not believed; `degraded` those sent by equipment that has known its place better.
+    `confirmed` and `sound` are what is to be remembered of the row's aircraft after all of them. Of refused rows `began`
+    is the time of the first of its kind, `away_nm` and `unseen` how far and how long (microseconds) it was from the
+    known track.
+    """
 
     code: Codes
     jump: Flags
+    no_height: Flags
+    degraded: Flags
+    confirmed: Ints
+    sound: Flags
+    began: Ints
+    away_nm: Floats
+    unseen: Ints
 
 
 def pair_distances(rows: Rows) -> tuple[Floats, Ints, Flags]:
@@ -56,55 +136,344 @@ def pair_distances(rows: Rows) -> tuple[Floats, Ints, Flags]:
     return np.where(same, distance, 0.0), np.where(same, elapsed, 0), same
 
 
-def reachable(distance: Floats | float, elapsed: Ints | int) -> Flags:
-    """Whether an aircraft can have flown this far in this time."""
-    return np.asarray(distance <= SPEED_SLACK_NM + MAX_SPEED_KT * (np.asarray(elapsed) / (60 * MINUTE)))
+def reachable(distance: Floats | float, elapsed: Ints | int, limit_kt: Floats | float = MAX_SPEED_KT) -> Flags:
+    """Whether an aircraft can have flown this far in this time (microseconds)."""
+    return np.asarray(distance <= SPEED_SLACK_NM + limit_kt * (np.asarray(elapsed) / (60 * MINUTE)))
 
 
-def judge(rows: Rows, context: Flags) -> Verdicts:
-    """The verdict on every row; context rows are accepted already."""
-    code, jump = np.zeros(len(rows), np.int8), np.zeros(len(rows), bool)
-    distance, elapsed, same = pair_distances(rows)
-    before = np.maximum(np.arange(len(rows)) - 1, 0)
-    code[same & _repeats(rows, before, np.arange(len(rows)))] = REPEAT
-    for number in np.unique(rows.aircraft[same & ~reachable(distance, elapsed)]):
-        first, last = np.searchsorted(rows.aircraft, [number, number + 1])
-        _judge_one(rows, context, code, jump, range(first, last))
-    return Verdicts(code, jump)
+def _limit_kt(speed: Floats | float, elapsed: Ints | int) -> Floats:
+    """How fast an MLAT position may have moved that says this speed: ghosts of multilateration zigzag."""
+    limit = (speed + GAINED_KT_S * (np.asarray(elapsed) / SECOND)) * MLAT_FACTOR + MLAT_KT
+    return np.asarray(np.fmin(limit, MAX_SPEED_KT))
 
 
-def _repeats(rows: Rows, i: Ints | int, j: Ints | int) -> Flags:
-    """Whether row j of a moving aircraft only says again where it was at row i: servers keep serving the last fix of
-    a lost one."""
-    still = (rows.latitude[i] == rows.latitude[j]) & (rows.longitude[i] == rows.longitude[j])
-    level = (rows.altitude[i] == rows.altitude[j]) | (np.isnan(rows.altitude[i]) & np.isnan(rows.altitude[j]))
-    moving = ~(rows.groundspeed[j] < STANDING_KT) & (rows.onground[j] != 1)
-    return np.asarray(still & level & moving)
+def judge(rows: Rows, context: Flags, waited: Flags, confirmed: Ints, sound: Flags) -> Verdicts:
+    """The verdict on every row. Context rows are accepted already, `waited` ones waited for theirs; `confirmed` and
+    `sound` are what was remembered of each row's aircraft (as in `Verdicts`)."""
+    n = len(rows)
+    first = np.r_[np.ones(min(n, 1), bool), rows.aircraft[1:] != rows.aircraft[:-1]]
+    start = np.flatnonzero(first)
+    group = np.cumsum(first) - 1
+    again = _repeats(rows, ~first)
+    odd = np.unique(group[np.r_[np.flatnonzero(waited | (confirmed == CONTESTED)), _odd(rows, np.flatnonzero(~again))]])
+    accepted = np.add.reduceat(~again & ~context, start) if n else np.zeros(0, np.int64)
+    known = np.minimum(confirmed[start] + accepted, CONFIRMATIONS)
+    degraded, shown = _degraded(rows, start, group, sound)
+    found = Verdicts(
+        code=np.where(again, REPEAT, ACCEPTED).astype(np.int8),
+        jump=np.zeros(n, bool),
+        no_height=np.zeros(n, bool),
+        degraded=degraded,
+        confirmed=known[group],
+        sound=shown,
+        began=rows.time.copy(),
+        away_nm=np.zeros(n),
+        unseen=np.zeros(n, np.int64),
+    )
+    if len(odd):
+        hovers, edges = may_hover(rows), np.append(start, n)
+        for first_row, stop in zip(edges[odd].tolist(), edges[odd + 1].tolist(), strict=True):
+            watch = _Watch(rows, hovers, context, waited, found, range(first_row, stop), int(confirmed[first_row]))
+            found.confirmed[first_row:stop] = watch.run()
+    return found
 
 
-def _judge_one(rows: Rows, context: Flags, code: Codes, jump: Flags, indices: range) -> None:
-    """Goes through one aircraft's rows in order, against its last accepted one; writes into `code` and `jump`."""
-    accepted: int | None = None
-    waiting: list[int] = []
-    for i in indices:
-        code[i] = ACCEPTED
-        if context[i] or accepted is None or _follows(rows, accepted, i):
-            if accepted is not None and _repeats(rows, accepted, i):
-                code[i] = REPEAT
-                continue
-            code[waiting] = TELEPORT
-            waiting, accepted = [], i
-        elif waiting and _follows(rows, waiting[-1], i):
-            waiting.append(i)
-            if len(waiting) == CONFIRMATIONS:
-                jump[waiting[0]] = True
-                waiting, accepted = [], i
-        else:
-            code[waiting] = TELEPORT
-            waiting = [i]
-    code[waiting] = WAITING
+def _repeats(rows: Rows, same: Flags) -> Flags:
+    """Rows that only say again where the moving aircraft was: servers keep serving the last fix of a lost one, with what
+    else they hear of it."""
+    again = np.zeros(len(rows), bool)
+    again[1:] = same[1:] & (rows.latitude[1:] == rows.latitude[:-1]) & (rows.longitude[1:] == rows.longitude[:-1])
+    return np.asarray(again & (rows.onground != 1) & ~(rows.groundspeed < STANDING_KT))
 
 
-def _follows(rows: Rows, i: int, j: int) -> bool:
+def _odd(rows: Rows, index: Ints) -> Ints:
+    """Of these rows, those that do not follow from the one before of the same aircraft."""
+    if len(index) < 2:
+        return np.zeros(0, np.int64)
+    everyone = len(index) == len(rows)  # as nearly always: slices are much cheaper than indices
+    i, j = (slice(None, -1), slice(1, None)) if everyone else (index[:-1], index[1:])
+    elapsed = rows.time[j] - rows.time[i]
     distance = distance_nm(rows.latitude[i], rows.longitude[i], rows.latitude[j], rows.longitude[j])
-    return bool(reachable(float(distance), int(rows.time[j] - rows.time[i])))
+    height, before = rows.altitude[j], rows.altitude[i]
+    limit: Floats | float = MAX_SPEED_KT
+    if rows.mlat.any():
+        limit = np.where(rows.mlat[j], _limit_kt(np.fmax(rows.groundspeed[i], rows.groundspeed[j]), elapsed), MAX_SPEED_KT)
+    strange = ~reachable(distance, elapsed, limit)
+    strange |= np.abs(height - before) > HEIGHT_SLACK_FT + MOST_CLIMB_FT_MIN * (elapsed / MINUTE)
+    strange |= (rows.groundspeed[j] < SLOW_KT) & (rows.groundspeed[i] >= FAST_KT) & (height > SLOW_ABOVE_FT)
+    return np.asarray(index[1:][strange & (rows.aircraft[i] == rows.aircraft[j])])
+
+
+def _degraded(rows: Rows, start: Ints, group: Ints, sound: Flags) -> tuple[Flags, Flags]:
+    """Rows whose integrity is poor though their aircraft has shown better: what never did has old equipment, and its low
+    numbers mean nothing. And whether each row's aircraft has shown better by now."""
+    good = rows.integrity == SOUND
+    if not good.any():
+        return sound & (rows.integrity == POOR), sound
+    last_good = np.maximum.accumulate(np.where(good, np.arange(len(rows)), -1))
+    shown = sound | (last_good >= start[group])
+    return (rows.integrity == POOR) & shown, sound | np.logical_or.reduceat(good, start)[group]
+
+
+@dataclass
+class _Watch:
+    """Goes through the rows of one aircraft in order, against its last accepted one (`known`), with the rows of its rival
+    that wait. Writes into the arrays of `found`."""
+
+    rows: Rows
+    hovers: Flags
+    context: Flags
+    waited: Flags
+    found: Verdicts
+    indices: range
+    confirmed: int
+    known: int | None = None
+    rival: list[int] = field(default_factory=list)
+
+    def run(self) -> int:
+        """The number of confirmations of the known track after all rows."""
+        first, stop = self.indices.start, self.indices.stop
+        self._columns = {
+            name: getattr(self.rows, name)[first:stop].tolist()
+            for name in ("time", "latitude", "longitude", "altitude", "groundspeed", "onground", "mlat")
+        }
+        self.found.code[first:stop] = WAITING
+        for i in self.indices:
+            if self.context[i]:
+                self.known = i
+                self.found.code[i] = ACCEPTED
+        self.rival = [i for i in self.indices if self.waited[i]]
+        for i in self.indices:
+            if not self.context[i] and not self.waited[i]:
+                self._next(i)
+        return self.confirmed
+
+    def _get(self, name: str, i: int) -> float:
+        value: float = self._columns[name][i - self.indices.start]
+        return value
+
+    # ------------------------------------------------------------------------------------------------------------- one row
+
+    def _next(self, i: int) -> None:
+        if self.confirmed == CONTESTED:
+            self._contested(i)
+            return
+        if self.rival and not self._may_go_on(i):
+            self._drop_rival()
+        if self.known is None:
+            self._accept(i)
+            return
+        if self._repeats(self.known, i) or (self.rival and self._repeats(self.rival[-1], i)):
+            self.found.code[i] = REPEAT
+            return
+        doubt = self._doubt(self.known, i)
+        if self.rival and self._in_doubt_of_height():
+            self._after_a_height(i, doubt)
+        elif self.rival and self._goes_on_with_rival(i, doubt):
+            self._join_rival(i, doubt)
+        else:
+            if self.rival and (doubt != FOLLOWS or self._is_over()):
+                self._drop_rival()
+            if doubt == FOLLOWS:
+                self._accept(i)
+            else:
+                self.rival = [i]
+
+    def _accept(self, i: int) -> None:
+        self.found.code[i] = ACCEPTED
+        self.known = i
+        self.confirmed = min(self.confirmed + 1, CONFIRMATIONS)
+
+    def _drop_rival(self) -> None:
+        if not self.rival:
+            return
+        if self._in_doubt_of_height():
+            self._accept_without_height()
+        else:
+            self._refuse(self.rival, self._reason(over=True))
+        self.rival = []
+
+    def _refuse(self, indices: list[int], reason: int) -> None:
+        assert self.known is not None  # it came before everything that is refused
+        began = self._get("time", self.rival[0]) if self.rival else self._get("time", indices[0])
+        for i in indices:
+            self.found.code[i] = reason
+            self.found.began[i] = began
+            self.found.away_nm[i] = self._distance(self.known, i)
+            self.found.unseen[i] = self._elapsed(self.known, i)
+
+    def _is_over(self) -> bool:
+        """Whether the known track going on says all that there is to say of the rival: not of a few rows, that may be the
+        first of an emitter beside it."""
+        established = len(self.rival) >= CONFIRMATIONS and not self._is_beside()
+        return established or self._contradicts_itself(self.rival[0])
+
+    def _is_beside(self) -> bool:
+        """Whether the known track was seen since the rival began."""
+        assert self.known is not None  # there is no rival without it
+        return self._elapsed(self.rival[0], self.known) > 0
+
+    def _reason(self, *, over: bool = False) -> int:
+        """What the rows of the rival are, as they stand or when it is over."""
+        assert self.known is not None  # there is no rival without it
+        first = self.rival[0]
+        if self._contradicts_itself(first):
+            return SPOOFED
+        if len(self.rival) < CONFIRMATIONS or self._get("mlat", first):
+            return GHOST
+        if self._is_beside():
+            return TWO_EMITTERS
+        stays = self._distance(first, self.rival[-1]) <= ONE_PLACE_NM
+        return SPOOFED if stays and (over or self._elapsed(first, self.rival[-1]) >= LONG_ENOUGH) else ELSEWHERE
+
+    def _contradicts_itself(self, i: int) -> bool:
+        """Whether a row says that an aircraft is slower than it can be, or stands though it flew fast a minute ago."""
+        assert self.known is not None  # asked of a rival's row
+        stopped = self._get("groundspeed", i) < STANDING_KT and self._get("groundspeed", self.known) >= FAST_KT
+        return self._doubt(self.known, i) == TOO_SLOW or (stopped and 0 <= self._elapsed(self.known, i) < MINUTE)
+
+    # ----------------------------------------------------------------------------------------------------------- the rival
+
+    def _may_go_on(self, i: int) -> bool:
+        """Whether the rival is not over when a row comes: it was seen lately, or, if it interrupts the known track, not
+        long ago and at the same place."""
+        silent = self._elapsed(self.rival[-1], i)
+        if silent <= RIVAL_SILENCE:
+            return True
+        stands = len(self.rival) >= CONFIRMATIONS and not self._is_beside()
+        return stands and silent <= SAME_PLACE_SILENCE and self._distance(self.rival[-1], i) <= ONE_PLACE_NM
+
+    def _goes_on_with_rival(self, i: int, doubt: int) -> bool:
+        """Whether a row belongs to the rival rather than to the known track. While nothing is seen of that, a rival of
+        some standing goes on with whatever a jet can reach from it; else the one whose speed fits better."""
+        assert self.known is not None  # there is no rival without it
+        last = self.rival[-1]
+        if not self._reachable(last, i):
+            return False
+        if doubt in (TOO_FAR, TOO_SLOW):
+            return True
+        if self._doubt(self.known, self.rival[0]) == TOO_SLOW:
+            return False
+        to_rival, to_known = self._needed_kt(last, i), self._needed_kt(self.known, i)
+        if len(self.rival) >= CONFIRMATIONS and not self._is_beside():
+            return to_rival <= NORMAL_KT
+        speed = next((s for s in (self._get("groundspeed", k) for k in (i, self.known)) if not math.isnan(s)), math.nan)
+        if math.isnan(speed):
+            return to_known > NORMAL_KT
+        return abs(to_known - speed) > FITTING_KT + FITTING * speed and abs(to_rival - speed) < abs(to_known - speed)
+
+    def _join_rival(self, i: int, doubt: int) -> None:
+        self.rival.append(i)
+        established = self.confirmed >= CONFIRMATIONS
+        if not established and self._is_beside() and len(self.rival) >= 2:
+            self._refuse(self.rival[:-1], TWO_EMITTERS)
+            self.confirmed, self.rival = CONTESTED, [i]
+        elif len(self.rival) >= CONFIRMATIONS and not established:
+            self.found.jump[self.rival[0]] = True
+            for row in self.rival:
+                self._accept(row)
+            self.rival = []
+        elif doubt == FOLLOWS and self._takes_over(i):
+            self.rival.pop()
+            self._drop_rival()
+            self._accept(i)
+        elif len(self.rival) > CONFIRMATIONS:
+            self._refuse([self.rival[1]], self._reason())
+            del self.rival[1]
+
+    def _takes_over(self, i: int) -> bool:
+        """Whether the rival is the aircraft after all: it has gone on for long, alone, and away from where it began."""
+        first = self.rival[0]
+        alone = self._elapsed(first, i) > RIVAL_SILENCE and not self._is_beside()
+        return alone and self._distance(first, i) > ONE_PLACE_NM and not self._contradicts_itself(first)
+
+    def _contested(self, i: int) -> None:
+        """Nothing is believed until the rows have agreed for long. `rival` is the first and the last of those that do."""
+        if self.rival and self._reachable(self.rival[-1], i) and self._elapsed(self.rival[-1], i) <= RIVAL_SILENCE:
+            if self._elapsed(self.rival[0], i) >= RIVAL_SILENCE:
+                self._refuse(self.rival, TWO_EMITTERS)
+                self.rival, self.confirmed = [], CONFIRMATIONS - 1
+                self.found.jump[i] = True
+                self._accept(i)
+                return
+            self._refuse(self.rival[1:], TWO_EMITTERS)
+            self.rival = [self.rival[0], i]
+        else:
+            self._refuse(self.rival, TWO_EMITTERS)
+            self.rival = [i]
+
+    # -------------------------------------------------------------------------------------------------------------- heights
+
+    def _in_doubt_of_height(self) -> bool:
+        assert self.known is not None  # there is no rival without it
+        first = self.rival[0]
+        return self.confirmed != CONTESTED and self._elapsed(self.known, first) > 0 and self._doubt(self.known, first) == TOO_HIGH
+
+    def _after_a_height(self, i: int, doubt: int) -> None:
+        """The rows that wait are where they say, at a height that they cannot have: until three agree on it."""
+        if doubt not in (TOO_HIGH, FOLLOWS) or (doubt == FOLLOWS and not self._at_that_height(i)):
+            self._accept_without_height()
+            self._next(i)
+            return
+        self.rival.append(i)
+        if len(self.rival) < HEIGHT_CONFIRMATIONS:
+            return
+        if all(self._height_follows(a, b) for a, b in pairwise(self.rival)):
+            for row in self.rival:
+                self._accept(row)
+            self.rival = []
+        else:
+            self._accept_without_height()
+
+    def _at_that_height(self, i: int) -> bool:
+        """Whether a row that may come from the known height is nearer to the one in doubt."""
+        assert self.known is not None  # it is in doubt because of that
+        height = self._get("altitude", i)
+        off, back = (abs(height - self._get("altitude", k)) for k in (self.rival[-1], self.known))
+        return off < back and self._height_follows(self.rival[-1], i)
+
+    def _accept_without_height(self) -> None:
+        for row in self.rival:
+            self._accept(row)
+            self.found.no_height[row] = True
+            self._columns["altitude"][row - self.indices.start] = math.nan
+        self.rival = []
+
+    # --------------------------------------------------------------------------------------------------------- pairs of rows
+
+    def _doubt(self, i: int, j: int) -> int:
+        """What speaks against row j coming after row i."""
+        if not self._reachable(i, j):
+            return TOO_FAR
+        slow = self._get("groundspeed", j) < SLOW_KT and self._get("groundspeed", i) >= FAST_KT
+        if slow and all(self._get("altitude", k) > SLOW_ABOVE_FT for k in (i, j)) and not self.hovers[j]:
+            return TOO_SLOW
+        return FOLLOWS if self._height_follows(i, j) else TOO_HIGH
+
+    def _height_follows(self, i: int, j: int) -> bool:
+        step = abs(self._get("altitude", j) - self._get("altitude", i))
+        return not step > HEIGHT_SLACK_FT + MOST_CLIMB_FT_MIN * (self._elapsed(i, j) / MINUTE)
+
+    def _repeats(self, i: int, j: int) -> bool:
+        if self._get("latitude", i) != self._get("latitude", j) or self._get("longitude", i) != self._get("longitude", j):
+            return False
+        return self._get("onground", j) != 1 and not self._get("groundspeed", j) < STANDING_KT
+
+    def _reachable(self, i: int, j: int) -> bool:
+        elapsed, limit = abs(self._elapsed(i, j)), MAX_SPEED_KT
+        if self._get("mlat", j):
+            limit = float(_limit_kt(np.fmax(self._get("groundspeed", i), self._get("groundspeed", j)), elapsed))
+        return self._distance(i, j) <= SPEED_SLACK_NM + limit * elapsed / (60 * MINUTE)
+
+    def _needed_kt(self, i: int, j: int) -> float:
+        """The speed that it takes to get from row i to row j."""
+        return self._distance(i, j) * (60 * MINUTE) / max(abs(self._elapsed(i, j)), SECOND)
+
+    def _elapsed(self, i: int, j: int) -> int:
+        return int(self._get("time", j) - self._get("time", i))
+
+    def _distance(self, i: int, j: int) -> float:
+        lat1, lat2 = math.radians(self._get("latitude", i)), math.radians(self._get("latitude", j))
+        half_lat, half_lon = (lat2 - lat1) / 2, math.radians(self._get("longitude", j) - self._get("longitude", i)) / 2
+        chord = math.sin(half_lat) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin(half_lon) ** 2
+        return 2 * EARTH_RADIUS_NM * math.asin(min(math.sqrt(chord), 1.0))

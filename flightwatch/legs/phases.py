@@ -47,21 +47,24 @@ def speeds(rows: Rows, distance: Floats, elapsed: Ints) -> Floats:
     return np.where(np.isnan(rows.groundspeed), derived, rows.groundspeed)
 
 
-def evidence(rows: Rows, distance: Floats, elapsed: Ints) -> Phases:
-    """What each row says by itself: ground, air, or unclear."""
+def evidence(rows: Rows, distance: Floats, elapsed: Ints, no_height: Flags, degraded: Flags) -> Phases:
+    """What each row says by itself: ground, air, or unclear. Rows whose height is not believed say nothing, and what has
+    lost its integrity or comes from a multilateration lands nobody."""
     speed = speeds(rows, distance, elapsed)
     flag = rows.onground
     no_altitude = np.isnan(rows.altitude)
     moved = (elapsed >= MOVED_BASELINE_S * SECOND) & (distance * (3600 * SECOND) > FLYING_KT * elapsed)
-    crawling = (rows.groundspeed < WALKING_KT) & ~moved & ~(rows.altitude > SLOW_BUT_HIGH_FT) & ~_may_hover(rows)
+    crawling = (rows.groundspeed < WALKING_KT) & ~moved & ~(rows.altitude > SLOW_BUT_HIGH_FT) & ~may_hover(rows)
     by_flag = (flag == 1) & ~(rows.groundspeed > FLAG_DISBELIEVED_KT)
-    by_speed = (flag != 1) & crawling
+    by_speed = (flag != 1) & crawling & ~rows.mlat  # whose speeds are differences of places that stray
     by_missing_altitude = (flag == -1) & no_altitude & (speed < FLYING_KT)
     air = (flag == 0) | ((flag == -1) & ((speed >= FLYING_KT) | (np.isnan(speed) & ~no_altitude)))
-    return np.where(by_flag | by_speed | by_missing_altitude, GROUND, np.where(air, AIR, UNCLEAR)).astype(np.int8)
+    said = np.where(by_flag | by_speed | by_missing_altitude, GROUND, np.where(air, AIR, UNCLEAR))
+    return np.where(no_height | (degraded & (said == GROUND)), UNCLEAR, said).astype(np.int8)
 
 
-def _may_hover(rows: Rows) -> Flags:
+def may_hover(rows: Rows) -> Flags:
+    """Whether each row is of an aircraft that can hang in the air, as far as it says."""
     by_category = np.array([word in HOVERING for word in rows.vocabulary["category"]] + [False])
     by_type = np.array([word in ROTORCRAFT for word in rows.vocabulary["typecode"]] + [False])
     return np.asarray(by_category[rows.category] | by_type[rows.typecode])

@@ -54,7 +54,8 @@ class Pieces:
 
     `head` and `tail` have shape (n, ENDS, 7) and `last` (n, 7), columns as `POINT`, NaN where unused; times in them
     are microseconds, which a float holds exactly until the year 2255. `still_from` and `still_until` bound the time
-    in which the aircraft was seen to stand. `way`: see `ways`.
+    in which the aircraft was seen to stand. `way`: see `ways`; `confirmed` and `sound` are what `cleaning` remembers of
+    the aircraft.
     """
 
     aircraft: Ints
@@ -76,6 +77,8 @@ class Pieces:
     tail: Floats
     last: Floats
     way: ways.Waypoints
+    confirmed: Ints
+    sound: Flags
     callsign: NDArray[np.object_]
     registration: NDArray[np.object_]
     typecode: NDArray[np.object_]
@@ -117,7 +120,7 @@ class Steps:
     jump: Flags
 
 
-def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints) -> Pieces:
+def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints, confirmed: Ints, sound: Flags) -> Pieces:
     """Rows (sorted, all accepted) as pieces. The first one of an aircraft may be the end of one that is open: see
     `join`."""
     if not len(rows):
@@ -148,6 +151,8 @@ def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints) -> Pieces:
         tail=tail,
         last=points[stop - 1],
         way=ways.thinned(rows, start, stop),
+        confirmed=confirmed[start],
+        sound=sound[start],
         **{name: _last_word(rows, name, start, stop) for name in WORDS},
     )
 
@@ -205,6 +210,8 @@ def join(a: Pieces, b: Pieces, metres: Ints, elapsed: Ints) -> Pieces:
         tail=_packed(np.concatenate([a.tail, b_tail], axis=1), to_end=True)[:, -ENDS:],
         last=b.last,
         way=ways.joined(a.way, b.way, b.ended),
+        confirmed=b.confirmed,
+        sound=b.sound,
         **words,
     )
 
@@ -217,7 +224,7 @@ def _packed(ends: Floats, *, to_end: bool = False) -> Floats:
 
 
 def empty_pieces() -> Pieces:
-    kinds: dict[str, type | np.dtype[np.void]] = {"phase": np.int8, "after_jump": bool, "way": WAYPOINT}
+    kinds: dict[str, type | np.dtype[np.void]] = {"phase": np.int8, "after_jump": bool, "sound": bool, "way": WAYPOINT}
     kinds |= dict.fromkeys(WORDS, object)
     floats = ("highest", "lowest", "fastest", "slowest", "head", "tail", "last")
     shapes = {"head": (0, ENDS, len(POINT)), "tail": (0, ENDS, len(POINT)), "last": (0, len(POINT)), "way": (0, ways.MOST)}

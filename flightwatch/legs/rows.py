@@ -25,6 +25,14 @@ MINUTE = 60 * SECOND
 NON_ICAO = 1 << 24
 """Added to the number of an address that is not ICAO's (written with ~)."""
 
+SOUND, POOR, UNTOLD = 1, 0, -1
+SOUND_NIC, SOUND_NAC_P = 7.0, 8.0
+"""What the FAA (14 CFR 91.227) wants of the place that an aircraft sends: it lies within 370 m, and the error is below
+93 m. Integrity is sound where both are met, poor where neither is, and not told else."""
+
+HIGHEST_FIELD_FT = 16_000.0
+"""No airport lies higher (Daocheng Yading: 14,472 ft; the ellipsoid is some 200 ft off there), so nobody stands above."""
+
 NUMBERS = ("latitude", "longitude", "altitude", "groundspeed", "track", "vertical_rate")
 TEXTS = ("callsign", "registration", "typecode", "category", "feed")
 
@@ -53,6 +61,8 @@ class Rows:
     track: Floats
     vertical_rate: Floats
     onground: NDArray[np.int8]
+    integrity: NDArray[np.int8]
+    mlat: Flags
     callsign: NDArray[np.int32]
     registration: NDArray[np.int32]
     typecode: NDArray[np.int32]
@@ -64,6 +74,8 @@ class Rows:
         return len(self.aircraft)
 
     def take(self, index: Ints | Flags | slice) -> Rows:
+        if isinstance(index, np.ndarray) and index.dtype == bool and index.all():
+            return self
         return replace(self, **{name: getattr(self, name)[index] for name in ARRAYS})
 
     def text(self, name: str, codes: NDArray[np.int32]) -> list[str | None]:
@@ -106,7 +118,6 @@ def rows_from_table(table: pa.Table) -> Rows:
     table = usable(table)
     address, addresses = _codes(table, "icao24")
     numbers = np.array([aircraft_number(a) for a in addresses], dtype=np.int64)
-    ground = pc.fill_null(pc.cast(table["onground"], pa.int8()), -1).to_numpy(zero_copy_only=False)
     texts = {name: _codes(table, name) for name in TEXTS}
     columns: dict[str, Any] = {name: _floats(table, name) for name in NUMBERS}
     columns |= {name: codes for name, (codes, _) in texts.items()}
@@ -114,11 +125,35 @@ def rows_from_table(table: pa.Table) -> Rows:
         aircraft=numbers[address] if len(numbers) else np.empty(0, np.int64),
         time=_times(table, "timestamp"),
         received=_times(table, "received"),
-        onground=np.array(ground, dtype=np.int8),
+        onground=_on_ground(table),
+        integrity=_integrity(table),
+        mlat=_is_source(table, "mlat"),
         **columns,
         vocabulary={name: words for name, (_, words) in texts.items()},
     )
     return _sorted_once(rows)
+
+
+def _on_ground(table: pa.Table) -> NDArray[np.int8]:
+    """The ground flag; one that is sent from where no ground is says nothing."""
+    flag = pc.fill_null(pc.cast(table["onground"], pa.int8()), -1).to_numpy(zero_copy_only=False).astype(np.int8)
+    if table["geoaltitude"].null_count < len(table):
+        flag = np.where((flag == 1) & (_floats(table, "geoaltitude") > HIGHEST_FIELD_FT), -1, flag)
+    return np.asarray(flag, dtype=np.int8)
+
+
+def _is_source(table: pa.Table, source: str) -> Flags:
+    return np.asarray(pc.fill_null(pc.equal(table["source"], source), False).to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def _integrity(table: pa.Table) -> NDArray[np.int8]:
+    if table["nic"].null_count == len(table):
+        return np.full(len(table), UNTOLD, np.int8)
+    nic, nac_p = _floats(table, "nic"), _floats(table, "nac_p")
+    own = _is_source(table, "adsb")  # what ground stations send on has numbers of its own, and often none
+    sound = own & (nic >= SOUND_NIC) & (nac_p >= SOUND_NAC_P)
+    poor = own & (nic < SOUND_NIC) & (nac_p < SOUND_NAC_P)
+    return np.where(sound, SOUND, np.where(poor, POOR, UNTOLD)).astype(np.int8)
 
 
 def _sorted_once(rows: Rows) -> Rows:
@@ -163,8 +198,7 @@ def compacted(rows: Rows) -> Rows:
 
 
 def empty_rows() -> Rows:
-    kinds: dict[str, Any] = {"aircraft": np.int64, "time": np.int64, "received": np.int64, "onground": np.int8} | dict.fromkeys(
-        TEXTS, np.int32
-    )
+    kinds: dict[str, Any] = {"aircraft": np.int64, "time": np.int64, "received": np.int64} | dict.fromkeys(TEXTS, np.int32)
+    kinds |= {"onground": np.int8, "integrity": np.int8, "mlat": bool}
     arrays: dict[str, Any] = {name: np.empty(0, kinds.get(name, np.float64)) for name in ARRAYS}
     return Rows(**arrays, vocabulary={name: [] for name in TEXTS})

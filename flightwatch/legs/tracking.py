@@ -6,15 +6,16 @@ the rows that wait for a verdict. Cut the same rows into batches any way you lik
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from flightwatch.legs import cleaning, phases, pieces
 from flightwatch.legs.pieces import METRES_PER_NM, Pieces
-from flightwatch.legs.rows import SECOND, TEXTS, Flags, Ints, Rows, compacted, empty_rows
+from flightwatch.legs.rows import SECOND, TEXTS, UNTOLD, Flags, Floats, Ints, Rows, compacted, empty_rows
 from flightwatch.legs.rows import concatenate as rows_together
+from flightwatch.legs.suspicion import Suspects
 
 MOST_FEEDS = 62
 """Feeds are remembered by a bit each; all later ones share the last bit."""
@@ -36,11 +37,13 @@ class OpenPieces:
 @dataclass(frozen=True)
 class Advance:
     """What a batch brought: the pieces that ended, the aircraft that turned to something else (took off, landed, came
-    back), refusals by reason, and rows that came too late."""
+    back), refusals by reason, what of accepted rows was not believed, rows to look at, and rows that came too late."""
 
     ended: Pieces
     turned: Ints
     refused: dict[str, int]
+    doubted: dict[str, int]
+    suspects: Suspects
     late: Rows
 
 
@@ -48,42 +51,84 @@ def advance(state: OpenPieces, batch: Rows) -> tuple[OpenPieces, Advance]:
     """Takes a batch (sorted by aircraft and time) into the open pieces. Rows older than what was seen of their
     aircraft are handed back."""
     batch, late = _in_time(state, batch)
-    context = _context(state.pieces, np.unique(np.concatenate([batch.aircraft, state.waiting.aircraft])))
-    rows, is_context = _merged(context, state.waiting, batch)
-    verdicts = cleaning.judge(rows, is_context)
-    waiting = compacted(rows.take(verdicts.code == cleaning.WAITING))
+    aircraft = np.unique(batch.aircraft)
+    concerned = np.isin(state.waiting.aircraft, aircraft)
+    rows, is_context, waited = _merged(_context(state.pieces, aircraft), state.waiting.take(concerned), batch)
+    verdicts = cleaning.judge(rows, is_context, waited, *_remembered(state.pieces, rows.aircraft))
+    waiting = _still_waiting(state.waiting.take(~concerned), rows.take(verdicts.code == cleaning.WAITING))
     kept = verdicts.code == cleaning.ACCEPTED
     feeds, bits = _feed_bits(state.feeds, rows)
-    new, steps, phase = _steps(rows.take(kept), is_context[kept], verdicts.jump[kept], state.pieces)
-    parts = pieces.cut(new, phase, steps, bits[kept][~is_context[kept]])
-    opened, ended = _continue(state.pieces, parts, steps, new)
-    refused = {reason: int(np.sum(verdicts.code == code)) for code, reason in cleaning.REASONS.items()}
-    return OpenPieces(opened, waiting, feeds), Advance(ended, np.unique(new.aircraft[steps.turns]), refused, late)
+    old = _reminded(state.pieces, rows.aircraft, verdicts)
+    accepted = _without_heights(rows.take(kept), verdicts.no_height[kept])
+    new, steps, phase = _steps(accepted, is_context[kept], verdicts, kept, state.pieces)
+    fresh = kept & ~is_context
+    parts = pieces.cut(new, phase, steps, bits[fresh], verdicts.confirmed[fresh], verdicts.sound[fresh])
+    opened, ended = _continue(old, parts, steps, new)
+    suspect = Suspects.of(rows, verdicts, is_context | waited)
+    brought = Advance(ended, np.unique(new.aircraft[steps.turns]), _counts(verdicts), _doubts(verdicts, kept), suspect, late)
+    return OpenPieces(opened, waiting, feeds), brought
+
+
+def _counts(verdicts: cleaning.Verdicts) -> dict[str, int]:
+    counted = np.bincount(verdicts.code, minlength=max(cleaning.REASONS) + 1)
+    return {reason: int(counted[code]) for code, reason in cleaning.REASONS.items()}
+
+
+def _doubts(verdicts: cleaning.Verdicts, kept: Flags) -> dict[str, int]:
+    return {"height": int(np.sum(verdicts.no_height)), "integrity": int(np.sum(verdicts.degraded & kept))}
+
+
+def _remembered(open_pieces: Pieces, aircraft: Ints) -> tuple[Ints, Flags]:
+    """What `cleaning` remembers of each row's aircraft."""
+    confirmed = _look_up(open_pieces.aircraft, open_pieces.confirmed, aircraft, 0)
+    return confirmed, _look_up(open_pieces.aircraft, open_pieces.sound.astype(np.int64), aircraft, 0).astype(bool)
+
+
+def _reminded(open_pieces: Pieces, aircraft: Ints, verdicts: cleaning.Verdicts) -> Pieces:
+    """The open pieces with what is to be remembered of their aircraft now: all of its rows may have been refused."""
+    confirmed, sound = open_pieces.confirmed.copy(), open_pieces.sound.copy()
+    at = np.searchsorted(open_pieces.aircraft, aircraft)
+    there = at < len(open_pieces)
+    there[there] = open_pieces.aircraft[at[there]] == aircraft[there]
+    confirmed[at[there]], sound[at[there]] = verdicts.confirmed[there], verdicts.sound[there]
+    return replace(open_pieces, confirmed=confirmed, sound=sound)
+
+
+def _still_waiting(before: Rows, now: Rows) -> Rows:
+    if not len(before) or not len(now):
+        return compacted(before if len(before) else now)
+    waiting = rows_together(before, now)
+    return compacted(waiting.take(np.lexsort((waiting.time, waiting.aircraft))))
+
+
+def _without_heights(rows: Rows, which: Flags) -> Rows:
+    if not which.any():
+        return rows
+    nothing = np.where(which, np.nan, 0.0)
+    return replace(rows, altitude=rows.altitude + nothing, vertical_rate=rows.vertical_rate + nothing)
 
 
 def _in_time(state: OpenPieces, batch: Rows) -> tuple[Rows, Rows]:
     """The rows that are newer than everything seen of their aircraft, and those that are late and say something
     new."""
     seen_until = _look_up(state.pieces.aircraft, state.pieces.ended, batch.aircraft, -pieces.NEVER)
-    if len(state.waiting):
-        last = np.flatnonzero(np.r_[state.waiting.aircraft[1:] != state.waiting.aircraft[:-1], True])
-        waits = _look_up(state.waiting.aircraft[last], state.waiting.time[last], batch.aircraft, -pieces.NEVER)
-        seen_until = np.maximum(seen_until, waits)
+    latest = np.flatnonzero(np.r_[state.waiting.aircraft[1:] != state.waiting.aircraft[:-1], True][: len(state.waiting)])
+    waiting = state.waiting.take(latest)
+    seen_until = np.maximum(seen_until, _look_up(waiting.aircraft, waiting.time, batch.aircraft, -pieces.NEVER))
     fresh = batch.time > seen_until
-    known = (batch.time == seen_until) | _says_the_last_again(state.pieces, batch)
+    known = batch.time == seen_until
+    known |= _says_again(batch, state.pieces.aircraft, state.pieces.last[:, 1], state.pieces.last[:, 2])
+    known |= _says_again(batch, waiting.aircraft, waiting.latitude, waiting.longitude)
     return batch.take(fresh), batch.take(~fresh & ~known)
 
 
-def _says_the_last_again(open_pieces: Pieces, batch: Rows) -> Flags:
+def _says_again(batch: Rows, aircraft: Ints, latitude: Floats, longitude: Floats) -> Flags:
     """Fix times wander by tenths of a second from poll to poll (`seen_pos` is rounded), so the last fix can come
     again a little older."""
-    if not len(open_pieces):
+    if not len(aircraft):
         return np.zeros(len(batch), bool)
-    at = np.clip(np.searchsorted(open_pieces.aircraft, batch.aircraft), 0, len(open_pieces) - 1)
-    last = open_pieces.last[at]
-    return np.asarray(
-        (open_pieces.aircraft[at] == batch.aircraft) & (last[:, 1] == batch.latitude) & (last[:, 2] == batch.longitude)
-    )
+    at = np.clip(np.searchsorted(aircraft, batch.aircraft), 0, len(aircraft) - 1)
+    return np.asarray((aircraft[at] == batch.aircraft) & (latitude[at] == batch.latitude) & (longitude[at] == batch.longitude))
 
 
 def _look_up(keys: Ints, values: Ints, wanted: Ints, default: int) -> Ints:
@@ -106,17 +151,20 @@ def _context(open_pieces: Pieces, aircraft: Ints) -> Rows:
         time=found.ended,
         received=np.zeros(n, np.int64),
         onground=np.where(found.phase == phases.GROUND, 1, 0).astype(np.int8),
+        integrity=np.full(n, UNTOLD, np.int8),
+        mlat=np.zeros(n, bool),
         **columns,
         vocabulary=empty.vocabulary,
     )
 
 
-def _merged(context: Rows, waiting: Rows, batch: Rows) -> tuple[Rows, Flags]:
-    """Context, waiting rows and batch in order; context rows come first of each aircraft because they are the
-    oldest."""
+def _merged(context: Rows, waiting: Rows, batch: Rows) -> tuple[Rows, Flags, Flags]:
+    """Context, waiting rows and batch in order, and which of them are context and which waited."""
+    if not len(context) and not len(waiting):
+        return batch, np.zeros(len(batch), bool), np.zeros(len(batch), bool)
     rows = rows_together(rows_together(context, waiting), batch)
     order = np.lexsort((rows.time, rows.aircraft))
-    return rows.take(order), order < len(context)
+    return rows.take(order), order < len(context), (order >= len(context)) & (order < len(context) + len(waiting))
 
 
 def _feed_bits(known: tuple[str, ...], rows: Rows) -> tuple[tuple[str, ...], Ints]:
@@ -127,11 +175,14 @@ def _feed_bits(known: tuple[str, ...], rows: Rows) -> tuple[tuple[str, ...], Int
     return tuple(names[:MOST_FEEDS]), bits[rows.feed]
 
 
-def _steps(rows: Rows, is_context: Flags, jump: Flags, open_pieces: Pieces) -> tuple[Rows, pieces.Steps, phases.Phases]:
+def _steps(
+    rows: Rows, is_context: Flags, verdicts: cleaning.Verdicts, kept: Flags, open_pieces: Pieces
+) -> tuple[Rows, pieces.Steps, phases.Phases]:
     """The accepted rows without the context, with what lies before each of them."""
     distance, elapsed, same = cleaning.pair_distances(rows)
+    jump = verdicts.jump[kept]
     before = _look_up(open_pieces.aircraft, open_pieces.phase.astype(np.int64), rows.aircraft, phases.UNCLEAR).astype(np.int8)
-    said = phases.evidence(rows, distance, elapsed)
+    said = phases.evidence(rows, distance, elapsed, verdicts.no_height[kept], verdicts.degraded[kept])
     said = np.where(is_context, before, said).astype(np.int8)
     phase = phases.carried_on(said, ~same, before)
     changed = np.r_[False, phase[1:] != phase[:-1]] if len(rows) else np.zeros(0, bool)

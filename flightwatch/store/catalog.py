@@ -20,6 +20,7 @@ SQLite in WAL mode with full syncs. Paths are relative to the store, so a store 
                  of sight for long, committed together with it
     refusals     replies and files that could not be used
     health       how each query of each feed does; outages: the times in which a feed was out (see `health`)
+    events       what happened to aircraft, legs apart (see `events`)
     derive       what live has to derive anew: an aircraft since a time, or everything (*); and whether the stored legs
                  lack it, too
 """
@@ -91,6 +92,11 @@ CREATE TABLE IF NOT EXISTS health (
 CREATE TABLE IF NOT EXISTS outages (
     subject TEXT PRIMARY KEY, since_us INTEGER NOT NULL, ended_us INTEGER, outage BLOB NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS events (
+    event_id TEXT PRIMARY KEY, kind TEXT NOT NULL, reason TEXT NOT NULL, since_us INTEGER NOT NULL, until_us INTEGER NOT NULL,
+    event BLOB NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS events_by_time ON events (until_us);
 CREATE TABLE IF NOT EXISTS limits (path TEXT PRIMARY KEY, identity TEXT NOT NULL, until_us INTEGER NOT NULL) STRICT;
 """
 """What stores lack that were made by an earlier version; programs of that version go on reading the store."""

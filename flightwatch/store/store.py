@@ -17,6 +17,7 @@ from flightwatch.errors import StoreError
 from flightwatch.records import Scope, Terms, micros, utc
 from flightwatch.store import files
 from flightwatch.store.catalog import HOUR_US, Catalog
+from flightwatch.store.events import Events
 from flightwatch.store.health import FeedHealth
 from flightwatch.store.legs import Legs
 from flightwatch.store.lock import WriterLock
@@ -99,6 +100,7 @@ class Store:
         self.snapshots = Snapshots(root, self.catalog)
         self.legs = Legs(root, self.catalog)
         self.health = FeedHealth(self.catalog)
+        self.events = Events(self.catalog)
 
     def __enter__(self) -> Store:
         return self
@@ -293,8 +295,8 @@ class Store:
         return {feed: known[feed] for feed in sorted(set(feeds)) if feed in known}
 
     def keep_terms(self, now: datetime) -> int:
-        """Deletes what feeds' terms let nobody keep any longer: positions, flight lists, downloads, and replies that could not
-        be used.
+        """Deletes what feeds' terms let nobody keep any longer: positions and events of them, flight lists, downloads, and
+        replies that could not be used.
         `now` is the wall clock's time, also while no feed sends anything. Returns how many files of positions and lists
         that were."""
         terms = self.terms()
@@ -304,6 +306,7 @@ class Store:
             if term.retention_days is not None:
                 self._forget_bodies(feed, now - timedelta(days=term.retention_days))
                 self._forget_downloads(feed, now - timedelta(days=term.retention_days))
+                self.events.forget(now - timedelta(days=term.retention_days), feed)
         return retired
 
     def _expire_lists(self, now: datetime) -> int:

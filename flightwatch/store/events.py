@@ -1,0 +1,72 @@
+"""Events as they stand, one row each, as MessagePack: a new kind or a new piece of evidence needs no other table.
+
+Written whole whenever they grow, so doing it again changes nothing. A store that was made before there were events has
+the table after it was opened for writing once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+
+import msgspec
+
+from flightwatch.records import Event, micros
+from flightwatch.store.catalog import Catalog
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Event).decode
+
+ALWAYS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
+
+
+class Events:
+    """The events of a store."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def put(self, events: Iterable[Event]) -> None:
+        """Keeps events as they stand now."""
+        rows = [(e.event_id, e.kind, e.reason, micros(e.since), micros(e.until), _encode(e)) for e in events]
+        if rows:
+            with self._catalog.transaction() as db:
+                db.executemany("INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def withdraw(self, event_ids: Iterable[str]) -> None:
+        """Drops events that better data do not bear out."""
+        self._catalog.db.executemany("DELETE FROM events WHERE event_id = ?", [(e,) for e in event_ids])
+
+    def between(
+        self, since: datetime | None = None, until: datetime | None = None, aircraft: Collection[str] = ()
+    ) -> list[Event]:
+        """Those that lay, at least in part, in a span of time; all, or those of some addresses."""
+        found = self._rows(
+            "SELECT event FROM events WHERE since_us <= ? AND until_us >= ? ORDER BY since_us, event_id",
+            (micros(until or ALWAYS[1]), micros(since or ALWAYS[0])),
+        )
+        events = [_decode(row[0]) for row in found]
+        return [e for e in events if not aircraft or not set(aircraft).isdisjoint(e.aircraft)]
+
+    def counts(self, kind: str, since: datetime, until: datetime) -> Counter[str]:
+        """How many events of a kind there were in a span of time, by reason."""
+        rows = self._rows(
+            "SELECT reason, count(*) FROM events WHERE kind = ? AND since_us <= ? AND until_us >= ? GROUP BY reason",
+            (kind, micros(until), micros(since)),
+        )
+        return Counter({str(reason): int(count) for reason, count in rows})
+
+    def forget(self, before: datetime, feed: str | None = None) -> None:
+        """Drops events that ended long ago; all, or those that a feed tells of."""
+        old = self.between(until=before)
+        self.withdraw(e.event_id for e in old if e.until < before and (feed is None or feed in e.feeds))
+
+    def _rows(self, query: str, values: tuple[int | str, ...]) -> list[tuple[bytes, ...]]:
+        try:
+            return self._catalog.db.execute(query, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):  # an older store, opened for reading
+                return []
+            raise
