@@ -115,3 +115,7 @@ def floors(regions: Iterable[Region], per_deg: int = 4) -> Floors:
         deaf = region.covers(lat, lon, np.full(len(lat), -2000.0))
         lowest[deaf] = np.maximum(lowest[deaf], region.below_ft)
     return Floors(lowest.reshape(len(latitude), len(longitude)), per_deg)
+
+
+EVERYWHERE = Floors(np.full((180, 360), -np.inf, np.float32), 1)
+"""Everything is heard."""
