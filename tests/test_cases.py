@@ -31,7 +31,7 @@ from flightwatch.pipeline import Pipeline
 from flightwatch.places import airports as all_airports
 from flightwatch.places.great_circle import distance_nm
 from flightwatch.rarity import Baseline
-from flightwatch.records import UNKNOWN, End, Finding, Leg, Track
+from flightwatch.records import LEGS, UNKNOWN, End, Finding, Leg, Track
 from flightwatch.testing.world import Receivers, TrueLeg, true_journeys
 from flightwatch.testing.world.cases import BY_NAME, CASES, Case, ends_of, way_of
 from tests.live_runs import shipped_rules, state_registry
@@ -82,10 +82,10 @@ class Told:
         return {finding.rule.rule_id for finding in self.findings}
 
 
-def told(positions: pa.Table, after: timedelta = timedelta(days=1)) -> Told:
-    """The legs as they stand a while after the last position."""
+def told(positions: pa.Table, after: timedelta = timedelta(days=1), *, known: pa.Table | None = None) -> Told:
+    """The legs as they stand a while after the last position, by the reported visits or another history."""
     pipeline = Pipeline(TABLE, state_registry(), shipped_rules())
-    state = pipeline.start(history())
+    state = pipeline.start(history() if known is None else known)
     if not len(positions):
         return Told((), ())
     state, absorbed = pipeline.absorb(state, positions)
@@ -105,6 +105,12 @@ def case_told(name: str) -> tuple[tuple[TrueLeg, ...], Told]:
     """The truth of a case and what is told of it."""
     world = BY_NAME[name].world(TABLE)
     return world.truth(EVERY_S), told(world.positions(EVERY_S))
+
+
+@cache
+def told_without_history(name: str) -> Told:
+    """What is told of a case by somebody who begins with it."""
+    return told(BY_NAME[name].world(TABLE).positions(EVERY_S), known=LEGS.empty_table())
 
 
 def pairs(name: str) -> Iterator[tuple[TrueLeg, Leg]]:
@@ -179,6 +185,41 @@ def test_the_place_that_nobody_saw_is_among_the_first_and_no_other_is_named(name
                 assert end.airport in (None, airport), f"{end.airport} {end.probability}, not {airport}"
                 assert airport in ranked(end)[:3] or name in LEFT_OPEN, (airport, end.candidates)
                 assert end.probability < 1.0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(case.name, marks=pytest.mark.xfail(strict=True, reason=WRONG_TODAY["R23"]))
+        if case.name == "R23"
+        else case.name
+        for case in CASES
+        if case.name not in DARK
+    ],
+)
+def test_without_any_history_no_wrong_place_is_named(name: str) -> None:
+    truth, _ = case_told(name)
+    for true, leg in zip(truth, told_without_history(name).legs, strict=True):
+        for airport, _, end in both_ends(true, leg):
+            assert end.airport in (None, airport), f"{end.airport} {end.probability}, not {airport}"
+
+
+@pytest.mark.xfail(strict=True, reason="a stop between two flights is ranked by both edges, but not by the time between them")
+@pytest.mark.parametrize("name", ["R19", "R24"])
+def test_a_stop_too_far_away_for_the_time_is_no_candidate(name: str) -> None:
+    """Lost off Vladivostok, seen again two hours and a quarter later, coming back: Nanjing and back takes longer."""
+    out, back = next(
+        (a, b) for a, b in pairwise(told_without_history(name).legs) if a.destination.basis != "observed" != b.origin.basis
+    )
+    assert out.last_seen is not None
+    assert back.first_seen is not None
+    hours = (back.first_seen - out.last_seen) / timedelta(hours=1)
+    border = (42.3, 130.7)
+    for ident in ranked(out.destination):
+        place = TABLE.get(ident)
+        assert place is not None
+        away = float(distance_nm(*border, place.latitude, place.longitude))
+        assert 2 * away <= 500 * hours, f"{ident}: {away:.0f} nm away, {hours:.1f} h for the way there and back"
 
 
 @heard

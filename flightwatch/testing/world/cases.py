@@ -80,7 +80,8 @@ class Hop:
 
 @dataclass(frozen=True)
 class Case:
-    """A reported trip: of one aircraft, or of several that flew alike, `apart_min` minutes one after the other."""
+    """A reported trip: of one aircraft, or of several that flew alike, `apart_min` minutes one after the other. `others`
+    are those of them that are of other types."""
 
     name: str
     tails: tuple[str, ...]
@@ -89,21 +90,22 @@ class Case:
     assumed: str = ""
     military: bool = True
     apart_min: float = 0.0
+    others: tuple[tuple[str, str], ...] = ()
     holes: tuple[Region, ...] = STATIONS
 
     def flights(self, airports: Airports) -> tuple[Flight, ...]:
         """All flights of the case, aircraft by aircraft, in order."""
         found: list[Flight] = []
-        for number, tail in enumerate(self.tails):
+        for number, (tail, typecode) in enumerate([*((tail, self.typecode) for tail in self.tails), *self.others]):
             later = timedelta(minutes=number * self.apart_min)
-            found += [replace(f, takeoff=f.takeoff + later) for f in self._of(tail, airports)]
+            found += [replace(f, takeoff=f.takeoff + later) for f in self._of(tail, typecode, airports)]
         return tuple(found)
 
     def world(self, airports: Airports) -> World:
         """The case, as feeds would have heard it."""
         return World(self.flights(airports), airports, self.holes)
 
-    def _of(self, tail: str, airports: Airports) -> list[Flight]:
+    def _of(self, tail: str, typecode: str, airports: Airports) -> list[Flight]:
         flights: list[Flight] = []
         for hop in self.hops:
             origin, there = ends_of(hop.route)
@@ -114,7 +116,7 @@ class Case:
             else:
                 start = _time(hop.off or hop.on or "")
                 address = ADDRESSES.get(tail) or address_of(tail) or ""
-                flight = Flight(address, tail, self.typecode, hop.callsign, origin, there, start, over, military=self.military)
+                flight = Flight(address, tail, typecode, hop.callsign, origin, there, start, over, military=self.military)
                 if hop.off is None:
                     flight = landing_at(flight, airports, start)
             flights.append(_with_silence(flight, hop, airports))
@@ -375,9 +377,10 @@ CASES = (
         ("P-990", "P-991", "P-992"),
         "IL76",
         (Hop("ZKPY>UHWW", "KOR990", off="2018-07-30 00:00"),),
-        "three of the five flights, and their clocks",
+        "the clocks",
         military=False,
         apart_min=60.0,
+        others=(("P-993", "IL62"), ("P-994", "T154")),
     ),
     Case(
         "D03",

@@ -21,6 +21,12 @@ from flightwatch.testing.world.flights import Flight, airport, airway, landing, 
 SPREAD_H = 0.4
 """How far (h) a flight with an hour strays from it: the spread."""
 
+DAYTIME = (5.0, 18.0)
+"""Between these hours (UTC) everybody leaves who has no hour."""
+
+NEAREST_NM, FARTHEST_NM = 200.0, 1800.0
+"""How far somewhere new is."""
+
 READY = timedelta(minutes=35)
 STAY_MIN, STAY_SPREAD = 70.0, 0.5
 """Least time between two flights of one aircraft, and its usual stay away from home: a log-normal's median (min) and
@@ -135,27 +141,23 @@ def _flown(
 def _trip(tail: Tail, airports: Airports, elsewhere: Sequence[str], rng: np.random.Generator) -> tuple[float, str]:
     """The hour and the place of a trip."""
     if rng.random() < tail.wanders:
-        home = airport(tail.home, airports)
-        near = [
-            p
-            for p in rng.choice(np.array(elsewhere), 60).tolist()
-            if 200 < _away(home.latitude, home.longitude, p, airports) < 1800
-        ]
+        drawn = rng.choice(np.array(elsewhere), 60).tolist()
+        near = [place for place in drawn if NEAREST_NM < _apart(tail.home, place, airports) < FARTHEST_NM]
         if near:
-            return float(rng.uniform(5, 18)), near[0]
+            return float(rng.uniform(*DAYTIME)), near[0]
     habit = tail.habits[rng.choice(len(tail.habits), p=_shares(tail))]
-    hour = rng.uniform(5, 18) if habit.hour is None else rng.normal(habit.hour, SPREAD_H)
+    hour = rng.uniform(*DAYTIME) if habit.hour is None else rng.normal(habit.hour, SPREAD_H)
     return float(hour), habit.place
 
 
-def _away(latitude: float, longitude: float, ident: str, airports: Airports) -> float:
-    there = airport(ident, airports)
-    return float(distance_nm(latitude, longitude, there.latitude, there.longitude))
+def _apart(ident: str, other: str, airports: Airports) -> float:
+    a, b = airport(ident, airports), airport(other, airports)
+    return float(distance_nm(a.latitude, a.longitude, b.latitude, b.longitude))
 
 
 def _shares(tail: Tail) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     share = np.array([habit.share for habit in tail.habits])
-    return share / share.sum()
+    return np.asarray(share / share.sum())
 
 
 def _stay(tail: Tail, rng: np.random.Generator) -> timedelta:
@@ -169,7 +171,7 @@ def chances(tail: Tail, origin: str, hour: float) -> dict[str, float]:
     the flight. From anywhere but its home it goes home."""
     if origin != tail.home:
         return {tail.home: 1.0}
-    at_that_time = np.array([1 / 13 if h.hour is None else _normal(hour - h.hour) for h in tail.habits])
+    at_that_time = np.array([1 / (DAYTIME[1] - DAYTIME[0]) if h.hour is None else _normal(hour - h.hour) for h in tail.habits])
     weight = _shares(tail) * (at_that_time + 1e-9)
     known = (1 - tail.wanders) * weight / weight.sum()
     return dict(zip((habit.place for habit in tail.habits), known.tolist(), strict=True))
