@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -275,3 +276,54 @@ def test_habits_tell_where_a_lost_aircraft_goes(tmp_path: Path, capsys: pytest.C
     assert out["with history"].top1 > out["perfect memory"].top1 - 0.1
     assert by_kind["all, home"]["with history"].top1 > 0.95
     assert figures(said["with history"]).ece < 0.1
+
+
+# ------------------------------------------------------------------------------------------------------------- stops nobody saw
+
+
+def stops_unseen() -> tuple[dict[str, Tail], tuple[Flight, ...], pa.Table]:
+    """The world with every stop of its second half unseen: the transponder is off from twelve minutes before a landing
+    until ten minutes after the next take-off."""
+    rng = np.random.default_rng(12)
+    tails = {tail.icao24: tail for fleet in fleets(rng).values() for tail in fleet}
+    flights = list(weeks(list(tails.values()), BEGIN, 2 * WEEKS.days, TABLE, rng))
+    for i, (flight, after) in enumerate(pairwise(flights)):
+        if flight.icao24 == after.icao24 and after.takeoff >= BEGIN + WEEKS:
+            down, up = landing(flight, TABLE), after.takeoff
+            descent = (down - timedelta(minutes=12), down + timedelta(minutes=15))
+            flights[i] = replace(flights[i], silent=(*flights[i].silent, descent))
+            flights[i + 1] = replace(after, silent=((up - timedelta(minutes=15), up + timedelta(minutes=10)),))
+    return tails, tuple(flights), World(tuple(flights), TABLE, (), seed=1).positions(EVERY_S)
+
+
+def matched(flights: Sequence[Flight], legs: Sequence[Leg]) -> list[tuple[Flight, list[Leg]]]:
+    """The legs that were told while each flight was in the air."""
+    by_aircraft: dict[str, list[Leg]] = {}
+    for leg in legs:
+        by_aircraft.setdefault(leg.icao24 or "", []).append(leg)
+    found = []
+    for flight in flights:
+        begin, end = flight.takeoff + timedelta(minutes=11), landing(flight, TABLE) - timedelta(minutes=13)
+        mine = [leg for leg in by_aircraft.get(flight.icao24, ()) if leg.first_seen and leg.last_seen]
+        found.append((flight, [leg for leg in mine if leg.first_seen < end and leg.last_seen > begin]))  # type: ignore[operator]  # not None
+    return found
+
+
+@pytest.mark.slow
+def test_stops_that_nobody_saw_part_flights_and_are_placed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Turnarounds of half an hour to a night, of which only descent and climb are seen: two legs, and where between."""
+    tails, flights, positions = stops_unseen()
+    pipeline = Pipeline(TABLE, registry(tails.values(), tmp_path / "whose.csv"))
+    state, absorbed = pipeline.absorb(pipeline.start(LEGS.empty_table()), positions)
+    now = max(positions["timestamp"].to_pylist()) + timedelta(days=1)
+    legs = (*absorbed.settled, *pipeline.all_unsettled(state, now))
+    hidden = [(f, found) for f, found in matched(flights, legs) if f.silent and landing(f, TABLE) - f.takeoff > LOOK]
+    shared = Counter(leg.leg_id for _, found in hidden for leg in found)
+    whole = np.mean([len(found) == 1 and shared[found[0].leg_id] == 1 for _, found in hidden])
+    ends_of = [(f, found[-1].destination) for f, found in hidden if found and found[-1].destination.basis != "observed"]
+    row = figures(ends_of)
+    with capsys.disabled():
+        sys.stdout.write(f"\nSYNTHETIC habits, stops unseen: whole {whole:.3f} of {len(hidden)}; destinations {row}\n")
+    assert whole > 0.9
+    assert row.top1 > 0.95
+    assert row.ece < 0.1

@@ -191,6 +191,15 @@ def test_an_outage_is_silent_and_another_feed_fills_it() -> None:
     assert [gap.decision for gap in leg.gaps] == ["flying"]
 
 
+def test_each_feed_has_its_cadence() -> None:
+    """One hears every ten seconds, another every four minutes; the leg is one."""
+    table = seen(PLAIN, feeds=(Receivers("often", lost=0.0), Receivers("seldom", lost=0.0, every_s=240.0)))
+    counts = {row["values"]: row["counts"] for row in pc.value_counts(table["feed"]).to_pylist()}
+    assert counts["often"] == pytest.approx(24 * counts["seldom"], rel=0.05)
+    (leg,) = legs_of(table)
+    assert leg.feeds == ("often", "seldom")
+
+
 def test_rows_that_come_twice_or_late_come_so() -> None:
     noisy = seen(PLAIN, feeds=(Receivers(lost=0.0, repeated=0.2, late=0.1, late_s=900.0),))
     once = seen(PLAIN, feeds=(Receivers(lost=0.0),))

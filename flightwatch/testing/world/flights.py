@@ -19,7 +19,7 @@ from flightwatch.aircraft.types import ROTORCRAFT, performance
 from flightwatch.places import Airport, Airports
 from flightwatch.places.great_circle import Floats, bearing_deg, between, destination, distance_nm
 from flightwatch.records import micros, utc
-from flightwatch.testing.world.winds import CALM, Wind, ground_speed
+from flightwatch.testing.world.winds import CALM, Calm, Wind, ground_speed
 
 DESCENT_FT_PER_NM = 318.0
 """The three-degree path down."""
@@ -199,12 +199,19 @@ def _flown(flight: Flight, airports: Airports, wind: Wind) -> tuple[Course, Floa
     airspeed = terminal_kt + (cruise_kt - terminal_kt) * full
     waits = (way > course.waiting[0]) & (way < course.waiting[1])
     airspeed = np.where(waits, np.minimum(airspeed, HOLD_KT), airspeed)
-    latitude, longitude = np.interp(way, course.along, course.latitude), np.interp(way, course.along, course.longitude)
-    heading = bearing_deg(latitude[:-1], longitude[:-1], latitude[1:], longitude[1:])
-    east, north = wind.at(latitude, longitude, height)
-    speed = ground_speed(airspeed, np.append(heading, heading[-1]), east, north)
+    speed = _over_ground(airspeed, course, way, height, wind)
     elapsed = np.concatenate([[0.0], np.cumsum(np.diff(way) / ((speed[1:] + speed[:-1]) / 2) * 3600)])
     return course, way, speed, height, elapsed
+
+
+def _over_ground(airspeed: Floats, course: Course, way: Floats, height: Floats, wind: Wind) -> Floats:
+    """Speed over the ground along a course."""
+    if isinstance(wind, Calm):
+        return airspeed
+    latitude, longitude = np.interp(way, course.along, course.latitude), np.interp(way, course.along, course.longitude)
+    track = bearing_deg(latitude[:-1], longitude[:-1], latitude[1:], longitude[1:])
+    east, north = wind.at(latitude, longitude, height)
+    return ground_speed(airspeed, np.append(track, track[-1]), east, north)
 
 
 def airport(ident: str, airports: Airports) -> Airport:

@@ -40,11 +40,13 @@ class Receivers:
 
     Shares of the rows: `lost`, `repeated` (come a second time, a second later), `late` (come `late_s` after the
     others). `jitter_nm` is the spread of the places in each direction: nothing to speak of for ADS-B, half a mile for
-    MLAT. `lacks` are columns that this feed never fills. In an outage nothing comes.
+    MLAT. Positions of one aircraft are `every_s` apart, where that is longer than what the world is asked for. `lacks`
+    are columns that this feed never fills. In an outage nothing comes.
     """
 
     feed: str = "synthetic"
     source: str = "adsb"
+    every_s: float = 0.0
     lost: float = 0.03
     repeated: float = 0.0
     late: float = 0.0
@@ -120,7 +122,9 @@ class World:
         return false
 
     def _heard(self, flight: Flight, course: Path, audible: Flags, feed: Receivers, rng: np.random.Generator) -> pa.Table:
-        seen = np.flatnonzero(audible & (rng.random(len(audible)) > feed.lost))
+        step = max(round(feed.every_s / float(course.seconds[1] - course.seconds[0])), 1)
+        due = np.arange(len(audible)) % step == 0
+        seen = np.flatnonzero(audible & due & (rng.random(len(audible)) > feed.lost))
         if feed.repeated:
             seen = np.sort(np.concatenate([seen, seen[rng.random(len(seen)) < feed.repeated]]))
         time = course.times[seen] - rng.integers(0, 900_000, len(seen))
