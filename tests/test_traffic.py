@@ -3,6 +3,7 @@ the truth about it."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,8 +19,8 @@ from flightwatch.legs import LegState, Model
 from flightwatch.places import airports as all_airports
 from flightwatch.places.great_circle import bearing_deg, distance_nm, turn_deg
 from flightwatch.rarity import Baseline
-from flightwatch.records import POSITIONS
-from flightwatch.testing.world import NORTH_KOREA, OCEANS, Jets
+from flightwatch.records import POSITIONS, Leg
+from flightwatch.testing.world import INLAND_SIBERIA, NORTH_KOREA, OCEANS, Jets, low_level
 from flightwatch.testing.world.coverage import floors
 from flightwatch.testing.world.traffic import Traffic
 from tests.conftest import T0
@@ -82,13 +83,18 @@ def test_what_lies_below_the_floor_is_not_heard(day: pa.Table) -> None:
     assert 0.5 * len(day) < some < len(day)
 
 
+def legs_of(positions: pa.Table) -> list[Leg]:
+    """Without any history, in order of aircraft and time."""
+    model = Model(TABLE, Baseline(TABLE), Registry().who)
+    state, outcome = leg_stage.advance(LegState(), positions, model)
+    now = max(positions["timestamp"].to_pylist()) + timedelta(hours=1)
+    drawn = leg_stage.unsettled(state, leg_stage.aircraft_of(state), model, now).values()
+    return sorted([*outcome.settled, *(leg for legs in drawn for leg in legs)], key=lambda leg: (leg.icao24, leg.first_seen))
+
+
 def test_the_legs_of_the_day_are_the_flights_of_the_day(day: pa.Table) -> None:
     """Everything is heard, so every flight that was over is one leg with both ends seen."""
-    model = Model(TABLE, Baseline(TABLE), Registry().who)
-    state, outcome = leg_stage.advance(LegState(), day, model)
-    now = max(day["timestamp"].to_pylist()) + timedelta(hours=1)
-    drawn = leg_stage.unsettled(state, leg_stage.aircraft_of(state), model, now).values()
-    legs = sorted([*outcome.settled, *(leg for legs in drawn for leg in legs)], key=lambda leg: (leg.icao24, leg.first_seen))
+    legs = legs_of(day)
     truth = LITTLE.truth()
     assert len(legs) == len(truth)
     told = [(leg.icao24, leg.origin.airport, leg.destination.airport) for leg in legs]
@@ -96,3 +102,32 @@ def test_the_legs_of_the_day_are_the_flights_of_the_day(day: pa.Table) -> None:
     right = np.mean([a == b for a, b in zip(told, flown, strict=True)])
     assert right > 0.98
     assert {leg.destination.basis for leg in legs} == {"observed"}
+
+
+@pytest.mark.slow
+def test_a_day_with_half_of_the_large_airports_deaf_is_told_honestly(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is heard below 4,000 ft but near every other large airport, nor over oceans, Siberia and North Korea."""
+    large = [ident for ident, size in zip(TABLE.ident, TABLE.size, strict=True) if size == "large"]
+    deaf = floors((NORTH_KOREA, INLAND_SIBERIA, *OCEANS, low_level(4000.0, large[::2], TABLE)))
+    traffic = replace(LITTLE, aloft=300, floor=deaf)
+    told: dict[str, list[Leg]] = {}
+    for leg in legs_of(pa.concat_tables(traffic.pieces())):
+        told.setdefault(leg.icao24 or "", []).append(leg)
+    flown = traffic.truth().groupby("icao24")
+    apart = {icao24: flights for icao24, flights in flown if len(flights) == len(told.get(icao24, ()))}
+    ends = [
+        (end.basis, end.airport, airport)
+        for icao24, flights in apart.items()
+        for leg, flight in zip(told[icao24], flights.itertuples(), strict=True)
+        for end, airport in ((leg.origin, flight.origin), (leg.destination, flight.destination))
+    ]
+    right = np.mean([named == airport for _, named, airport in ends])
+    wrong = np.mean([named not in (None, airport) for _, named, airport in ends])
+    observed_wrong = sum(basis == "observed" and named not in (None, airport) for basis, named, airport in ends)
+    with capsys.disabled():
+        sys.stdout.write(f"\nSYNTHETIC day, half deaf: {len(apart)} of {len(flown)} aircraft with all their legs; ")
+        sys.stdout.write(f"of {len(ends)} ends right {right:.3f}, wrong {wrong:.3f}, observed elsewhere {observed_wrong}\n")
+    assert len(apart) / len(flown) > 0.99
+    assert right > 0.9
+    assert wrong < 0.03
+    assert observed_wrong < 0.01 * len(ends)

@@ -11,6 +11,12 @@
 
 Everything is computed from records and a seed: the same arguments make the same world. What comes out is synthetic,
 and whoever shows it has to say so.
+
+    flight = Flight("3c0001", "D-TEST", "A320", "TST1", "EDDF", "LEMD", datetime(2024, 3, 1, 12, tzinfo=UTC))
+    back = onward(flight, airports(), timedelta(minutes=50), "EDDF", "TST2", hold=Hold(to_go_nm=30, minutes=15))
+    world = World((flight, back), airports(), holes=(low_level(5000, ["EDDF"], airports()),), wind=Jets())
+    world.positions(every_s=10.0)                            # a table of `POSITIONS`: what was heard
+    write_truth(Path("truth.csv"), world.truth(every_s=10.0), blank_unseen=True)
 """
 
 from __future__ import annotations

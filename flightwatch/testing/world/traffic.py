@@ -46,11 +46,19 @@ TYPES = (
 )
 """Types of the made-up fleet, with their shares in percent."""
 
-PLACES = 5
-"""How many places an aircraft flies to from its home."""
+PLACE_SHARES = np.array([0.4, 0.25, 0.15, 0.12, 0.08])
+"""How often an aircraft flies from its home to each of its places."""
+
+DRAWN = 40
+"""Places that are drawn for an aircraft; those that suit its type best are kept."""
+
+LARGE_WEIGHT, WEIGHT_TAIL = 8.0, 1.3
+"""Traffic of large airports against others, and the exponent of a Pareto law: few have most of it."""
 
 USUAL_SHARE = 0.2
-"""A usual flight goes about this share of what its type could."""
+"""A usual flight goes about this share of what its type could, and none farther than `FARTHEST` times that."""
+
+FARTHEST = 2.4
 
 SHORTEST_NM, LONGEST_NM = 120.0, 7500.0
 
@@ -59,6 +67,9 @@ TURNAROUND_MIN, TURNAROUND_SPREAD = 55.0, 0.45
 
 BUSY_SHARE = 0.72
 """Aircraft fly this share of the day, from a moment of their own on; the rest of it they stand."""
+
+EARLIER_S = 4 * 3600.0
+"""Some have begun before the day does: what they fly then is left out."""
 
 DOGLEG = 0.02
 """How far a dogleg leads off the great circle, as a share of its length: the spread."""
@@ -70,13 +81,15 @@ DESCENT_FT_MIN = 1700.0
 PIECE_ROWS = 250_000
 FIRST_ADDRESS = 0xA00000
 
-DAY_S = 86_400.0
-
 
 @dataclass(frozen=True)
 class Schedule:
     """The flights of the day as arrays of one length, sorted by aircraft and time. Ends are rows of the airport table,
-    times seconds since the day began, distances nm, speeds kt."""
+    times seconds since the day began, distances nm, speeds kt.
+
+    `climbing` and `descending` are how long that takes, `slow` and `fast` the speeds near the ground and in cruise;
+    the dogleg leads `aside` (nm) of the great circle at a share `bend` of the way.
+    """
 
     aircraft: Ints
     kind: Ints
@@ -133,21 +146,22 @@ class Traffic:
         return found.take(found.aircraft <= found.aircraft[min(enough, len(found) - 1)])
 
     def _fleet(self, count: int, first: int, rng: np.random.Generator) -> Schedule:
-        """So many more aircraft, and what they fly."""
-        table = self.airports
+        """About so many more aircraft, and what they fly: those that have somewhere to go."""
         kind = rng.choice(len(TYPES), count, p=np.array([share for _, share in TYPES]) / 100)
         home = rng.choice(self._hubs, count, p=self._weights)
-        places = self._places(home, kind, rng)
-        ready = rng.uniform(0, 1 - BUSY_SHARE, count) * self.hours * 3600 - rng.uniform(0, 4 * 3600, count)
-        rest = np.full(count, BUSY_SHARE * self.hours * 3600) + ready
+        places, suited = self._places(home, kind, rng)
+        kind, home, places = kind[suited], home[suited], places[suited]
+        count = len(kind)
+        aircraft, where, at_home = first + np.arange(count), home.copy(), np.ones(count, bool)
+        busy_s = BUSY_SHARE * self.hours * 3600
+        ready = rng.uniform(0, self.hours * 3600 - busy_s, count) - rng.uniform(0, EARLIER_S, count)
+        until = ready + busy_s
         flown: list[Schedule] = []
-        at_home, where = np.ones(count, bool), home.copy()
-        aircraft = first + np.arange(count)
-        while (ready < rest).any():
-            going = np.flatnonzero(ready < rest)
-            chosen = places[going, rng.choice(PLACES, len(going), p=np.array([0.4, 0.25, 0.15, 0.12, 0.08]))]
+        while (ready < until).any():
+            going = np.flatnonzero(ready < until)
+            chosen = places[going, rng.choice(len(PLACE_SHARES), len(going), p=PLACE_SHARES)]
             there = np.where(at_home[going], chosen, home[going])
-            flight = self._flights(aircraft[going], kind[going], where[going], there, ready[going], table, rng)
+            flight = self._flights(aircraft[going], kind[going], where[going], there, ready[going], rng)
             flown.append(flight)
             where[going], at_home[going] = there, ~at_home[going]
             stay = 60 * TURNAROUND_MIN * np.exp(TURNAROUND_SPREAD * rng.standard_normal(len(going)))
@@ -163,60 +177,62 @@ class Traffic:
 
     @cached_property
     def _weights(self) -> Floats:
-        """How much of the traffic each of them has: few have most of it."""
+        """How much of the traffic each of them has."""
         rng = np.random.default_rng(self.seed + 1)
         large = self.airports.size[self._hubs] == "large"
-        weight = np.where(large, 8.0, 1.0) * rng.pareto(1.3, len(self._hubs))
+        weight = np.where(large, LARGE_WEIGHT, 1.0) * rng.pareto(WEIGHT_TAIL, len(self._hubs))
         return np.asarray(weight / weight.sum())
 
-    def _places(self, home: Ints, kind: Ints, rng: np.random.Generator) -> Ints:
-        """The places that each aircraft flies to, usual ones first: out of forty that draw traffic, those whose distance
-        suits the type best."""
-        usual = np.array([performance(code).range_nm for code, _ in TYPES])[kind] * USUAL_SHARE
-        drawn = rng.choice(self._hubs, (len(home), 40), p=self._weights)
+    def _places(self, home: Ints, kind: Ints, rng: np.random.Generator) -> tuple[Ints, NDArray[np.bool_]]:
+        """The places that each aircraft flies to, usual ones first: of those drawn the ones whose distance suits the type
+        best, the best one again where there are too few. And whether there is any."""
+        usual = np.array([performance(code).range_nm for code, _ in TYPES])[kind][:, None] * USUAL_SHARE
+        drawn = rng.choice(self._hubs, (len(home), DRAWN), p=self._weights)
         lat, lon = self.airports.latitude, self.airports.longitude
         away = distance_nm(lat[home][:, None], lon[home][:, None], lat[drawn], lon[drawn])
-        odd = np.abs(np.log(np.maximum(away, 1.0) / usual[:, None]))
-        odd[(away < SHORTEST_NM) | (away > np.minimum(2.4 * usual[:, None], LONGEST_NM))] += 10.0
-        return np.take_along_axis(drawn, np.argsort(odd, axis=1)[:, :PLACES], axis=1)
+        odd = np.abs(np.log(np.maximum(away, 1.0) / usual))
+        odd[(away < SHORTEST_NM) | (away > np.minimum(FARTHEST * usual, LONGEST_NM))] = np.inf
+        best = np.argsort(odd, axis=1)[:, : len(PLACE_SHARES)]
+        places = np.take_along_axis(drawn, best, axis=1)
+        suited = np.isfinite(np.take_along_axis(odd, best, axis=1))
+        return np.where(suited, places, places[:, :1]), suited[:, 0]
 
     def _flights(
-        self, aircraft: Ints, kind: Ints, origin: Ints, there: Ints, takeoff: Floats, table: Airports, rng: np.random.Generator
+        self, aircraft: Ints, kind: Ints, origin: Ints, there: Ints, takeoff: Floats, rng: np.random.Generator
     ) -> Schedule:
         """One flight of each of these aircraft, with its three phases."""
-        n = len(aircraft)
-        lat, lon = table.latitude, table.longitude
-        distance = np.maximum(distance_nm(lat[origin], lon[origin], lat[there], lon[there]), 20.0)
+        lat, lon = self.airports.latitude, self.airports.longitude
+        distance = distance_nm(lat[origin], lon[origin], lat[there], lon[there])
         cruise_kt = np.array([performance(code).cruise_kt for code, _ in TYPES])[kind]
         climb = np.array([kind_of(code).climb_ft_min for code, _ in TYPES])[kind]
         slow = np.array([kind_of(code).terminal_kt for code, _ in TYPES])[kind]
         ceiling = np.array([kind_of(code).ceiling_ft for code, _ in TYPES])[kind] - 1000
-        level = np.minimum(CRUISE_FT + CRUISE_STEP_FT * rng.integers(0, 5, n), ceiling)
+        level = np.minimum(CRUISE_FT + CRUISE_STEP_FT * rng.integers(0, 5, len(kind)), ceiling)
         middle = unit_vectors(lat[origin], lon[origin]) + unit_vectors(lat[there], lon[there])
         mid_lat = np.degrees(np.arctan2(middle[:, 2], np.hypot(middle[:, 0], middle[:, 1])))
         mid_lon = np.degrees(np.arctan2(middle[:, 1], middle[:, 0]))
         east, north = self.wind.at(mid_lat, mid_lon, level)
         fast = ground_speed(cruise_kt, bearing_deg(mid_lat, mid_lon, lat[there], lon[there]), east, north)
         mean_kt = (slow + fast) / 2
-        per_ft = mean_kt / 60 * (1 / climb + 1 / DESCENT_FT_MIN)  # nm that a foot of height costs, up and down
-        level = np.minimum(level, 0.9 * distance / per_ft)
+        nm_per_ft = mean_kt / 60 * (1 / climb + 1 / DESCENT_FT_MIN)  # what a foot of height costs, up and down
+        level = np.minimum(level, 0.9 * distance / nm_per_ft)
         climbing, descending = level / climb * 60, level / DESCENT_FT_MIN * 60
         cruising = (distance - mean_kt * (climbing + descending) / 3600) / fast * 3600
         return Schedule(
-            aircraft,
-            kind,
-            origin,
-            there,
-            takeoff.copy(),
-            climbing + cruising + descending,
-            distance,
-            level,
-            climbing,
-            descending,
-            slow,
-            fast,
-            DOGLEG * rng.standard_normal(n) * distance,
-            rng.uniform(0.3, 0.7, n),
+            aircraft=aircraft,
+            kind=kind,
+            origin=origin,
+            destination=there,
+            takeoff=takeoff.copy(),
+            aloft=climbing + cruising + descending,
+            distance=distance,
+            cruise_ft=level,
+            climbing=climbing,
+            descending=descending,
+            slow=slow,
+            fast=fast,
+            aside=DOGLEG * rng.standard_normal(len(kind)) * distance,
+            bend=rng.uniform(0.3, 0.7, len(kind)),
         )
 
     def pieces(self, rows: int = PIECE_ROWS) -> Iterator[pa.Table]:
