@@ -2,7 +2,7 @@
 
     python benchmarks/traffic.py day.parquet [--aloft 12500] [--every 10] [--hours 24] [--truth day.truth.csv]
 
-One file, sorted by aircraft and time; in memory is a quarter of a million positions at a time. A full day has some 115
+One file, sorted by aircraft and time; in memory is a quarter of a million positions at a time. A full day has some 117
 million positions and takes 2.6 GB on disk.
 """
 
