@@ -200,6 +200,22 @@ class PerfectMemory:
             prior[TABLE.row(place)] += (1 - 1e-3) * chance
         return prior / prior.sum()
 
+    def came_by(
+        self,
+        which: ends.Which,
+        day: date,
+        *,
+        other: int | None,
+        latitude: float,
+        longitude: float,
+        altitude: float,
+        course: float,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Nothing of ways."""
+        return self.plain.came_by(
+            which, day, other=other, latitude=latitude, longitude=longitude, altitude=altitude, course=course
+        )
+
 
 def ends_told(world: Masked, draw: Draw) -> list[tuple[Flight, End]]:
     """What is said of the end of each masked flight, within half an hour after it was lost."""
