@@ -116,13 +116,13 @@ class Masked:
         return self.positions.slice(first, last - first)
 
 
-def masked() -> Masked:
+def masked(*, shared_ways: bool) -> Masked:
     rng = np.random.default_rng(11)
     by_kind = fleets(rng)
     tails = {tail.icao24: tail for fleet in by_kind.values() for tail in fleet}
     kinds = {tail.icao24: kind for kind, fleet in by_kind.items() for tail in fleet}
     flights, cut = [], []
-    for flight in weeks(list(tails.values()), BEGIN, 2 * WEEKS.days, TABLE, rng):
+    for flight in weeks(list(tails.values()), BEGIN, 2 * WEEKS.days, TABLE, rng, shared_ways=shared_ways):
         if flight.takeoff >= BEGIN + WEEKS:
             down = landing(flight, TABLE)
             lost = max(down - UNSEEN, flight.takeoff + (down - flight.takeoff) / 2)
@@ -259,10 +259,11 @@ def figures(said: Sequence[tuple[Flight, End]]) -> Figures:
 
 
 @pytest.mark.slow
-def test_habits_tell_where_a_lost_aircraft_goes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("shared_ways", [True, False])
+def test_habits_tell_where_a_lost_aircraft_goes(shared_ways: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two weeks seen, two weeks in which the last hour of every flight is not: the destination, ranked within half
     an hour after the signal was lost, by history, without any, and by a perfect memory of everybody's habits."""
-    world = masked()
+    world = masked(shared_ways=shared_ways)
     who = registry(world.tails.values(), tmp_path / "whose.csv")
     empty = Baseline(TABLE)
     said = {
@@ -281,7 +282,8 @@ def test_habits_tell_where_a_lost_aircraft_goes(tmp_path: Path, capsys: pytest.C
                 ]
                 by_kind.setdefault(f"{kind}, {way}", {})[source] = figures(mine)
     with capsys.disabled():
-        sys.stdout.write("\nSYNTHETIC habits: ends of flights whose last hour nobody saw\n")
+        ways = "the ways of others" if shared_ways else "ways of their own"
+        sys.stdout.write(f"\nSYNTHETIC habits, {ways}: ends of flights whose last hour nobody saw\n")
         for kind, rows in by_kind.items():
             for source, row in rows.items():
                 sys.stdout.write(f"{kind:24} {source:16} {row}\n")

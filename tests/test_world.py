@@ -136,8 +136,10 @@ def test_a_diversion_lands_elsewhere_and_a_return_where_it_began() -> None:
 
 
 def test_an_airway_strays_from_the_great_circle_and_not_far() -> None:
-    points = airway("EDDF", "KJFK", TABLE, np.random.default_rng(1))
+    points = airway("EDDF", "KJFK", TABLE)
     assert len(points) > 8
+    assert points == airway("EDDF", "KJFK", TABLE)
+    assert points != airway("EDDF", "KJFK", TABLE, number=1)
     flown = replace(PLAIN, destination="KJFK")
     direct, bent = ((landing(f, TABLE) - T0).total_seconds() for f in (flown, replace(flown, over=points)))
     assert 1.0 < bent / direct < 1.1

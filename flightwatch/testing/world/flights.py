@@ -287,11 +287,12 @@ def _height(way: Floats, to_go: Floats, cruise_ft: float, start_ft: float, end_f
 
 
 def airway(
-    origin: str, there: str, airports: Airports, rng: np.random.Generator, every_nm: float = 250.0
+    origin: str, there: str, airports: Airports, number: int = 0, every_nm: float = 250.0
 ) -> tuple[tuple[float, float], ...]:
     """Points of a way with doglegs, as airways make it: on the great circle, give or take a tenth of the distance
-    between the points."""
+    between the points. Whoever takes the way with this number between the two places takes the same."""
     a, b = airport(origin, airports), airport(there, airports)
+    rng = np.random.default_rng([*f"{origin} {there}".encode(), number])
     parts = int(float(distance_nm(a.latitude, a.longitude, b.latitude, b.longitude)) // every_nm) + 1
     lat, lon = between(a.latitude, a.longitude, b.latitude, b.longitude, parts)
     lat, lon = lat[1:-1], lon[1:-1]

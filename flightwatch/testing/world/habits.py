@@ -21,6 +21,9 @@ from flightwatch.testing.world.flights import Flight, airport, airway, landing, 
 SPREAD_H = 0.4
 """How far (h) a flight with an hour strays from it: the spread."""
 
+WAY_SHARES = (0.7, 0.3)
+"""How often each of the ways between two places is taken, where ways are shared."""
+
 DAYTIME = (5.0, 18.0)
 """Between these hours (UTC) everybody leaves who has no hour."""
 
@@ -112,15 +115,25 @@ def _tail(
     return Tail(f"{address:06x}", f"SYN-{address:X}", typecode, operator, home, habits, trips, wanders)
 
 
-def weeks(tails: Sequence[Tail], begin: datetime, days: int, airports: Airports, rng: np.random.Generator) -> tuple[Flight, ...]:
-    """What the aircraft fly from a day on, in order of aircraft and time; out and back is two flights."""
+def weeks(
+    tails: Sequence[Tail], begin: datetime, days: int, airports: Airports, rng: np.random.Generator, *, shared_ways: bool = True
+) -> tuple[Flight, ...]:
+    """What the aircraft fly from a day on, in order of aircraft and time; out and back is two flights. Without shared
+    ways every trip takes one of its own."""
     elsewhere = [i for i, large in zip(airports.ident, airports.size == "large", strict=True) if large]
-    return tuple(flight for tail in tails for flight in _flown(tail, begin, days, airports, elsewhere, rng))
+    trips = (trip for tail in tails for trip in _trips(tail, begin, days, airports, elsewhere, rng, shared_ways))
+    return tuple(flight for trip in trips for flight in trip)
 
 
-def _flown(
-    tail: Tail, begin: datetime, days: int, airports: Airports, elsewhere: Sequence[str], rng: np.random.Generator
-) -> Iterator[Flight]:
+def _trips(
+    tail: Tail,
+    begin: datetime,
+    days: int,
+    airports: Airports,
+    elsewhere: Sequence[str],
+    rng: np.random.Generator,
+    shared_ways: bool,
+) -> Iterator[tuple[Flight, Flight]]:
     ready = begin
     for day in range(days):
         midnight = begin + timedelta(days=day)
@@ -130,12 +143,12 @@ def _flown(
             if leaves < ready:
                 continue
             callsign = f"{tail.operator[:3].upper()}{rng.integers(100, 9999)}"
-            over = airway(tail.home, place, airports, rng)
+            number = rng.choice(len(WAY_SHARES), p=WAY_SHARES) if shared_ways else rng.integers(len(WAY_SHARES), 1_000_000)
+            over = airway(tail.home, place, airports, int(number))
             out = Flight(tail.icao24, tail.registration, tail.typecode, callsign, tail.home, place, leaves, over)
             back = onward(out, airports, _stay(tail, rng), tail.home, over=tuple(reversed(over)))
             ready = landing(back, airports) + READY
-            yield out
-            yield back
+            yield out, back
 
 
 def _trip(tail: Tail, airports: Airports, elsewhere: Sequence[str], rng: np.random.Generator) -> tuple[float, str]:
