@@ -109,3 +109,18 @@ def demo_output(demo_run: tuple[Result, str]) -> str:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden texts anew")
+
+
+@pytest.fixture
+def told_figures(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Takes what a test measured; it stands at the end of the run, whoever ran the test."""
+    return lambda text: record_property("figures", text)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Writes what tests measured."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, text in getattr(report, "user_properties", ()):
+                if name == "figures" and report.when == "call":
+                    terminalreporter.write_line(f"\n{text}")

@@ -7,7 +7,6 @@ and prints; what is asserted is what somebody would notice.
 from __future__ import annotations
 
 import csv
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -260,9 +259,10 @@ def figures(said: Sequence[tuple[Flight, End]]) -> Figures:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shared_ways", [True, False])
-def test_habits_tell_where_a_lost_aircraft_goes(shared_ways: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_habits_tell_where_a_lost_aircraft_goes(shared_ways: bool, tmp_path: Path, told_figures: Callable[[str], None]) -> None:
     """Two weeks seen, two weeks in which the last hour of every flight is not: the destination, ranked within half
-    an hour after the signal was lost, by history, without any, and by a perfect memory of everybody's habits."""
+    an hour after the signal was lost, by history, without any, and by a perfect memory of everybody's habits. Flights
+    take ways that others take, or each one of its own, which then must not mislead."""
     world = masked(shared_ways=shared_ways)
     who = registry(world.tails.values(), tmp_path / "whose.csv")
     empty = Baseline(TABLE)
@@ -281,12 +281,9 @@ def test_habits_tell_where_a_lost_aircraft_goes(shared_ways: bool, tmp_path: Pat
                     if kind in ("all", world.kinds[f.icao24]) and (f.origin == world.tails[f.icao24].home) == (way == "out")
                 ]
                 by_kind.setdefault(f"{kind}, {way}", {})[source] = figures(mine)
-    with capsys.disabled():
-        ways = "the ways of others" if shared_ways else "ways of their own"
-        sys.stdout.write(f"\nSYNTHETIC habits, {ways}: ends of flights whose last hour nobody saw\n")
-        for kind, rows in by_kind.items():
-            for source, row in rows.items():
-                sys.stdout.write(f"{kind:24} {source:16} {row}\n")
+    ways = "the ways of others" if shared_ways else "ways of their own"
+    lines = [f"{kind:24} {source:16} {row}" for kind, rows in by_kind.items() for source, row in rows.items()]
+    told_figures("\n".join([f"SYNTHETIC habits, {ways}: ends of flights whose last hour nobody saw", *lines]))
     for told in said.values():
         assert all(end.basis != "observed" for _, end in told)
     out = by_kind["all, out"]
@@ -328,7 +325,7 @@ def matched(flights: Sequence[Flight], legs: Sequence[Leg]) -> list[tuple[Flight
 
 
 @pytest.mark.slow
-def test_stops_that_nobody_saw_part_flights_and_are_placed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stops_that_nobody_saw_part_flights_and_are_placed(tmp_path: Path, told_figures: Callable[[str], None]) -> None:
     """Turnarounds of half an hour to a night, of which only descent and climb are seen: two legs, and where between."""
     tails, flights, positions = stops_unseen()
     pipeline = Pipeline(TABLE, registry(tails.values(), tmp_path / "whose.csv"))
@@ -340,8 +337,7 @@ def test_stops_that_nobody_saw_part_flights_and_are_placed(tmp_path: Path, capsy
     whole = np.mean([len(found) == 1 and shared[found[0].leg_id] == 1 for _, found in hidden])
     ends_of = [(f, found[-1].destination) for f, found in hidden if found and found[-1].destination.basis != "observed"]
     row = figures(ends_of)
-    with capsys.disabled():
-        sys.stdout.write(f"\nSYNTHETIC habits, stops unseen: whole {whole:.3f} of {len(hidden)}; destinations {row}\n")
+    told_figures(f"SYNTHETIC habits, stops unseen: whole {whole:.3f} of {len(hidden)}; destinations {row}")
     assert whole > 0.9
     assert row.top1 > 0.95
     assert row.ece < 0.1

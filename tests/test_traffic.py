@@ -3,7 +3,7 @@ the truth about it."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -105,7 +105,7 @@ def test_the_legs_of_the_day_are_the_flights_of_the_day(day: pa.Table) -> None:
 
 
 @pytest.mark.slow
-def test_a_day_with_half_of_the_large_airports_deaf_is_told_honestly(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_day_with_half_of_the_large_airports_deaf_is_told_honestly(told_figures: Callable[[str], None]) -> None:
     """Nothing is heard below 4,000 ft but near every other large airport, nor over oceans, Siberia and North Korea."""
     large = [ident for ident, size in zip(TABLE.ident, TABLE.size, strict=True) if size == "large"]
     deaf = floors((NORTH_KOREA, INLAND_SIBERIA, *OCEANS, low_level(4000.0, large[::2], TABLE)))
@@ -124,9 +124,10 @@ def test_a_day_with_half_of_the_large_airports_deaf_is_told_honestly(capsys: pyt
     right = np.mean([named == airport for _, named, airport in ends])
     wrong = np.mean([named not in (None, airport) for _, named, airport in ends])
     observed_wrong = sum(basis == "observed" and named not in (None, airport) for basis, named, airport in ends)
-    with capsys.disabled():
-        sys.stdout.write(f"\nSYNTHETIC day, half deaf: {len(apart)} of {len(flown)} aircraft with all their legs; ")
-        sys.stdout.write(f"of {len(ends)} ends right {right:.3f}, wrong {wrong:.3f}, observed elsewhere {observed_wrong}\n")
+    told_figures(
+        f"SYNTHETIC day, half deaf: {len(apart)} of {len(flown)} aircraft with all their legs; "
+        f"of {len(ends)} ends right {right:.3f}, wrong {wrong:.3f}, observed elsewhere {observed_wrong}"
+    )
     assert len(apart) / len(flown) > 0.99
     assert right > 0.9
     assert wrong < 0.03
