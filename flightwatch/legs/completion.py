@@ -335,7 +335,7 @@ def _look(draft: Draft, which: ends.Which, other: int | None, who: Aircraft, pri
 
 def _ways(
     which: ends.Which, draft: Draft, fix: Fix, path: Sequence[Fix], other: int | None, model: Model
-) -> tuple[ends.Floats, ends.Floats]:
+) -> tuple[ends.Floats, ends.Floats, ends.Floats]:
     """What the ways of earlier flights say of one end."""
     courses = ends.courses_at(which, fix, path)
     course = math.nan if not courses else courses[0] if which == "destination" else (courses[0] + 180) % 360

@@ -87,8 +87,7 @@ CLIMBS_OUT_NM = 15.0
 """An aircraft whose trend is not known, this near to where it took off, is climbing."""
 
 KNOWN_WAYS = 0.95
-"""Share of the flights between two places that take a way flown before, once many are known; after one flight it is
-half of that, after two two thirds."""
+"""The most that is believed of flights keeping to ways flown before, however many did."""
 
 WAY_SHARPNESS = 8.0
 """How much closer together flights are that follow one another than the best that geometry alone expects."""
@@ -113,12 +112,12 @@ MOST_LISTED = 20
 
 class Prior(Protocol):
     """What history says of an end of a leg. `over`: a probability for every row of the airport table, with a sum of at
-    most one. `came_by`: for every row, how many earlier flights had it as their end, and how many of these came by a
-    position on this course (NaN: unknown)."""
+    most one. `came_by`: for every row, how many earlier flights had it as their end, how many of these came by a position
+    on this course (NaN: unknown), and which share of such flights takes a way flown before."""
 
     def came_by(
         self, which: Which, day: date, *, other: int | None, latitude: float, longitude: float, altitude: float, course: float
-    ) -> tuple[Floats, Floats]: ...
+    ) -> tuple[Floats, Floats, Floats]: ...
 
     def over(
         self,
@@ -172,7 +171,7 @@ def look(
     fastest_kt: float,
     flown_nm: float,
     prior: Floats,
-    ways: tuple[Floats, Floats],
+    ways: tuple[Floats, Floats, Floats],
     airports: Airports,
 ) -> Likelihood:
     """What the edge of a track says of the airport beyond it.
@@ -198,7 +197,7 @@ def look(
     if other is not None:
         geometry += _detour_log(behind, distance, other, leaving, airports, rows)
         best += _detour_log(0.0, distance * 0.0, other, leaving, airports, rows)
-    log = _by_known_ways(geometry, best, ways[0][rows], ways[1][rows])
+    log = _by_known_ways(geometry, best, *(of[rows] for of in ways))
     needed_ft = max(limits.runway_ft, JET_RUNWAY_FT if fastest_kt > JET_KT else 0.0)
     log += _runway_log(needed_ft, airports, rows)
     return Likelihood(rows, log, float(np.logaddexp.reduce(geometry)) - math.log(len(rows)) if len(rows) else 0.0)
@@ -211,10 +210,10 @@ def _climb(which: Which, edge: Edge, behind_nm: float) -> float:
     return edge.climb_ft_min if which == "destination" else -edge.climb_ft_min
 
 
-def _by_known_ways(geometry: Floats, best: Floats, flights: Floats, came: Floats) -> Floats:
+def _by_known_ways(geometry: Floats, best: Floats, flights: Floats, came: Floats, shared: Floats) -> Floats:
     """The log-likelihood of the edge for each airport: a mixture of what geometry says and of the ways that earlier
-    flights flew, as far as there were any. `best` is the most that geometry can say."""
-    known = KNOWN_WAYS * flights / (flights + 1)
+    flights flew, as far as there were any and flights share them. `best` is the most that geometry can say."""
+    known = np.minimum(shared, KNOWN_WAYS) * flights / (flights + 1)
     follows = known * came / np.maximum(flights, 1e-9) * WAY_SHARPNESS
     with np.errstate(divide="ignore"):
         return np.asarray(np.logaddexp(np.log1p(-known) + geometry, np.log(follows) + best))

@@ -63,6 +63,9 @@ SCHEDULED_FACTOR = 3.0
 NEAREST_NM = 25.0
 """The shortest class of lengths reaches to twice this; each other one is twice as long as the one before."""
 
+SHARING, LEANING = 0.9, 3.0
+"""Before anything is known, the share of flights that take a way flown before, and for how many flights that stands."""
+
 LENGTH_CLASSES = 10
 """25 nm to half way round the Earth."""
 
@@ -345,21 +348,36 @@ class Baseline:
 
     def came_by(
         self, which: Which, day: date, *, other: int | None, latitude: float, longitude: float, altitude: float, course: float
-    ) -> tuple[Floats, Floats]:
+    ) -> tuple[Floats, Floats, Floats]:
         """Of the tracked legs before a day with that other end (any, for None): how many had each row of the airport
-        table as their end, and how many of these came by a position on this course (deg; NaN: unknown), each counting
-        between 0 and 1. Those of which nobody saw whether they did are left out of both."""
+        table as their end; how many of these came by a position on this course (deg; NaN: unknown), each counting
+        between 0 and 1; and which share of flights there takes a way flown before. Those of which nobody saw whether they
+        did are left out of the counts."""
         rows, size = self.columns, len(self.airports)
         ours, theirs = (rows.destination, rows.origin) if which == "destination" else (rows.origin, rows.destination)
-        usable = (ours >= 0) & (ours < size) & (rows.arrived < _midnight(day)) & self._has_way
-        if other is not None:
-            usable &= theirs == other
+        past = (ours >= 0) & (ours < size) & (rows.arrived < _midnight(day)) & self._has_way
         legs, seen, unseen = self._flown.near(latitude, longitude, altitude, course)
         came, told = np.zeros(len(ours)), np.ones(len(ours))
         came[legs], told[legs] = seen, 1 - np.maximum(unseen - seen, 0.0)
-        index = np.flatnonzero(usable)
+        index = np.flatnonzero(past & (theirs == other)) if other is not None else np.flatnonzero(past)
         flights, passed = (np.bincount(ours[index], weights=of[index], minlength=size) for of in (told, came))
-        return flights.astype(np.float64), passed.astype(np.float64)
+        return flights.astype(np.float64), passed.astype(np.float64), self._sharing(past, index, ours)
+
+    def _sharing(self, past: Flags, index: Ints, ours: Ints) -> Floats:
+        """The share of flights that take a way flown before, for each airport: that among these legs, leaning to that of
+        all routes as if `LEANING` of them had been seen."""
+        compared = np.flatnonzero(past & ~np.isnan(self._follows))
+        usual = (self._follows[compared].sum() + SHARING * LEANING) / (len(compared) + LEANING)
+        index = index[~np.isnan(self._follows[index])]
+        count = np.bincount(ours[index], minlength=len(self.airports))
+        total = np.bincount(ours[index], weights=self._follows[index], minlength=len(self.airports))
+        return np.asarray((total + usual * LEANING) / (count + LEANING))
+
+    @cached_property
+    def _follows(self) -> Floats:
+        rows, size = self.columns, len(self._codes)
+        named = (rows.origin != NULL) & (rows.destination != NULL)
+        return self._flown.follows(np.where(named, rows.origin * size + rows.destination, NULL))
 
     @cached_property
     def _has_way(self) -> Flags:
