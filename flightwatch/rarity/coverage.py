@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import EARTH_RADIUS_NM, unit_vectors
-from flightwatch.records import WAYPOINT
+from flightwatch.records import WAYPOINT, CoveredBand
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -34,6 +34,9 @@ Flags = NDArray[np.bool_]
 BANDS_FT = (3_000.0, 10_000.0, 25_000.0)
 """Where one altitude band ends and the next begins: what a receiver has on its horizon at 67, 123 and 194 nm
 (4/3 of the earth's radius, as radio waves bend)."""
+
+LOW_BANDS = 2
+"""The bands below 10,000 ft, in which aircraft come down to an airport and leave it."""
 
 BAND_NAMES = ("below 3,000 ft", "3,000 to 10,000 ft", "10,000 to 25,000 ft", "above 25,000 ft")
 
@@ -142,6 +145,23 @@ class Table:
         seen, known = self.seen[place], self.seen[place] + self.unseen[place]
         return seen / (known + DOUBT_MIN), DOUBT_MIN / (known + DOUBT_MIN)
 
+    def bands(self) -> list[CoveredBand]:
+        """The cells of which it is known how much of the traffic is seen, by altitude band from the ground up."""
+        found = []
+        for band, name in enumerate(BAND_NAMES):
+            seen, unseen = self.seen[band::BANDS], self.unseen[band::BANDS]
+            known = np.flatnonzero(seen + unseen >= KNOWN_MIN)
+            share = seen[known] / (seen + unseen)[known]
+            found.append(CoveredBand(name, boxes(known), share, float(seen.sum()) / 60, float(unseen.sum()) / 60))
+        return found
+
+    def low_share(self, latitude: ArrayLike, longitude: ArrayLike) -> float | None:
+        """How much of the flying below 10,000 ft in the cells of some places is seen; None where it is not known."""
+        cells = np.unique(cells_at(latitude, longitude))
+        low = (cells[:, None] * BANDS + np.arange(LOW_BANDS)).ravel()
+        seen, all_ = float(self.seen[low].sum()), float((self.seen + self.unseen)[low].sum())
+        return seen / all_ if all_ >= KNOWN_MIN else None
+
 
 @dataclass(frozen=True, eq=False)
 class Coverage:
@@ -162,6 +182,11 @@ class Coverage:
         month = day - day % MONTH_DAYS
         key = np.where(_is_past(month, newest), month, day) * PLACES + key % PLACES
         return Coverage(_summed(key[kept], seen[kept], unseen[kept]), newest)
+
+    @property
+    def told_until(self) -> date:
+        """The day after the last one that a leg told of."""
+        return date.fromordinal(self.newest + 1 + EPOCH_ORDINAL)
 
     def as_of(self, day: date) -> Table:
         """What was known before a day. Exactly, if that is among the `RECENT_DAYS`; of older days, what the months
