@@ -226,7 +226,7 @@ def _silence_log(
     edge: Edge, log: Floats, prior: Floats, usual_kt: float, silent_min: float, seen: Seen, airports: Airports, rows: Ints
 ) -> tuple[Floats, float]:
     """How little the silence since the last fix surprises, for each airport, and for places that the table lacks: as
-    for the airports on the whole. Only what is in question is looked at."""
+    for the airports on the whole. That also stands for those that are hardly in question, which nobody looks at."""
     weight = log + np.log(np.maximum(prior, 1e-300))
     weight = np.exp(weight - weight.max(initial=-np.inf))
     likely = np.flatnonzero(weight > IN_QUESTION)
@@ -235,10 +235,11 @@ def _silence_log(
     speed = edge.speed_kt if edge.speed_kt > SLOWEST_KT else usual_kt
     at = (fix.latitude, fix.longitude, fix.altitude)
     chances = silence.to_airports(at, silence.CEILING_FT, fields[likely], speed, silent_min, seen, climbs=climbs)
-    out = np.zeros(len(rows))
-    out[likely] = np.log(chances)
     total = float(weight[likely].sum())
-    return out, math.log(float(weight[likely] @ chances) / total) if total > 0 else 0.0
+    anywhere = math.log(float(weight[likely] @ chances) / total) if total > 0 else 0.0
+    out = np.full(len(rows), anywhere)
+    out[likely] = np.log(chances)
+    return out, anywhere
 
 
 def _climb(which: Which, edge: Edge, behind_nm: float) -> float:
