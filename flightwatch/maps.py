@@ -34,7 +34,9 @@ WIDTH_PX, HEIGHT_PX, DPI = 900, 520, 100
 SEA, LAND, LINE, SEEN, GUESSED, INK = "#dce8f0", "#f7f5ef", "#9fb2c1", "#b3261e", "#b3261e", "#1f2a33"
 SMALLEST_SPAN_NM = 250.0
 MARGIN = 0.18
-COVERAGE_PX = (1300, 900)
+COVERAGE_PX, BESIDE_PX, ABOVE_PX, TALLEST_PX = 1300, 150, 180, 1500
+"""The width of a picture of coverage, what of width and height is not maps, and the most that it is high."""
+
 COVERAGE_MARGIN_DEG, COVERAGE_SPAN_DEG = 3.0, 12.0
 SHARES = "viridis"
 """Colours that are told apart without seeing red and green, and in print."""
@@ -77,17 +79,18 @@ def draw(spec: MapSpec) -> bytes:
 def draw_coverage(spec: CoverageMap) -> bytes:
     """Where traffic is seen as PNG: a map for each altitude band, straight in latitude and longitude, of the part of
     the world that is known."""
-    figure = Figure(figsize=(COVERAGE_PX[0] / DPI, COVERAGE_PX[1] / DPI), dpi=DPI, layout="constrained")
+    west, east, south, north = _window(np.concatenate([band.cells for band in spec.bands]))
+    stretch = 1 / max(float(np.cos(np.radians((south + north) / 2))), 0.2)
+    height = min((COVERAGE_PX - BESIDE_PX) * (north - south) * stretch / (east - west) + ABOVE_PX, TALLEST_PX)
+    figure = Figure(figsize=(COVERAGE_PX / DPI, height / DPI), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(2, (len(spec.bands) + 1) // 2, squeeze=False).ravel()
-    cells = np.concatenate([band.cells for band in spec.bands])
-    west, east, south, north = _window(cells)
+    panels = figure.subplots(2, 2).ravel()
     for axes, band in zip(panels, spec.bands, strict=False):
         axes.add_collection(_cells(band, west))
         axes.add_collection(LineCollection(_outlines_from(west), colors=LINE, linewidths=0.7))
         axes.set_xlim(west, east)
         axes.set_ylim(south, north)
-        axes.set_aspect(1 / max(np.cos(np.radians((south + north) / 2)), 0.2))
+        axes.set_aspect(stretch)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_title(band.name if len(band.share) else f"{band.name}: not known", fontsize=10.5, color=INK, loc="left")

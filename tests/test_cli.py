@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -296,6 +297,15 @@ def test_legs_of_what_was_imported_in_any_form(typed: Typed, tmp_path: Path) -> 
     status, out, _ = typed("legs", "--store", "s")
     assert status == 0
     assert "RA-86559" in out
+
+
+def test_coverage_is_told_by_altitude_and_drawn(typed: Typed, tmp_path: Path) -> None:
+    typed("import", str(flight(tmp_path)), "--store", "s")
+    status, out, _ = typed("coverage", "--store", "s", "-o", "seen.png")
+    assert status == 0
+    assert "3,000 to 10,000 ft: not known" in out
+    assert re.search(r"above 25,000 ft: 100% of \d\.\d flying hours seen", out)
+    assert (tmp_path / "seen.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_legs_can_be_chosen_by_aircraft_and_time(typed: Typed, tmp_path: Path) -> None:

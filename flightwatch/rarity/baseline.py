@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import distance_nm
-from flightwatch.rarity.coverage import Coverage
+from flightwatch.rarity.coverage import KNOWN_MIN, Coverage
 from flightwatch.rarity.flown import Flown, flown
 from flightwatch.records import LEGS, EarlierVisit, Scope, utc
 
@@ -155,6 +155,13 @@ class Baseline:
         """How much of the traffic at these positions was seen in the time before a day, and of how much there is no
         telling."""
         return self.coverage.as_of(day).share(latitude, longitude, altitude)
+
+    def low_share(self, day: date, places: Flags) -> float | None:
+        """How much of the flying below 10,000 ft around some places (a flag for each row of the airport table) was seen
+        in the time before a day; None where nobody is known to have come by, or where no leg tells of anything."""
+        table = self.coverage.as_of(day)
+        seen, unseen = table.low_minutes(self.airports.latitude[places], self.airports.longitude[places])
+        return seen / (seen + unseen) if seen + unseen >= KNOWN_MIN else None
 
     # ------------------------------------------------------------------------------------------------------------ columns
 

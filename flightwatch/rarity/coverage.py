@@ -69,7 +69,9 @@ DESCENT_FT_PER_NM, CLIMB_FT_PER_NM = 318.0, 400.0
 CHUNK = 20_000
 """Legs that are worked through at once, to bound memory."""
 
-TABLES_KEPT = 3
+TABLES_KEPT = 8
+"""Days of which the table (1.3 MB) is remembered."""
+
 DAY_S = 86_400
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
@@ -135,14 +137,15 @@ def _summed(key: Ints, seen: Ints, unseen: Ints) -> Seconds:
 class Table:
     """What was known at the beginning of one day: minutes of traffic, as they weigh on it, by place."""
 
-    seen: Floats
-    unseen: Floats
+    seen: NDArray[np.float32]
+    unseen: NDArray[np.float32]
 
     def share(self, latitude: ArrayLike, longitude: ArrayLike, altitude: ArrayLike) -> tuple[Floats, Floats]:
         """How much of the traffic at positions is seen, and of how much there is no telling: shares of one, what is
         missing to it is not seen."""
         place = places_at(latitude, longitude, altitude)
-        seen, known = self.seen[place], self.seen[place] + self.unseen[place]
+        seen = self.seen[place].astype(np.float64)
+        known = seen + self.unseen[place]
         return seen / (known + DOUBT_MIN), DOUBT_MIN / (known + DOUBT_MIN)
 
     def bands(self) -> list[CoveredBand]:
@@ -155,12 +158,11 @@ class Table:
             found.append(CoveredBand(name, boxes(known), share, float(seen.sum()) / 60, float(unseen.sum()) / 60))
         return found
 
-    def low_share(self, latitude: ArrayLike, longitude: ArrayLike) -> float | None:
-        """How much of the flying below 10,000 ft in the cells of some places is seen; None where it is not known."""
+    def low_minutes(self, latitude: ArrayLike, longitude: ArrayLike) -> tuple[float, float]:
+        """Minutes of flight below 10,000 ft in the cells of some places, seen and unseen."""
         cells = np.unique(cells_at(latitude, longitude))
         low = (cells[:, None] * BANDS + np.arange(LOW_BANDS)).ravel()
-        seen, all_ = float(self.seen[low].sum()), float((self.seen + self.unseen)[low].sum())
-        return seen / all_ if all_ >= KNOWN_MIN else None
+        return float(self.seen[low].sum()), float(self.unseen[low].sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +212,7 @@ class Coverage:
                 for total, seconds in zip(totals, (self.seconds.seen, self.seconds.unseen), strict=True):
                     minutes = np.bincount(place[mine], weights=seconds[mine], minlength=PLACES) / 60
                     total += minutes * 0.5 ** (age / HALF_LIFE_MONTHS)
-        return Table(totals[0], totals[1])
+        return Table(*totals.astype(np.float32))
 
 
 def _is_past(month_begins: Ints, newest: int) -> Flags:
