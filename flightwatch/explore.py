@@ -82,13 +82,13 @@ class Explorer:
 
     def coverage(self) -> CoverageMap:
         """Where traffic is seen, for all that the legs tell; `maps.draw_coverage` draws it. Raises StoreError where they
-        tell nothing yet."""
+        tell next to nothing."""
         table = self.store.legs.table()
         learned = Baseline(airports(), table).coverage
         day = learned.told_until
         bands = tuple(learned.as_of(day).bands())
         if not any(len(band.share) for band in bands):
-            raise StoreError("no leg in this store tells where traffic is seen: `flightwatch import` brings positions in")
+            raise StoreError("too little is known yet of where traffic is seen: `flightwatch import` brings positions in")
         terms = self.store.terms_of({feed for row in table["feeds"].to_pylist() for feed in row or ()}).values()
         return CoverageMap(f"Where aircraft are seen, as of {day:%-d %b %Y}", bands, coverage_note(tuple(terms)))
 
