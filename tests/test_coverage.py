@@ -146,7 +146,7 @@ def test_every_place_lies_in_its_cell(latitude: float, longitude: float) -> None
     assert 0 <= int(cell) < CELLS
     west, south, east, north = boxes(np.array([int(cell)]))[0]
     assert south - 1e-6 <= latitude <= north + 1e-6
-    assert west - 1e-6 <= (longitude if longitude < 180 else -180) <= east + 1e-6
+    assert (longitude - west + 1e-6) % 360 <= east - west + 2e-6
 
 
 def test_a_store_has_the_same_coverage_after_a_restart_and_a_rebuild(tmp_path: Path, airports: Airports) -> None:
