@@ -229,10 +229,10 @@ def world(pairs: list[tuple[str, str]], days: int, *, first: int = 0, number: in
 
 
 def listed(legs: list[Leg], pairs: list[tuple[str, str]]) -> list[Leg]:
-    """Two flights on each of these routes that stand in a list, without a track."""
+    """A flight on each of these routes that stands in a list, without a track."""
     made = []
-    for i, (a, b) in enumerate([*pairs, *pairs]):
-        begun = datetime(2024, 3, 2 + i // len(pairs), 9, tzinfo=UTC)
+    for i, (a, b) in enumerate(pairs):
+        begun = datetime(2024, 3, 2, 9, tzinfo=UTC)
         ends = {
             n: replace(
                 legs[0].origin, airport=place, basis="observed", probability=1.0, candidates=(), time=t, earliest=t, latest=t
@@ -262,7 +262,7 @@ def legs_of(made: World, history: Baseline) -> list[Leg]:
 
 def test_flights_that_were_lost_at_the_edge_of_a_hole_are_followed_into_it() -> None:
     """Traffic flies across Siberia and lands on either side of the hole; four routes end in it, and nobody sees where.
-    Two flights on each are known from a list."""
+    One flight on each is known from a list."""
     ordinary = [("UUEE", "ZBAA"), ("USSS", "UHWW"), ("UUEE", "USSS"), ("UUEE", "USCC"), ("UUEE", "UNNT"), ("UUEE", "UACC")]
     into = [("UUEE", "USRR"), ("UUEE", "UOOO"), ("UUEE", "USMU"), ("USSS", "USRR")]
     before = legs_of(world(ordinary, 6), Baseline(all_airports()))
@@ -279,7 +279,7 @@ def test_flights_that_were_lost_at_the_edge_of_a_hole_are_followed_into_it() -> 
 
     without, aware = right(Unaware(all_airports(), history)), right(Baseline(all_airports(), history))
     assert aware[0] >= without[0]
-    assert aware[1] > without[1] + 0.05
+    assert aware[1] > without[1] + 0.1
 
 
 # ------------------------------------------------------------------------------------------------------------ words, pictures

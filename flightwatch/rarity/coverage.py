@@ -175,12 +175,14 @@ class Coverage:
 
     def changed(self, plus: pa.Table, minus: pa.Table, airports: Airports) -> Coverage:
         """With some legs (columns of `LEGS`) added, and others taken out that were in it."""
-        added, gone = contribution(plus, airports), contribution(minus, airports)
+        plus, minus = _with_way(plus), _with_way(minus)
+        newest = max(self.newest, int(_days(plus).max(initial=0)))
+        oldest = (newest // MONTH_DAYS - MONTHS_KEPT - 1) * MONTH_DAYS  # the recent days may lie two months back
+        added, gone = (contribution(legs.filter(pa.array(_days(legs) >= oldest)), airports) for legs in (plus, minus))
         parts = (self.seconds, added, Seconds(gone.key, -gone.seen, -gone.unseen))
         key, seen, unseen = (np.concatenate([getattr(p, name) for p in parts]) for name in ("key", "seen", "unseen"))
-        newest = max(self.newest, int(key.max(initial=0)) // PLACES)
         day = key // PLACES
-        kept = day // MONTH_DAYS > newest // MONTH_DAYS - MONTHS_KEPT - 2  # the recent days may lie two months back
+        kept = day >= oldest
         month = day - day % MONTH_DAYS
         key = np.where(_is_past(month, newest), month, day) * PLACES + key % PLACES
         return Coverage(_summed(key[kept], seen[kept], unseen[kept]), newest)
@@ -242,12 +244,16 @@ class Stretches:
 
 
 def contribution(legs: pa.Table, airports: Airports) -> Seconds:
-    """What some legs (columns of `LEGS`) tell: those that were tracked and kept their way."""
-    tracked = legs.filter(pc.fill_null(pc.greater(pc.binary_length(legs["way"]), 0), False))
-    parts = [_of_chunk(tracked.slice(at, CHUNK), airports) for at in range(0, len(tracked), CHUNK)]
+    """What some legs (columns of `LEGS`) tell, all with their ways."""
+    parts = [_of_chunk(legs.slice(at, CHUNK), airports) for at in range(0, len(legs), CHUNK)]
     if not parts:
         return NOTHING
     return _summed(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("key", "seen", "unseen")))
+
+
+def _with_way(legs: pa.Table) -> pa.Table:
+    """The legs that were tracked and kept their way."""
+    return legs.filter(pc.fill_null(pc.greater(pc.binary_length(legs["way"]), 0), False))
 
 
 def _of_chunk(legs: pa.Table, airports: Airports) -> Seconds:
