@@ -485,9 +485,22 @@ def _map(finding: Finding, title: str, context: Context) -> MapSpec:
 def map_note(terms: Sequence[Terms], withheld: Sequence[str] = ()) -> str:
     """What stands below a map: how to read it, whose data it shows, and whose it may not show."""
     closed = f", or seen by {' and '.join(withheld)} alone, which may not be republished" if withheld else ""
+    return f"Solid: seen. Dashed: inferred{closed}.{_whose(terms)}"
+
+
+def coverage_note(terms: Sequence[Terms]) -> str:
+    """What stands below a picture of coverage."""
+    return (
+        "Share of the flying time in which somebody saw the aircraft; what is months ago counts less. Blank: nobody is known"
+        f" to have flown there, so it is not known.{_whose(terms)}"
+    )
+
+
+def _whose(terms: Sequence[Terms]) -> str:
+    """Whose data a picture shows, and that nobody observed them where that is so."""
     made_up = " Reconstruction, not observed." if any(t.reconstructed for t in terms) else ""
     sources = credits_of(terms)
-    return f"Solid: seen. Dashed: inferred{closed}.{made_up}" + (f" Data: {'; '.join(sources)}." if sources else "")
+    return made_up + (f" Data: {'; '.join(sources)}." if sources else "")
 
 
 def _inferred(finding: Finding, context: Context) -> list[tuple[float, float, float, float]]:

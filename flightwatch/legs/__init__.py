@@ -12,6 +12,7 @@ stored positions make again.
     pieces        stretches of track without a hole
     ways          the track of a leg, thinned
     tracking      batches of rows to pieces
+    silence       where others are seen, what it tells that this one was not
     gaps          a hole: flying on, or a landing in between
     segmentation  pieces to drafts of legs
     ends          where it came from and went to, ranked
@@ -117,7 +118,7 @@ def advance(state: LegState, positions: pa.Table, model: Model) -> tuple[LegStat
     settled: list[Leg] = []
     for piece in each_piece(step.ended):
         log = changed.get(piece.aircraft) or state.logs.get(piece.aircraft, Log())
-        log, done = settle(absorb(log, piece, model.airports), model, names)
+        log, done = settle(absorb(log, piece, model.airports, model.prior.seen_share), model, names)
         changed[piece.aircraft] = log
         settled += done
     turned = tuple(step.turned.tolist())
@@ -156,7 +157,7 @@ def unsettled(state: LegState, numbers: Iterable[int], model: Model, now: dateti
     mine = state.open.pieces.take(np.isin(state.open.pieces.aircraft, wanted))
     logs = {int(n): state.logs.get(int(n), Log()) for n in wanted}
     for piece in each_piece(mine):
-        logs[piece.aircraft] = absorb(logs[piece.aircraft], piece, model.airports)
+        logs[piece.aircraft] = absorb(logs[piece.aircraft], piece, model.airports, model.prior.seen_share)
     return {n: complete(log, model, now, state.names) for n, log in logs.items()}
 
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -21,9 +22,10 @@ from flightwatch.legs.gaps import HOUR, Fix
 from flightwatch.legs.pieces import METRES_PER_NM
 from flightwatch.legs.rows import MINUTE, SECOND, aircraft_text
 from flightwatch.legs.segmentation import CONTIGUOUS_S, Draft, Ground, Hole, Log
+from flightwatch.legs.ways import ended
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import distance_nm
-from flightwatch.records import UNKNOWN, Aircraft, Basis, Candidate, End, Gap, Leg, Status, utc
+from flightwatch.records import UNKNOWN, Aircraft, Basis, Candidate, End, Gap, Leg, Status, micros, utc
 
 LOST_AFTER = 20 * MINUTE
 """Without a position for this long an aircraft in the air is lost; the slowest feed polls every 15 minutes."""
@@ -117,7 +119,7 @@ def _finish(
     """One leg, and the origin of the one after it."""
     who = _identity(draft, model)
     origin = draft.origin or _first_origin(draft, who, model)
-    destination = _destination_alone(draft, origin, who, model)
+    destination = _destination_alone(draft, origin, who, model, following.head[0].time if following is not None else micros(now))
     following_origin = None
     if following is not None:
         destination, following_origin = _stop(draft, destination, following, _identity(following, model), model)
@@ -203,7 +205,7 @@ def _where_it_went(draft: Draft, ground: Ground, origin: End | None, who: Aircra
     no more: there, or somewhere else from where it came there unseen."""
     other = model.airports.row(origin.airport) if origin else None
     prior = _prior("destination", draft, who, other, model)
-    alone = ends.posterior(_look(draft, "destination", other, who, prior, model), prior)
+    alone = ends.posterior(_look(draft, "destination", other, who, prior, model, ground.since), prior)
     field = ends.at_field(ground.first.latitude, ground.first.longitude, model.airports)
     there = np.isin(alone.rows, field.rows[field.probability > NEGLIGIBLE])
     share = max(float(alone.probability[there].sum()), TURNED_BACK)
@@ -269,13 +271,13 @@ def _origin_guess(draft: Draft, ground: Ground | None, who: Aircraft, model: Mod
     return Guess(begin, "inferred", f"stood there until {utc(ground.until):%d %b %H:%M} UTC; {_unseen_words('first', draft)}")
 
 
-def _destination_alone(draft: Draft, origin: End, who: Aircraft, model: Model) -> Guess:
-    """Where the leg went, by what was seen of it alone."""
+def _destination_alone(draft: Draft, origin: End, who: Aircraft, model: Model, silent_until: int) -> Guess:
+    """Where the leg went, by what was seen of it alone, and that it was not seen until a time."""
     if draft.landing is not None:
         return _seen_down(draft, draft.landing, origin, who, model)
     other = model.airports.row(origin.airport)
     prior = _prior("destination", draft, who, other, model)
-    result = ends.posterior(_look(draft, "destination", other, who, prior, model), prior)
+    result = ends.posterior(_look(draft, "destination", other, who, prior, model, silent_until), prior)
     return Guess(result, "inferred", _unseen_words("last", draft))
 
 
@@ -326,11 +328,23 @@ def _stop_before_unseen(draft: Draft, following: Draft, ground: Ground, who: Air
     return end, _end("origin", following, origin, model, earliest=draft.tail[-1].time)
 
 
-def _look(draft: Draft, which: ends.Which, other: int | None, who: Aircraft, prior: ends.Floats, model: Model) -> ends.Likelihood:
+def _look(
+    draft: Draft,
+    which: ends.Which,
+    other: int | None,
+    who: Aircraft,
+    prior: ends.Floats,
+    model: Model,
+    silent_until: int | None = None,
+) -> ends.Likelihood:
+    """What one end of a track says. Of the silence before an origin nothing follows: nobody knows whether anybody was
+    listening before, and feeds begin in the middle of flights."""
     edge, path = (draft.end, draft.tail) if which == "destination" else (draft.start, draft.head)
     flown = draft.metres / METRES_PER_NM
     ways = _ways(which, draft, edge.fix, path, other, model)
-    return ends.look(which, edge, path, other, who.typecode, draft.fastest, flown, prior, ways, model.airports)
+    silent_min = 0.0 if silent_until is None else (silent_until - edge.fix.time) / MINUTE
+    seen = partial(model.prior.seen_share, utc(draft.first_seen).date())
+    return ends.look(which, edge, path, other, who.typecode, draft.fastest, flown, prior, ways, model.airports, silent_min, seen)
 
 
 def _ways(
@@ -483,7 +497,7 @@ def _status(draft: Draft, landed: float, now: datetime) -> Status:
 
 
 def _leg(draft: Draft, who: Aircraft, origin: End, destination: End, landed: float, now: datetime, names: Names) -> Leg:
-    name = aircraft_text(draft.aircraft)
+    name, last = aircraft_text(draft.aircraft), draft.tail[-1]
     leg_id = f"{name}-{utc(draft.first_seen):%Y%m%dT%H%M%S}"
     return Leg(
         leg_id=names.aliases.get(leg_id, leg_id),
@@ -507,7 +521,7 @@ def _leg(draft: Draft, who: Aircraft, origin: End, destination: End, landed: flo
         model=utc(draft.first_seen).date().isoformat(),
         source="tracked",
         feeds=tuple(feed for bit, feed in enumerate(names.feeds) if draft.feeds >> bit & 1),
-        way=draft.way,
+        way=ended(draft.way, last.time, last.latitude, last.longitude, last.altitude),
     )
 
 

@@ -13,7 +13,8 @@ IEEE Transactions on Communications 38, 1990), and what a narrower table has giv
 because there it is no news. The probabilities sum to one. What is drawn from the tables that do not know the leg's
 other end goes by half to places as far from there as flights of the type go.
 
-Beside it stand the ways that the legs flew (`flown`): where a leg leads is also told by who flew this way before.
+Beside it stand the ways that the legs flew (`flown`): where a leg leads is also told by who flew this way before. And
+where the legs were seen and where not (`coverage`): where everybody is seen, silence tells something, too.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from numpy.typing import NDArray
 
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import distance_nm
+from flightwatch.rarity.coverage import KNOWN_MIN, Coverage
 from flightwatch.rarity.flown import Flown, flown
 from flightwatch.records import LEGS, EarlierVisit, Scope, utc
 
@@ -134,19 +136,49 @@ class Baseline:
     """The history, built from a table of `LEGS`. `extended` gives a new one with more legs; nothing changes in
     place."""
 
-    def __init__(self, airports: Airports, legs: pa.Table | None = None, exposures: Sequence[Exposure] = ()) -> None:
+    def __init__(
+        self,
+        airports: Airports,
+        legs: pa.Table | None = None,
+        exposures: Sequence[Exposure] = (),
+        coverage: Coverage | None = None,
+    ) -> None:
+        """`coverage` is what these legs tell of it, where that is known already."""
         self.airports = airports
         self.exposures = tuple(exposures)
         self._table = LEGS.empty_table() if legs is None else legs
         self._visitors: dict[tuple[int, ...], frozenset[str]] = {}
         self._priors: dict[tuple[object, ...], Floats] = {}
         self._exposed: dict[Tail, frozenset[int]] = {}
+        self._coverage = coverage
 
     def extended(self, legs: pa.Table, exposures: Sequence[Exposure] | None = None) -> Baseline:
         """With these legs added; one whose `leg_id` is there already takes its place."""
         known = pc.is_in(self._table["leg_id"], value_set=legs["leg_id"].combine_chunks())
         table = pa.concat_tables([self._table.filter(pc.invert(known)), legs])
-        return Baseline(self.airports, table, self.exposures if exposures is None else exposures)
+        coverage = self.coverage.changed(legs, self._table.filter(known), self.airports)
+        return Baseline(self.airports, table, self.exposures if exposures is None else exposures, coverage)
+
+    # ----------------------------------------------------------------------------------------------------------- coverage
+
+    @property
+    def coverage(self) -> Coverage:
+        """What the legs tell of where traffic is seen."""
+        if self._coverage is None:
+            self._coverage = Coverage().changed(self._table, self._table.slice(0, 0), self.airports)
+        return self._coverage
+
+    def seen_share(self, day: date, latitude: Floats, longitude: Floats, altitude: Floats) -> tuple[Floats, Floats]:
+        """How much of the traffic at these positions was seen in the time before a day, and of how much there is no
+        telling."""
+        return self.coverage.as_of(day).share(latitude, longitude, altitude)
+
+    def low_share(self, day: date, places: Flags) -> float | None:
+        """How much of the flying below 10,000 ft around some places (a flag for each row of the airport table) was seen
+        in the time before a day; None where nobody is known to have come by, or where no leg tells of anything."""
+        table = self.coverage.as_of(day)
+        seen, unseen = table.low_minutes(self.airports.latitude[places], self.airports.longitude[places])
+        return seen / (seen + unseen) if seen + unseen >= KNOWN_MIN else None
 
     # ------------------------------------------------------------------------------------------------------------ columns
 

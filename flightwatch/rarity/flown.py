@@ -130,7 +130,8 @@ def flown(ways: Sequence[bytes], ends: Floats, ends_seen: Flags) -> Flown:
     inner = np.flatnonzero(leg[1:] == leg[:-1])
     lasted = time[inner + 1] - time[inner]
     shortest = np.full(len(counts), np.iinfo(np.int64).max // HOLE_TIMES)
-    np.minimum.at(shortest, leg[inner], lasted)
+    whole = np.r_[leg[inner][1:] == leg[inner][:-1], False][: len(inner)]  # the last one of a way ends early
+    np.minimum.at(shortest, leg[inner][whole], lasted[whole])
     seen = lasted <= np.maximum(HOLE_S, HOLE_TIMES * shortest[leg[inner]])
     flew = np.flatnonzero(counts > 0)
     last = np.cumsum(counts)[flew] - 1
