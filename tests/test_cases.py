@@ -217,11 +217,6 @@ def test_without_any_history_no_wrong_place_is_named(name: str) -> None:
             assert end.airport in (None, airport), f"{end.airport} {end.probability}, not {airport}"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a stop between two flights is ranked by both edges, but not by the time between them",
-)
 @pytest.mark.parametrize("name", ["R19", "R24"])
 def test_a_stop_too_far_away_for_the_time_is_no_candidate(name: str) -> None:
     """Lost off Vladivostok, seen again two hours and a quarter later, coming back: Nanjing and back takes longer."""
@@ -546,11 +541,6 @@ def test_where_reports_disagree_on_the_airport_neither_is_ruled_out(name: str, t
     assert to in ranked(leg.destination)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a message tells how far the leading airport is, of the others only their probability",
-)
 def test_a_message_tells_how_far_the_two_leading_airports_are() -> None:
     _, result = case_told("R22")
     finding = next(f for f in result.findings if f.rule.rule_id == "russian-state-to-north-korea")

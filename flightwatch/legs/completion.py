@@ -47,6 +47,9 @@ TURNED_BACK = 0.01
 
 QUICKEST_TURNROUND = 20 * MINUTE
 
+BACK_WIND = 1.2
+"""How much faster than it showed an aircraft may have been over the ground, both ways."""
+
 NEGLIGIBLE = 1e-4
 """Candidates with less than this do not move the probability of being down."""
 
@@ -209,20 +212,12 @@ def _where_it_went(draft: Draft, ground: Ground, origin: End | None, who: Aircra
     field = ends.at_field(ground.first.latitude, ground.first.longitude, model.airports)
     there = np.isin(alone.rows, field.rows[field.probability > NEGLIGIBLE])
     share = max(float(alone.probability[there].sum()), TURNED_BACK)
-    weight = np.where(there, 0.0, alone.probability * UNSEEN_LEG * _reachable(draft, ground, alone.rows, model))
+    possible = _there_and_on(draft.tail[-1], ground.first, alone.rows, _speed(draft), model)
+    weight = np.where(there, 0.0, alone.probability * UNSEEN_LEG * possible)
     rows = np.concatenate([field.rows, alone.rows[~there]])
     values = np.concatenate([share * field.probability, weight[~there]])
     total = float(values.sum()) + alone.unknown * UNSEEN_LEG
     return Posterior(rows, values / total)
-
-
-def _reachable(draft: Draft, ground: Ground, rows: ends.Ints, model: Model) -> ends.Floats:
-    """1 for airports that leave the time to fly there, turn round, and fly to where it was seen on the ground."""
-    last, at, table = draft.tail[-1], ground.first, model.airports
-    out = distance_nm(last.latitude, last.longitude, table.latitude[rows], table.longitude[rows])
-    back = distance_nm(table.latitude[rows], table.longitude[rows], at.latitude, at.longitude)
-    needed = (out + back) / _speed(draft) * HOUR + QUICKEST_TURNROUND
-    return (needed <= ground.since - last.time).astype(np.float64)
 
 
 def _at(found: Posterior, ground: Ground, model: Model) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -309,10 +304,26 @@ def _stop(draft: Draft, alone: Guess, following: Draft, who: Aircraft, model: Mo
     prior = _prior("origin", following, who, other, model)
     likelihood = _look(following, "origin", other, who, prior, model)
     apart_days = (following.head[0].time - draft.tail[-1].time) / (24 * HOUR)
-    end, begin = ends.same_stop(alone.posterior, likelihood, prior, apart_days)
+    end, begin = ends.same_stop(_in_time(alone.posterior, draft, following, model), likelihood, prior, apart_days)
     later = f"; seen again {utc(following.first_seen):%d %b %H:%M} UTC on its next leg"
     origin = Guess(begin, "inferred", _unseen_words("first", following) + "; the leg before it was lost on the way there")
     return Guess(end, "inferred", alone.reason + later), _end("origin", following, origin, model, earliest=draft.tail[-1].time)
+
+
+def _in_time(found: Posterior, draft: Draft, following: Draft, model: Model) -> Posterior:
+    """Where a leg ended, without the places too far away for what was seen next of the aircraft, if that leaves any."""
+    speed = BACK_WIND * max(_speed(draft), _speed(following))
+    there = _there_and_on(draft.tail[-1], following.head[0], found.rows, speed, model)
+    weight = found.probability * there
+    return Posterior(found.rows, weight / (float(weight.sum()) + found.unknown)) if there.any() else found
+
+
+def _there_and_on(last: Fix, then: Fix, rows: ends.Ints, speed: float, model: Model) -> ends.Floats:
+    """1 for airports that leave the time to fly there, turn round, and fly to where the aircraft was seen next."""
+    table = model.airports
+    out = distance_nm(last.latitude, last.longitude, table.latitude[rows], table.longitude[rows])
+    back = distance_nm(table.latitude[rows], table.longitude[rows], then.latitude, then.longitude)
+    return ((out + back) / speed * HOUR + QUICKEST_TURNROUND <= then.time - last.time).astype(np.float64)
 
 
 def _stop_before_unseen(draft: Draft, following: Draft, ground: Ground, who: Aircraft, model: Model) -> tuple[Guess, End]:
