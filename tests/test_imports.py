@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -28,6 +29,17 @@ BAD: list[dict[str, object]] = [
     {"at": 2, "icao24": "15521f", "latitude": 0.001, "longitude": 0.001},
     {"at": 3, "icao24": "15521f"},
 ]
+
+
+def test_times_that_no_aircraft_can_have_sent_are_refused(tmp_path: Path, store: Store) -> None:
+    """The year -24, as a damaged file of positions has it, and the year 2527."""
+    table = positions(ROWS)
+    at = table.schema.get_field_index("timestamp")
+    times = table["timestamp"].cast(pa.int64()).to_pylist()
+    odd = pa.array([-62_919_374_400_000_000, 17_600_000_000_000_000, *times[2:]]).cast(table.schema.field(at).type)
+    pq.write_table(table.set_column(at, table.schema.field(at), odd), tmp_path / "odd.parquet")
+    done = import_file(store, tmp_path / "odd.parquet")
+    assert (done.rows, dict(done.refused)) == (3, {"bad_time": 2})
 
 
 def written(folder: Path, kind: str) -> Path:

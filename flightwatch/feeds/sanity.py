@@ -5,6 +5,7 @@ row                                             reason
 no address, or not 6 hex digits (with or without ~)   bad_address
 address 000000 or ffffff                        dummy_address
 no time of the fix                              no_time
+a time before 1980 or after 2099                bad_time
 no latitude or longitude                        no_position
 outside +-90 / +-180, or at a pole              bad_position
 within 0.01 degrees of 0, 0                     null_island
@@ -22,6 +23,7 @@ callsign, registration, typecode                empty, or nothing but filling; c
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +38,9 @@ RANGES = {
     "track": (0.0, 360.0),
     "vertical_rate": (-20_000.0, 20_000.0),
 }
+EARLIEST, LATEST = datetime(1980, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+"""Before any aircraft sent where it was, and so late that units were mixed up."""
+
 NULL_ISLAND_DEG = 0.01
 """As readsb tests it."""
 
@@ -78,7 +83,8 @@ def with_all_columns(table: pa.Table) -> pa.Table:
 
 def _bad_rows(table: pa.Table) -> Mapping[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
     latitude, longitude = _array(table, "latitude"), _array(table, "longitude")
-    address = table["icao24"]
+    address, time = table["icao24"], table["timestamp"]
+    sane = pc.and_(pc.greater_equal(time, pa.scalar(EARLIEST, time.type)), pc.less(time, pa.scalar(LATEST, time.type)))
     with np.errstate(invalid="ignore"):
         outside = (np.abs(latitude) >= 90) | (np.abs(longitude) > 180) | np.isinf(latitude) | np.isinf(longitude)
         island = (np.abs(latitude) < NULL_ISLAND_DEG) & (np.abs(longitude) < NULL_ISLAND_DEG)
@@ -87,7 +93,8 @@ def _bad_rows(table: pa.Table) -> Mapping[str, np.ndarray[tuple[int], np.dtype[n
         "dummy_address": _true(pc.is_in(address, value_set=pa.array(["000000", "ffffff"]))),
         "surface_vehicle": _true(pc.match_substring_regex(table["category"], "^C[1-7]$")),
         "no_position": np.isnan(latitude) | np.isnan(longitude),
-        "no_time": ~_true(pc.is_valid(table["timestamp"])),
+        "no_time": ~_true(pc.is_valid(time)),
+        "bad_time": ~_true(sane),
         "bad_position": outside,
         "null_island": island,
     }
