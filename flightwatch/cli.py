@@ -532,7 +532,7 @@ def legs(
     settings = settings_of(config)
     try:
         with _open(store, settings, config, make=False) as opened:
-            _derive(opened, read_lists(settings, config.parent))
+            _derive(opened, read_lists(settings, config.parent), settings)
             table, as_of, made_up = opened.legs.table(_utc(since), _utc(until), aircraft), newest(opened), opened.made_up()
     except StoreBusy as busy:
         errors.print(f"flightwatch: {busy}; showing what it has stored so far", markup=False)
@@ -566,7 +566,8 @@ def rebuild(store: StorePath = None, config: ConfigPath = DEFAULT_FILE) -> None:
         print(line)
     with _open(root, settings, config) as opened:
         opened.drop_checkpoint()
-        pipeline = Pipeline(airports(), read_lists(settings, config.parent), exposures=backfill.exposures(opened))
+        registry = read_lists(settings, config.parent)
+        pipeline = Pipeline(airports(), registry, exposures=backfill.exposures(opened), feeds=settings.feed_names)
         _with_progress("Legs", lambda advance: backfill.derive(opened, pipeline, advance))
         print(f"{len(opened.legs.table()):,} legs")
 
@@ -614,7 +615,7 @@ def _pipeline(store: Store, found: UserFiles, channels: list[str], *, only: bool
     from flightwatch.places import airports
 
     rules = [_to_all(rule.model_copy(update={"notify": ["all"]}) if only else rule, channels) for rule in found.rules.rules]
-    return Pipeline(airports(), found.registry, rules, backfill.exposures(store))
+    return Pipeline(airports(), found.registry, rules, backfill.exposures(store), found.settings.feed_names)
 
 
 def _to_all(rule: Rule, channels: list[str]) -> Rule:
@@ -630,13 +631,13 @@ def _queries(found: UserFiles, now: Callable[[], datetime]) -> list[Query]:
     return [q for feed in found.settings.feeds for q in queries(feed, watched, secrets_of(feed), now)]
 
 
-def _derive(store: Store, registry: Registry) -> None:
+def _derive(store: Store, registry: Registry, settings: Settings) -> None:
     """Brings the legs up to what is stored."""
     from flightwatch import backfill
     from flightwatch.pipeline import Pipeline
     from flightwatch.places import airports
 
-    pipeline = Pipeline(airports(), registry, exposures=backfill.exposures(store))
+    pipeline = Pipeline(airports(), registry, exposures=backfill.exposures(store), feeds=settings.feed_names)
     _with_progress("Legs", lambda advance: backfill.refresh(store, pipeline, advance))
 
 

@@ -94,6 +94,8 @@ def _judge_one(rows: Rows, context: Flags, code: Codes, jump: Flags, indices: ra
                 continue
             code[waiting] = TELEPORT
             waiting, accepted = [], i
+        elif waiting and _repeats(rows, waiting[-1], i):
+            code[i] = REPEAT  # a ghost does not become true by being told again
         elif waiting and _follows(rows, waiting[-1], i):
             waiting.append(i)
             if len(waiting) == CONFIRMATIONS:

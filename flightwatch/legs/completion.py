@@ -64,11 +64,13 @@ class Who(Protocol):
 
 @dataclass(frozen=True)
 class Model:
-    """What legs are judged with: places, history as of the day before, and who an address is on a date."""
+    """What legs are judged with: places, history as of the day before, who an address is on a date, and which feeds
+    are preferred to others of the same quality, the better first."""
 
     airports: Airports
     prior: Prior
     who: Who
+    feeds: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -220,6 +220,9 @@ def empty_pieces() -> Pieces:
 
 
 def concatenate(parts: list[Pieces]) -> Pieces:
-    """Pieces of several arrays as one, sorted by aircraft and time."""
+    """Pieces of several arrays, each sorted by aircraft and time, as one that is."""
+    parts = [p for p in parts if len(p)] or parts[:1]
+    if len(parts) == 1:
+        return parts[0]
     joined = Pieces(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in NAMES})
     return joined.take(np.lexsort((joined.started, joined.aircraft)))

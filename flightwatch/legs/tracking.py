@@ -1,36 +1,41 @@
 """Batches of rows in, pieces out: the part of the leg computation that sees every row.
 
-`OpenPieces` is all that is carried from batch to batch: for each aircraft the piece that it is in the middle of, and
-the rows that wait for a verdict. Cut the same rows into batches any way you like: the pieces are the same.
+`OpenPieces` is all that is carried from batch to batch: for each aircraft the piece that it is in the middle of, the
+rows that wait for a verdict, and what each source said last. Cut the same rows into batches any way you like: the
+pieces are the same.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from flightwatch.legs import cleaning, phases, pieces
+from flightwatch.legs import cleaning, merging, phases, pieces
+from flightwatch.legs.merging import MOST_FEEDS, Merged, Sources
 from flightwatch.legs.pieces import METRES_PER_NM, Pieces
 from flightwatch.legs.rows import SECOND, TEXTS, Flags, Ints, Rows, compacted, empty_rows
 from flightwatch.legs.rows import concatenate as rows_together
 
-MOST_FEEDS = 62
-"""Feeds are remembered by a bit each; all later ones share the last bit."""
+GAVE_WAY = 4
+"""Beside the codes of `cleaning`: a better source told it already."""
 
 
 @dataclass(frozen=True)
 class OpenPieces:
-    """The open piece of each aircraft, the rows that wait for a verdict, and the names behind the feed bits."""
+    """The open piece of each aircraft, the rows that wait for a verdict, what each source said last, and the names
+    behind the numbers of feeds, which are those of their bits, too."""
 
     pieces: Pieces
     waiting: Rows
+    sources: Sources
     feeds: tuple[str, ...]
 
     @staticmethod
     def none() -> OpenPieces:
-        return OpenPieces(pieces.empty_pieces(), empty_rows(), ())
+        return OpenPieces(pieces.empty_pieces(), empty_rows(), merging.no_sources(), ())
 
 
 @dataclass(frozen=True)
@@ -44,34 +49,65 @@ class Advance:
     late: Rows
 
 
-def advance(state: OpenPieces, batch: Rows) -> tuple[OpenPieces, Advance]:
+def advance(state: OpenPieces, batch: Rows, preferred: Sequence[str] = ()) -> tuple[OpenPieces, Advance]:
     """Takes a batch (sorted by aircraft and time) into the open pieces. Rows older than what was seen of their
-    aircraft are handed back."""
-    batch, late = _in_time(state, batch)
-    context = _context(state.pieces, np.unique(np.concatenate([batch.aircraft, state.waiting.aircraft])))
-    rows, is_context = _merged(context, state.waiting, batch)
-    verdicts = cleaning.judge(rows, is_context)
-    waiting = compacted(rows.take(verdicts.code == cleaning.WAITING))
-    kept = verdicts.code == cleaning.ACCEPTED
-    feeds, bits = _feed_bits(state.feeds, rows)
-    new, steps, phase = _steps(rows.take(kept), is_context[kept], verdicts.jump[kept], state.pieces)
-    parts = pieces.cut(new, phase, steps, bits[kept][~is_context[kept]])
-    opened, ended = _continue(state.pieces, parts, steps, new)
-    refused = {reason: int(np.sum(verdicts.code == code)) for code, reason in cleaning.REASONS.items()}
-    return OpenPieces(opened, waiting, feeds), Advance(ended, np.unique(new.aircraft[steps.turns]), refused, late)
+    aircraft are handed back. `preferred` are names of feeds, the better first."""
+    feeds, feed = _numbered(state.feeds, batch)
+    batch, source, rank = _better_first(batch, merging.sources_of(batch.grade, feed), merging.ranks(feeds, preferred))
+    merged = merging.merge(state.sources, batch, source, rank)
+    before = _named_behind(state.pieces, batch, merged.gives_way, feeds)
+    taken, late = _in_time(state, batch, merged)
+    numbers = np.unique(np.concatenate([batch.aircraft[taken], state.waiting.aircraft]))
+    rows, is_context, aside = _merged(_context(before, numbers), state.waiting, batch.take(taken), merged.gives_way[taken])
+    code, jump = _verdicts(rows, is_context, aside)
+    rows = _named(rows, code, aside, feeds)
+    kept = code == cleaning.ACCEPTED
+    before = _named_on(before, rows.take(is_context))
+    new, steps, phase = _steps(rows.take(kept), is_context[kept], jump[kept], before)
+    parts = pieces.cut(new, phase, steps, _bits(feeds, new) | new.also)
+    opened, ended = _continue(before, parts, steps, new)
+    refused = {reason: int(np.sum(code == number)) for number, reason in cleaning.REASONS.items()}
+    waiting = compacted(rows.take(code == cleaning.WAITING))
+    now = OpenPieces(opened, waiting, merged.sources, feeds)
+    return now, Advance(ended, np.unique(new.aircraft[steps.turns]), refused, batch.take(late))
 
 
-def _in_time(state: OpenPieces, batch: Rows) -> tuple[Rows, Rows]:
-    """The rows that are newer than everything seen of their aircraft, and those that are late and say something
-    new."""
-    seen_until = _look_up(state.pieces.aircraft, state.pieces.ended, batch.aircraft, -pieces.NEVER)
+def _numbered(known: tuple[str, ...], batch: Rows) -> tuple[tuple[str, ...], Ints]:
+    """The names of all feeds so far, and the number of each row's feed."""
+    words = batch.vocabulary["feed"]
+    names = (list(known) + [w for w in dict.fromkeys(words) if w not in known])[:MOST_FEEDS]
+    number = {name: i for i, name in enumerate(names)}
+    numbers = np.array([*(number.get(w, MOST_FEEDS - 1) for w in words), MOST_FEEDS - 1], dtype=np.int64)
+    return tuple(names), numbers[batch.feed]
+
+
+def _bits(feeds: tuple[str, ...], rows: Rows) -> Ints:
+    """The bit of each row's feed; 0 where it has none."""
+    number = {name: i for i, name in enumerate(feeds)}
+    words = rows.vocabulary["feed"]
+    return np.array([*(1 << number.get(w, MOST_FEEDS - 1) for w in words), 0], dtype=np.int64)[rows.feed]
+
+
+def _better_first(batch: Rows, source: Ints, rank: Ints) -> tuple[Rows, Ints, Ints]:
+    """The batch with the better row first where several are of one aircraft and time."""
+    if not ((batch.aircraft[1:] == batch.aircraft[:-1]) & (batch.time[1:] == batch.time[:-1])).any():
+        return batch, source, rank
+    order = np.lexsort((rank[source], batch.time, batch.aircraft))
+    return batch.take(order), source[order], rank
+
+
+def _in_time(state: OpenPieces, batch: Rows, merged: Merged) -> tuple[Flags, Flags]:
+    """Which rows are newer than everything seen of their aircraft, and which are late and count: that is, do not give
+    way and do not say again what was known."""
+    ended = _look_up(state.pieces.aircraft, state.pieces.ended, batch.aircraft, -pieces.NEVER)
+    seen_until = ended
     if len(state.waiting):
         last = np.flatnonzero(np.r_[state.waiting.aircraft[1:] != state.waiting.aircraft[:-1], True])
         waits = _look_up(state.waiting.aircraft[last], state.waiting.time[last], batch.aircraft, -pieces.NEVER)
         seen_until = np.maximum(seen_until, waits)
-    fresh = batch.time > seen_until
-    known = (batch.time == seen_until) | _says_the_last_again(state.pieces, batch)
-    return batch.take(fresh), batch.take(~fresh & ~known)
+    fresh = batch.time > np.where(merged.gives_way, ended, seen_until)
+    known = ((batch.time == seen_until) | _says_the_last_again(state.pieces, batch)) & ~merged.news
+    return fresh, ~fresh & ~known & ~merged.gives_way
 
 
 def _says_the_last_again(open_pieces: Pieces, batch: Rows) -> Flags:
@@ -105,26 +141,82 @@ def _context(open_pieces: Pieces, aircraft: Ints) -> Rows:
         aircraft=found.aircraft,
         time=found.ended,
         received=np.zeros(n, np.int64),
+        grade=np.zeros(n, np.int8),
+        also=np.zeros(n, np.int64),
         onground=np.where(found.phase == phases.GROUND, 1, 0).astype(np.int8),
         **columns,
         vocabulary=empty.vocabulary,
     )
 
 
-def _merged(context: Rows, waiting: Rows, batch: Rows) -> tuple[Rows, Flags]:
-    """Context, waiting rows and batch in order; context rows come first of each aircraft because they are the
-    oldest."""
+def _merged(context: Rows, waiting: Rows, batch: Rows, gives_way: Flags) -> tuple[Rows, Flags, Flags]:
+    """Context, waiting rows and batch in order, and which of them are context and which give way; context rows come
+    first of each aircraft because they are the oldest."""
     rows = rows_together(rows_together(context, waiting), batch)
-    order = np.lexsort((rows.time, rows.aircraft))
-    return rows.take(order), order < len(context)
+    aside = np.r_[np.zeros(len(context) + len(waiting), bool), gives_way]
+    order = np.lexsort((aside, rows.time, rows.aircraft)) if aside.any() else np.lexsort((rows.time, rows.aircraft))
+    return rows.take(order), order < len(context), aside[order]
 
 
-def _feed_bits(known: tuple[str, ...], rows: Rows) -> tuple[tuple[str, ...], Ints]:
-    words = rows.vocabulary["feed"]
-    names = list(known) + [w for w in dict.fromkeys(words) if w not in known]
-    bit = {name: 1 << min(i, MOST_FEEDS - 1) for i, name in enumerate(names)}
-    bits = np.array([bit[w] for w in words] + [0], dtype=np.int64)
-    return tuple(names[:MOST_FEEDS]), bits[rows.feed]
+def _verdicts(rows: Rows, is_context: Flags, aside: Flags) -> tuple[cleaning.Codes, Flags]:
+    """A code for each row and the rows before which the track breaks; those that give way are not judged."""
+    if not aside.any():
+        verdicts = cleaning.judge(rows, is_context)
+        return verdicts.code, verdicts.jump
+    judged = cleaning.judge(rows.take(~aside), is_context[~aside])
+    code, jump = np.full(len(rows), GAVE_WAY, np.int8), np.zeros(len(rows), bool)
+    code[~aside], jump[~aside] = judged.code, judged.jump
+    return code, jump
+
+
+# ---------------------------------------------------------------------------------------------------------------- provenance
+# A leg names the feeds of the positions that gave way, too: each is noted with the last row before it that counts.
+
+
+def _named(rows: Rows, code: cleaning.Codes, aside: Flags, feeds: tuple[str, ...]) -> Rows:
+    """The rows with the feeds of those that gave way after them. What a refused row had noted goes to the one before
+    it."""
+    counts = (code == cleaning.ACCEPTED) | (code == cleaning.WAITING)
+    handed = np.where(counts, 0, rows.also)
+    handed[aside] |= _bits(feeds, rows.take(aside))
+    giving = np.flatnonzero(handed)
+    if not len(giving):
+        return rows
+    to = np.maximum.accumulate(np.where(counts, np.arange(len(rows)), -1))[giving]
+    mine = (to >= 0) & (rows.aircraft[to] == rows.aircraft[giving])
+    also = rows.also.copy()
+    np.bitwise_or.at(also, to[mine], handed[giving[mine]])
+    return replace(rows, also=also)
+
+
+def _named_behind(open_pieces: Pieces, batch: Rows, gives_way: Flags, feeds: tuple[str, ...]) -> Pieces:
+    """The open pieces with the feeds of rows that gave way and lie within them; those of earlier pieces hardly ever
+    bring a feed that the leg does not have."""
+    if not gives_way.any():
+        return open_pieces
+    rows = batch.take(gives_way)
+    started = _look_up(open_pieces.aircraft, open_pieces.started, rows.aircraft, pieces.NEVER)
+    ended = _look_up(open_pieces.aircraft, open_pieces.ended, rows.aircraft, -pieces.NEVER)
+    inside = (started <= rows.time) & (rows.time <= ended)
+    return _with_feeds(open_pieces, rows.aircraft[inside], _bits(feeds, rows)[inside])
+
+
+def _named_on(open_pieces: Pieces, context: Rows) -> Pieces:
+    """The open pieces with what was noted with their last rows."""
+    noted = context.also != 0
+    return _with_feeds(open_pieces, context.aircraft[noted], context.also[noted])
+
+
+def _with_feeds(open_pieces: Pieces, aircraft: Ints, bits: Ints) -> Pieces:
+    """The open pieces of these aircraft, which are among them, with more feeds."""
+    if not len(aircraft):
+        return open_pieces
+    feeds = open_pieces.feeds.copy()
+    np.bitwise_or.at(feeds, np.searchsorted(open_pieces.aircraft, aircraft), bits)
+    return replace(open_pieces, feeds=feeds)
+
+
+# ------------------------------------------------------------------------------------------------------------------ pieces
 
 
 def _steps(rows: Rows, is_context: Flags, jump: Flags, open_pieces: Pieces) -> tuple[Rows, pieces.Steps, phases.Phases]:
