@@ -122,7 +122,9 @@ def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints) -> Pieces:
     start = np.flatnonzero(steps.begins | steps.first)
     stop = np.r_[start[1:], len(rows)]
     inner = ~(steps.begins | steps.first)  # what lies between two pieces belongs to neither
-    still = (phase == GROUND) & ((rows.groundspeed < ON_THE_MOVE_KT) | (~steps.begins & (steps.metres == 0)))
+    # of two feeds one place may come twice within a second, which says nothing of an aircraft that tells its speed
+    unmoved = ~steps.begins & (steps.metres == 0) & ((steps.elapsed >= SECOND) | np.isnan(rows.groundspeed))
+    still = (phase == GROUND) & ((rows.groundspeed < ON_THE_MOVE_KT) | unmoved)
     points = np.stack([getattr(rows, name).astype(np.float64) for name in POINT], axis=1)
     head, tail = _ends(rows.time, points, start, stop)
     return Pieces(
@@ -197,11 +199,20 @@ def join(a: Pieces, b: Pieces, metres: Ints, elapsed: Ints) -> Pieces:
         still_from=np.minimum(a.still_from, b.still_from),
         still_until=np.maximum(a.still_until, b.still_until),
         feeds=a.feeds | b.feeds,
-        head=_packed(np.concatenate([a.head, b_head], axis=1))[:, :ENDS],
-        tail=_packed(np.concatenate([a.tail, b_tail], axis=1), to_end=True)[:, -ENDS:],
+        head=_joined(a.head, b_head),
+        tail=_joined(a.tail, b_tail, to_end=True),
         last=b.last,
         **words,
     )
+
+
+def _joined(a: Floats, b: Floats, *, to_end: bool = False) -> Floats:
+    """The first of the positions at two ends, or the last. Most polls add none: a minute has its position already."""
+    adds = ~np.isnan(b[..., 0]).all(axis=1)
+    both = _packed(np.concatenate([a[adds], b[adds]], axis=1), to_end=to_end)
+    joined = a.copy()
+    joined[adds] = both[:, -ENDS:] if to_end else both[:, :ENDS]
+    return joined
 
 
 def _packed(ends: Floats, *, to_end: bool = False) -> Floats:
