@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,9 @@ from hypothesis import strategies as st
 from flightwatch import backfill
 from flightwatch import legs as leg_stage
 from flightwatch.aircraft import Registry
+from flightwatch.errors import FeedError
+from flightwatch.feeds.http import Reply
+from flightwatch.feeds.poller import Query
 from flightwatch.feeds.sanity import with_all_columns
 from flightwatch.imports import import_file
 from flightwatch.legs import LegState, Model
@@ -27,12 +31,15 @@ from flightwatch.legs.merging import GIVES_WAY_S
 from flightwatch.pipeline import Pipeline
 from flightwatch.places import Airports, airports
 from flightwatch.rarity import Baseline
-from flightwatch.records import Leg, legs_from_table
+from flightwatch.records import Leg, Scope, legs_from_table
 from flightwatch.store import Store, files
-from flightwatch.testing.world import Flight, World
+from flightwatch.testing.clock import FakeClock
+from flightwatch.testing.world import Flight, Sky, World
 from tests.conftest import T0, positions, real
+from tests.live_runs import Ledger, pipeline, poll_until, running
+from tests.test_pipeline import tracked
 
-FLIGHT = Flight("71bf00", "HL9000", "A321", "DMO1", "RKSI", "RJTT", datetime(2024, 3, 1, 12, 0, tzinfo=UTC))
+FLIGHT = Flight("71bf00", "HL9000", "A321", "DMO1", "RKSI", "RKPC", datetime(2024, 3, 1, 12, 0, tzinfo=UTC))
 SECOND_US = 1_000_000
 
 
@@ -96,10 +103,10 @@ def ends(legs: Sequence[Leg]) -> list[tuple[str | None, str, str | None, str, st
     return [(leg.origin.airport, leg.origin.basis, leg.destination.airport, leg.destination.basis, leg.status) for leg in legs]
 
 
-WHOLE = [("RKSI", "observed", "RJTT", "observed", "landed")]
+WHOLE = [("RKSI", "observed", "RKPC", "observed", "landed")]
 
 
-# ---------------------------------------------------------------------------------------------------------------- two feeds, a flight
+# -------------------------------------------------------------------------------------------------------- two feeds, a flight
 
 
 @dataclass(frozen=True)
@@ -186,7 +193,7 @@ def sorted_feeds(legs: Sequence[Leg]) -> list[Leg]:
     return [replace(leg, feeds=tuple(sorted(leg.feeds))) for leg in legs]
 
 
-# ------------------------------------------------------------------------------------------------------------------- which is better
+# ----------------------------------------------------------------------------------------------------------- which is better
 
 
 def row(at: float, **more: object) -> dict[str, object]:
@@ -322,3 +329,68 @@ def test_a_better_feed_that_comes_later_corrects_the_leg_under_its_id(tmp_path: 
     assert ends([after]) == WHOLE
     assert after.distance_nm < before.distance_nm + 200
     assert set(after.feeds) == {"good", "other"}
+
+
+# --------------------------------------------------------------------------------------------------------------------------- live
+
+
+@dataclass(frozen=True)
+class Second:
+    """How the second feed is: what it fixes positions with, how old they are when it tells them, how far its clock is
+    off, and from which minute to which it is down."""
+
+    kind: str
+    old_s: float
+    clock_s: float
+    down: tuple[int, int]
+
+
+seconds = st.builds(
+    Second,
+    st.sampled_from(["adsb_icao", "mlat"]),
+    st.sampled_from([0.0, 20.0, 45.0]),
+    st.sampled_from([0.0, -20.0, 20.0]),
+    st.tuples(st.integers(5, 30), st.integers(20, 50)),
+)
+
+
+def asked(sky: Sky, clock: FakeClock, name: str, like: Second) -> Query:
+    def read() -> Reply:
+        now = clock.now().timestamp()
+        if like.down[0] <= (clock.now() - FLIGHT.takeoff).total_seconds() / 60 < like.down[1]:
+            raise FeedError("http_503", f"{name} answered 503")
+        shown = sky.entries(now - like.old_s)
+        entries = [e | {"type": like.kind, "seen_pos": round(e["seen_pos"] + like.old_s, 1)} for e in shown]  # type: ignore[operator]  # a number
+        return Reply(json.dumps({"ac": entries, "now": round((now + like.clock_s) * 1000)}).encode())
+
+    return Query(name, "everything", Scope("world"), 60.0, read, clock.now)
+
+
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(second=seconds, preferred=st.booleans(), kills=st.lists(st.integers(1, 60), max_size=2))
+def test_live_with_two_feeds_is_backfill(
+    second: Second, preferred: bool, kills: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Positions come in the order of the polls, those of the feed that is behind after others that are newer; whatever
+    the second feed is like, the flight is one leg, and the same from the store as it was live."""
+    folder, clock = tmp_path_factory.mktemp("live"), FakeClock(FLIGHT.takeoff - timedelta(minutes=9))
+    sky = Sky(World((FLIGHT,), airports(), holes=(), seed=3), 10.0)
+    first = asked(sky, clock, "b", Second("adsb_icao", 0.0, 0.0, (0, 0)))
+    other = asked(sky, clock, "a" if preferred else "c", second)
+    until = FLIGHT.takeoff + timedelta(minutes=70)
+    for minutes in [*sorted(kills), None]:
+        with running(folder, sky, clock, Ledger(), rules=[], asked=[first, other]) as runner:
+            end = until if minutes is None else FLIGHT.takeoff + timedelta(minutes=minutes)
+            poll_until(runner, clock, end)
+            if minutes is None:
+                runner.checkpoint()
+                runner.store.legs.put(runner._pipeline.all_unsettled(runner._state, backfill.newest(runner.store)))
+    with Store(folder) as store:
+        alive = tracked(store)
+        store.catalog.db.executescript("DELETE FROM legs; DELETE FROM frozen_legs;")
+        store.drop_checkpoint()
+        backfill.derive(store, pipeline(store, []))
+        assert tracked(store) == alive
+    (leg,) = alive.values()
+    assert ends([leg]) == WHOLE
+    assert set(leg.feeds) == {first.name, other.name}

@@ -486,7 +486,7 @@ def _leg(draft: Draft, who: Aircraft, origin: End, destination: End, landed: flo
         positions=draft.count,
         model=utc(draft.first_seen).date().isoformat(),
         source="tracked",
-        feeds=tuple(feed for bit, feed in enumerate(names.feeds) if draft.feeds >> bit & 1),
+        feeds=tuple(sorted(feed for bit, feed in enumerate(names.feeds) if draft.feeds >> bit & 1)),
     )
 
 
