@@ -6,33 +6,46 @@ Status: 0 done, 1 an error, 2 wrong arguments, 3 the store is held by another pr
 
 from __future__ import annotations
 
+import getpass
 import logging
+import os
 import signal
 import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from flightwatch.errors import ConfigError, FlightwatchError, InputError, Problem, StoreBusy, StoreError
 
 if TYPE_CHECKING:  # at run time each command imports what it needs: all of it takes a second
     from flightwatch.aircraft import Registry
+    from flightwatch.alerts import AlertBook
     from flightwatch.config import Settings
     from flightwatch.feeds.poller import Query
     from flightwatch.imports import How
     from flightwatch.live import Clock, Runner
     from flightwatch.pipeline import Pipeline
     from flightwatch.rules import Rule
-    from flightwatch.store import Store
+    from flightwatch.store import Import, Store
     from flightwatch.userfiles import UserFiles
 
 app = typer.Typer(
@@ -45,6 +58,8 @@ rules_app = typer.Typer(no_args_is_help=True, help="Rules: test them.")
 app.add_typer(rules_app, name="rules")
 reference_app = typer.Typer(no_args_is_help=True, help="Databases of others: who has which address.")
 app.add_typer(reference_app, name="reference")
+alerts_app = typer.Typer(no_args_is_help=True, help="Alerts: what was told, and what could not be delivered.")
+app.add_typer(alerts_app, name="alerts")
 watchlist_app = typer.Typer(no_args_is_help=True, help="Watchlists: make one from a database of others.")
 app.add_typer(watchlist_app, name="watchlist")
 
@@ -65,6 +80,7 @@ BETWEEN_DOWNLOADS_S = 2.0
 
 IMPORT_FORMATS = (
     "positions",
+    "dictator-alert",
     "legs",
     "readsb-snapshot",
     "readsb-trace",
@@ -72,14 +88,21 @@ IMPORT_FORMATS = (
     "opensky-states",
     "opensky-flights",
     "opensky-track",
+    "fr24-positions",
+    "fr24-tracks",
+    "fr24-summary",
     "fr24-playback",
     "fr24-csv",
     "fr24-kml",
     "sbs",
     "globe-history",
 )
-LEG_FORMATS = ("legs", "opensky-flights")
+LEG_FORMATS = ("dictator-alert", "legs", "opensky-flights", "fr24-summary")
 """As `feeds.files` has them (a test holds them together): importing that would take longer than `--help` may."""
+
+
+HISTORIES = ("adsb.lol", "opensky", "globe-history", "adsb-fi", "adsbexchange", "airplanes-live", "theairtraffic")
+"""As `histories` has them, for the same reason; the first has everybody in one archive."""
 
 
 def main() -> None:
@@ -323,7 +346,7 @@ def run(
         for feed in settings.feeds:
             opened.set_terms(feed.name, feed.terms)
         pipeline = _pipeline(opened, found, list(outlets.channels))
-        asked = _recorded(_queries(found, clock.now), record)
+        asked = _recorded(_queries(found, clock.now), record, settings)
         for line in live.describe(asked):
             logging.getLogger("flightwatch").info("%s", line)
         runner = live.Runner(opened, pipeline, asked, outlets, clock, retention_days=settings.retention_days)
@@ -349,13 +372,76 @@ def doctor(config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
     raise typer.Exit(0 if well else 1)
 
 
-def _recorded(asked: list[Query], folder: Path | None) -> list[Query]:
+# ---------------------------------------------------------------------------------------------------------------------- alerts
+
+Numbers = Annotated[list[int], typer.Argument(help="Their numbers, as `flightwatch alerts dead` shows them.")]
+By = Annotated[str | None, typer.Option("--by", help="Who decides that; the user of this machine without it.")]
+
+
+@alerts_app.command("list")
+def alerts_list(config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
+    """Show the last alerts: how far each has got, what it says, and what became of its messages on each channel."""
+    from flightwatch.alerts.listing import list_of
+
+    with _book(store, config, read_only=True) as book:
+        print("\n".join(list_of(book.alerts(), book.deliveries())))
+
+
+@alerts_app.command("dead")
+def alerts_dead(config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
+    """Show the messages that could not be delivered, why, and what was done with earlier ones."""
+    from flightwatch.alerts.listing import dead_ones
+
+    with _book(store, config, read_only=True) as book:
+        print("\n".join(dead_ones(book.dead(), book.handled())))
+
+
+@alerts_app.command("acknowledge")
+def alerts_acknowledge(numbers: Numbers, by: By = None, config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
+    """Note that somebody knows of dead messages; they are not sent, and `doctor` is content."""
+    with _book(store, config) as book:
+        for dead in book.acknowledge(numbers, by or _user(), datetime.now(UTC)):
+            print(f"{dead.number}: acknowledged; {dead.channel} does not get it ({dead.subject})")
+
+
+@alerts_app.command("retry")
+def alerts_retry(numbers: Numbers, by: By = None, config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
+    """Send dead messages again, once what was wrong with them has been mended."""
+    with _book(store, config) as book:
+        for dead in book.retry(numbers, by or _user(), datetime.now(UTC)):
+            print(f"{dead.number}: a running flightwatch sends it to {dead.channel} ({dead.subject})")
+
+
+@contextmanager
+def _book(store: Path | None, config: Path, *, read_only: bool = False) -> Iterator[AlertBook]:
+    """The alert book; a running flightwatch may have it open, too."""
+    from flightwatch.alerts import AlertBook
+    from flightwatch.userfiles import settings_of
+
+    path = _root(store, settings_of(config), config) / "alerts.sqlite"
+    if not path.exists():
+        raise StoreError(f"there is no {path}: nothing was ever told; `flightwatch run` makes it")
+    book = AlertBook(path, read_only=read_only)
+    try:
+        yield book
+    finally:
+        book.close()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in containers
+        return f"user {os.getuid()}"
+
+
+def _recorded(asked: list[Query], folder: Path | None, settings: Settings) -> list[Query]:
     """The queries, with what they bring kept in a folder if there is one."""
     if folder is None:
         return asked
     from flightwatch.feeds.recordings import Recorder
 
-    recorder = Recorder(folder)
+    recorder = Recorder(folder, {feed.name: feed.terms for feed in settings.feeds})
     return [recorder.recorded(query) for query in asked]
 
 
@@ -363,8 +449,10 @@ def _replay(folder: Path, found: UserFiles, config: Path, store: Path | None, sp
     """Plays a recording into a store of its own. What it finds is told on the terminal: nobody else waits for it."""
     from flightwatch import live, replaying
     from flightwatch.deliveries.console import Console as Terminal
-    from flightwatch.feeds.recordings import open_recording
+    from flightwatch.feeds.recordings import expire, open_recording, terms_in
 
+    if expired := expire(folder, datetime.now(UTC)):
+        errors.print(f"flightwatch: {folder}: {expired} replies were removed, as their feeds' terms demand")
     recording = open_recording(folder)
     root = store if store is not None else folder / "store"
     if (root / "catalog.sqlite").exists():
@@ -374,8 +462,8 @@ def _replay(folder: Path, found: UserFiles, config: Path, store: Path | None, sp
     stop = _stop_when_asked()
     with _open(root, found.settings, config) as opened:
         _import_shipped_history(opened, found.settings, config)
-        for feed in found.settings.feeds:
-            opened.set_terms(feed.name, feed.terms)
+        for name, terms in (terms_in(folder) | {feed.name: feed.terms for feed in found.settings.feeds}).items():
+            opened.set_terms(name, terms)
         pipeline = _pipeline(opened, found, ["console"], only=True)
         runner = live.Runner(opened, pipeline, recording.queries(head.current, head.now), outlets, head)
         try:
@@ -398,7 +486,8 @@ def record(
     from flightwatch.userfiles import read_all
 
     _log(verbose)
-    asked = _recorded(_queries(read_all(config), SystemClock().now), folder)
+    found = read_all(config)
+    asked = _recorded(_queries(found, SystemClock().now), folder, found.settings)
     good = recordings.record(asked, _stop_when_asked(), rounds)
     print(f"{folder}: {good} good replies")
     raise typer.Exit(0 if good else 1)
@@ -463,6 +552,10 @@ def import_(
             "--scope", help="What the file covers: world, aircraft (all flights of those in it), or reported (single reports)."
         ),
     ] = None,
+    service: Annotated[
+        str | None,
+        typer.Option("--service", help="Whose data they are, where the format does not say: adsb-lol, adsbexchange, ..."),
+    ] = None,
     reconstructed: Annotated[
         bool, typer.Option("--reconstructed", help="Nobody observed this: it says so wherever it is shown.")
     ] = False,
@@ -481,6 +574,7 @@ def import_(
         reconstructed=reconstructed,
         columns=read_map(columns) if columns is not None else None,
         aircraft=tuple(aircraft or ()),
+        service=service,
     )
     groups = files_of(paths)
     with _open(store, settings, config) as opened:
@@ -498,14 +592,111 @@ def _import(store: Store, parts: tuple[Path, ...], how: How) -> bool:
         except InputError as error:
             errors.print(f"flightwatch: {error}", markup=False)
             return False
-    refused = ", ".join(f"{n:,} {reason}" for reason, n in sorted(done.refused.items()))
-    what = "legs" if done.format in LEG_FORMATS else "positions"
-    print(
-        f"{parts[0]}: {done.rows:,} {what} ({done.format}){f'; refused: {refused}' if refused else ''}"
-        if done.new
-        else f"{parts[0]}: imported before, nothing changed"
-    )
+    print(f"{parts[0]}: {_brought(done) if done.new else 'imported before, nothing changed'}")
+    for note in done.notes:
+        print(f"  {note}")
     return True
+
+
+@app.command("fetch-history")
+def fetch_history(
+    source: Annotated[str, typer.Argument(help=f"From where: {', '.join(HISTORIES)}.")],
+    from_: Annotated[datetime, typer.Option("--from", help="The first day, UTC.", formats=["%Y-%m-%d"])],
+    to: Annotated[datetime, typer.Option("--to", help="The last day, UTC.", formats=["%Y-%m-%d"])],
+    aircraft: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--aircraft",
+            help="An address or a registration; may be given several times. Without it the watchlists; of adsb.lol everybody.",
+        ),
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option("--url", help="The web site of a readsb for globe-history, or a mirror of adsb.lol's releases.")
+    ] = None,
+    store: StorePath = None,
+    config: ConfigPath = DEFAULT_FILE,
+) -> None:
+    """Download history and bring it in: days of adsb.lol, traces of readsb's web sites, flights and tracks of OpenSky."""
+    from flightwatch import histories
+    from flightwatch.live import SystemClock
+    from flightwatch.userfiles import read_lists, settings_of
+
+    first, last = from_.date(), to.date()
+    if last < first:
+        raise typer.BadParameter(f"{last} is before {first}", param_hint="--to")
+    settings, clock = settings_of(config), SystemClock()
+    chosen = _fetched_aircraft(source, aircraft or [], read_lists(settings, config.parent), last)
+    found = histories.source_named(source, url, settings, clock)
+    summary = histories.begun(found, first, last, clock)
+    with _open(store, settings, config) as opened, _Onlooker() as onlooker:
+        try:
+            histories.fetch(opened, found, chosen, clock, onlooker, summary)
+        except KeyboardInterrupt:
+            summary.interrupted = True
+    for line in summary.lines():
+        print(line)
+    raise typer.Exit(0 if summary.complete else 1)
+
+
+def _fetched_aircraft(source: str, given: list[str], registry: Registry, on: date) -> list[str]:
+    """The addresses that are meant; those on the watchlists if none is given, but for archives of everybody."""
+    addresses = {text: registry.address(text, on) for text in given}
+    if unknown := [text for text, address in addresses.items() if address is None]:
+        raise InputError(f"no address is known for {', '.join(unknown)}: give the address (six hex digits)")
+    chosen = [address for address in addresses.values() if address is not None]
+    if given or source == HISTORIES[0]:
+        return chosen
+    if not (listed := registry.addresses()):
+        raise InputError("no address is on the watchlists: give --aircraft")
+    return listed
+
+
+class _Onlooker:
+    """Shows how a download does: bars on a terminal, lines where there is none."""
+
+    def __init__(self) -> None:
+        self._days = Progress(TextColumn("Days"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bytes = Progress(*_bytes_columns(TextColumn("{task.description}", markup=False)), transient=True)
+        self._task = self._days.add_task("", total=None)
+        shown = Live(Group(self._days, self._bytes), console=errors, transient=True, redirect_stdout=sys.stdout.isatty())
+        self._live = shown if errors.is_terminal else nullcontext()
+
+    def __enter__(self) -> _Onlooker:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.__exit__(None, None, None)
+
+    def say(self, line: str) -> None:
+        print(line, flush=True)
+
+    def warn(self, line: str) -> None:
+        errors.print(f"flightwatch: {line}", markup=False)
+
+    def reached(self, days: int, of: int) -> None:
+        self._days.update(self._task, completed=days, total=of)
+
+    @contextmanager
+    def progress(self, name: str, size: int | None) -> Iterator[Callable[[int], object]]:
+        task = self._bytes.add_task(name, total=size)
+        try:
+            yield lambda count: self._bytes.advance(task, count)
+        finally:
+            self._bytes.remove_task(task)
+
+
+def _brought(done: Import) -> str:
+    """What an import brought, in one line; of a flight list that nobody else had brought before."""
+    what = f"{done.rows:,} positions"
+    if done.format in LEG_FORMATS:
+        what = f"{done.rows:,} legs" if not done.known else f"{done.rows:,} new legs, {done.known:,} that other lists had brought"
+        what += f", and {done.inside:,} positions" if done.inside else ""
+    refused = [
+        f"{n:,} {reason}" + (f" ({done.where[reason]})" if reason in done.where else "")
+        for reason, n in sorted(done.refused.items())
+    ]
+    return f"{what} ({done.format}){'; refused: ' if refused else ''}{', '.join(refused)}"
 
 
 @app.command()
@@ -525,36 +716,43 @@ def legs(
 ) -> None:
     """Show or write the legs of a store, imported flight lists included."""
     from flightwatch.backfill import newest
-    from flightwatch.legtables import show, write
+    from flightwatch.legtables import show, sources, write
     from flightwatch.store import Store
     from flightwatch.userfiles import read_lists, settings_of
 
     settings = settings_of(config)
+    registry = read_lists(settings, config.parent)
     try:
         with _open(store, settings, config, make=False) as opened:
-            _derive(opened, read_lists(settings, config.parent), settings)
-            table, as_of, made_up = opened.legs.table(_utc(since), _utc(until), aircraft), newest(opened), opened.made_up()
+            _derive(opened, registry, settings)
+            table, as_of, terms = opened.legs.table(_utc(since), _utc(until), aircraft), newest(opened), opened.terms()
+            stored = opened.snapshots.rows()
+            if expired := opened.keep_terms(datetime.now(UTC)):
+                errors.print(f"flightwatch: {expired} files of positions were deleted, as their feeds' terms demand; legs stay")
     except StoreBusy as busy:
         errors.print(f"flightwatch: {busy}; showing what it has stored so far", markup=False)
         with Store(_root(store, settings, config), read_only=True) as opened:
-            table, as_of, made_up = opened.legs.table(_utc(since), _utc(until), aircraft), newest(opened), opened.made_up()
+            table, as_of, terms = opened.legs.table(_utc(since), _utc(until), aircraft), newest(opened), opened.terms()
+            stored = opened.snapshots.rows()
+    named = sources(table, terms, registry)
     if not len(table):
         print(
             "No such leg in this store: check the aircraft and the times."
             if aircraft or since or until
-            else "No leg in this store."
+            else f"No leg in this store: it has {stored:,} positions, and no flight can be made of them."
         )
     elif output is None:
-        print(show(table, as_of, made_up))
+        print(show(table, as_of, named))
     if output is not None:
-        write(table, output, made_up)
-        print(f"{output}: {len(table):,} legs")
+        for line in write(table, output, named):
+            print(line)
 
 
 @app.command()
 def rebuild(store: StorePath = None, config: ConfigPath = DEFAULT_FILE) -> None:
     """Make the catalog and all legs anew from the stored files, after damage."""
     from flightwatch import backfill
+    from flightwatch.imports import restore_terms
     from flightwatch.pipeline import Pipeline
     from flightwatch.places import airports
     from flightwatch.store import rebuild_catalog
@@ -566,8 +764,17 @@ def rebuild(store: StorePath = None, config: ConfigPath = DEFAULT_FILE) -> None:
         print(line)
     with _open(root, settings, config) as opened:
         opened.drop_checkpoint()
+        for feed in settings.feeds:
+            opened.set_terms(feed.name, feed.terms)
+        restore_terms(opened)
         registry = read_lists(settings, config.parent)
-        pipeline = Pipeline(airports(), registry, exposures=backfill.exposures(opened), feeds=settings.feed_names)
+        pipeline = Pipeline(
+            airports(),
+            registry,
+            exposures=backfill.exposures(opened),
+            fleeting=opened.fleeting,
+            preferred=settings.feed_names,
+        )
         _with_progress("Legs", lambda advance: backfill.derive(opened, pipeline, advance))
         print(f"{len(opened.legs.table()):,} legs")
 
@@ -605,7 +812,9 @@ def _open(store: Path | None, settings: Settings, config: Path, *, make: bool = 
     root = _root(store, settings, config)
     if not make and not (root / "catalog.sqlite").exists():
         return Store(root, read_only=True)  # which says that there is none
-    return Store(root)
+    opened = Store(root)
+    opened.snapshots.remove_retired(datetime.now(UTC))
+    return opened
 
 
 def _pipeline(store: Store, found: UserFiles, channels: list[str], *, only: bool = False) -> Pipeline:
@@ -615,7 +824,7 @@ def _pipeline(store: Store, found: UserFiles, channels: list[str], *, only: bool
     from flightwatch.places import airports
 
     rules = [_to_all(rule.model_copy(update={"notify": ["all"]}) if only else rule, channels) for rule in found.rules.rules]
-    return Pipeline(airports(), found.registry, rules, backfill.exposures(store), found.settings.feed_names)
+    return Pipeline(airports(), found.registry, rules, backfill.exposures(store), store.fleeting, found.settings.feed_names)
 
 
 def _to_all(rule: Rule, channels: list[str]) -> Rule:
@@ -637,7 +846,8 @@ def _derive(store: Store, registry: Registry, settings: Settings) -> None:
     from flightwatch.pipeline import Pipeline
     from flightwatch.places import airports
 
-    pipeline = Pipeline(airports(), registry, exposures=backfill.exposures(store), feeds=settings.feed_names)
+    exposures = backfill.exposures(store)
+    pipeline = Pipeline(airports(), registry, exposures=exposures, fleeting=store.fleeting, preferred=settings.feed_names)
     _with_progress("Legs", lambda advance: backfill.refresh(store, pipeline, advance))
 
 
@@ -657,17 +867,15 @@ def _with_progress(label: str, work: Callable[[Callable[[int, int], None]], obje
 @contextmanager
 def _bytes_progress(files: tuple[Path, ...]) -> Iterator[Callable[[int], None]]:
     """How much of some files was read, how fast, and how long the rest takes; shown on a terminal only."""
-    columns = (
-        TextColumn(files[0].name, markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
+    columns = _bytes_columns(TextColumn(files[0].name, markup=False))
     total = sum(file.stat().st_size for file in files if file.is_file())
     with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as progress:
         task = progress.add_task("", total=total)
         yield lambda count: progress.advance(task, count)
+
+
+def _bytes_columns(name: TextColumn) -> tuple[ProgressColumn, ...]:
+    return name, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
 
 
 def _import_shipped_history(store: Store, settings: Settings, config: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
@@ -20,7 +21,7 @@ from pydantic import Field, field_validator, model_validator
 from flightwatch.documents import Strict, load, validate
 from flightwatch.errors import ConfigError, Problem
 from flightwatch.records import Terms
-from flightwatch.services import QUESTIONS, SERVICES, V2_PATHS
+from flightwatch.services import QUESTIONS, SERVICES, SITES, V2_PATHS
 
 NAME = r"^[a-z0-9][a-z0-9-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -60,7 +61,7 @@ KIND_VALUES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "opensky": {
             "base_url": "https://opensky-network.org/api",
             "ask": ["all"],
-            "attribution": "The OpenSky Network, https://opensky-network.org",
+            "attribution": "The OpenSky Network (https://opensky-network.org; Schäfer et al., IPSN 2014), non-commercial use",
             "longest_wait_s": 86_400.0,  # it says when the day's credits come back
         },
         "flightradar24": {
@@ -130,7 +131,7 @@ class FeedSettings(Strict):
         if not isinstance(given, dict):
             return given
         service, kind = given.get("service"), given.get("kind", "v2")
-        known = SERVICES.get(service, {}) if isinstance(service, str) else {}
+        known = SERVICES.get(service, {}) if isinstance(service, str) else _demands_of_host(given.get("base_url"))
         values = {**KIND_VALUES.get(kind if isinstance(kind, str) else "", {}), **known, **given}
         for name in ("paths", "headers"):
             if isinstance(given.get(name), dict) and name in known:
@@ -200,7 +201,27 @@ class FeedSettings(Strict):
 
     @property
     def terms(self) -> Terms:
-        return Terms(self.attribution, self.retention_days, self.republish, self.reconstructed)
+        """Whoever forbids republishing is named, if only as the feed."""
+        named = self.attribution or ("" if self.republish else self.name)
+        return Terms(named, self.retention_days, self.republish, self.reconstructed)
+
+
+def _demands_of_host(base_url: Any) -> Mapping[str, Any]:
+    """What a known service demands holds for its address, too, where the feed does not call it by its name."""
+    host = urlsplit(base_url).hostname if isinstance(base_url, str) else None
+    found = (s for s in SERVICES.values() if host and urlsplit(s.get("base_url", "")).hostname == host)
+    return {name: value for name, value in next(found, {}).items() if name in ("attribution", "retention_days", "republish")}
+
+
+TERMS: Mapping[str, Terms] = MappingProxyType(
+    {
+        name: Terms(values["attribution"], values.get("retention_days"), values.get("republish", True))
+        for name, values in {**KIND_VALUES, **SERVICES}.items()
+        if "attribution" in values
+    }
+    | {name: Terms(site.attribution, republish=site.republish) for name, site in SITES.items() if name not in SERVICES}
+)
+"""What is demanded by those whose data come as files, too: services and kinds by name."""
 
 
 def is_question(text: str) -> bool:

@@ -8,22 +8,24 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flightwatch.aircraft import Registry
 from flightwatch.alerts import Alert, AlertBook, Context, in_words, message
+from flightwatch.alerts.book import OpenAlert
 from flightwatch.alerts.wording import bare_message, chance, duration, times, who
 from flightwatch.config import DigestSettings
 from flightwatch.deliveries.digest import Digest, FeedDay, Movement, render
 from flightwatch.deliveries.email import digest_mail
 from flightwatch.places import Airports
-from flightwatch.records import Finding, Leg, Message, Track, legs_from_table
+from flightwatch.records import Aircraft, Finding, Leg, Message, Terms, Track, credits_of, legs_from_table
 from flightwatch.store import Store
 
 log = logging.getLogger(__name__)
@@ -55,23 +57,29 @@ class Desk:
             return bare_message(finding, alert)
 
     def _composed(self, finding: Finding, alert: Alert) -> Message:
-        legs = [*finding.visit.way, *([finding.visit.departure] if finding.visit.departure else [])]
-        known = self.store.terms()
-        terms = tuple(known[feed] for feed in sorted({f for leg in legs for f in leg.feeds}) if feed in known)
-        terms += tuple(self.registry.terms(source for source, _ in finding.aircraft.sources))
+        legs = _legs_of(finding)
         left = finding.visit.departure.first_seen if finding.visit.departure else None
-        made_up = any(t.reconstructed for t in known.values())
-        return message(finding, alert, Context(self.airports, self.track(legs, left), terms, made_up))
+        track, withheld = self.track(legs, left)
+        made_up = bool(self.store.made_up())
+        return message(finding, alert, Context(self.airports, track, self._terms(legs, finding.aircraft), made_up, withheld))
 
-    def track(self, legs: Sequence[Leg], departs: datetime | None = None) -> Track:
-        """The positions of some consecutive legs of one aircraft, thinned. `departs` is when the leg was first seen
-        that left again."""
+    def _terms(self, legs: Iterable[Leg], aircraft: Aircraft) -> tuple[Terms, ...]:
+        """What those demand whose data stand behind some legs and behind who it is."""
+        feeds = self.store.terms_of(feed for leg in legs for feed in leg.feeds)
+        return (*feeds.values(), *self.registry.terms(source for source, _ in aircraft.sources).values())
+
+    def track(self, legs: Sequence[Leg], departs: datetime | None = None) -> tuple[Track, tuple[str, ...]]:
+        """The positions of some consecutive legs of one aircraft, thinned, without those that may not be republished;
+        and whose these are. `departs` is when the leg was first seen that left again."""
         tracked = [leg for leg in legs if leg.first_seen and leg.last_seen and leg.icao24]
         if not tracked:
-            return Track((), (), ())
+            return Track((), (), ()), ()
         first, last = tracked[0].first_seen, tracked[-1].last_seen
         table = self.store.snapshots.positions(first, last, [tracked[0].icao24 or ""])
-        return _thinned(table, departs)
+        terms = self.store.terms_of(table["feed"].unique().to_pylist())
+        closed = [feed for feed, term in terms.items() if not term.republish]
+        shown = table.filter(pc.invert(pc.is_in(table["feed"], value_set=pa.array(closed, pa.string()))))
+        return _thinned(shown, departs), tuple(dict.fromkeys(terms[feed].attribution or feed for feed in closed))
 
     # --------------------------------------------------------------------------------------------------------------- digest
 
@@ -99,7 +107,14 @@ class Desk:
             unobserved=(*self._outages(since, until), *self._unobserved(watched)),
             undelivered=tuple(f"{subject} to {channel}: {error}" for subject, channel, error in book.undelivered()),
             notes=(*notes, *self._troubles()),
+            sources=self._sources([*changed, *still_open], watched),
         )
+
+    def _sources(self, alerts: Iterable[OpenAlert], watched: Iterable[Leg]) -> tuple[str, ...]:
+        """Whose data the digest shows."""
+        found = [term for a in alerts for term in self._terms(_legs_of(a.finding), a.finding.aircraft)]
+        found += [term for leg in watched for term in self._terms([leg], self._who(leg))]
+        return credits_of(found)
 
     def digest_mails(self, digest: Digest, settings: DigestSettings) -> list[tuple[str, bytes]]:
         """The digest as finished e-mails, one a recipient."""
@@ -124,9 +139,11 @@ class Desk:
         ends = [f"{self._place(e.airport)}" if e.airport else "not known where" for e in (leg.origin, leg.destination)]
         said = [e.basis if e.basis == "observed" else f"{e.basis} {chance(e.probability)}" for e in (leg.origin, leg.destination)]
         certainty = f"from: {said[0]}; to: {said[1]}"
+        return Movement(who(self._who(leg)), f"{ends[0]} – {ends[1]}", times(leg.origin, "UTC").split(" (")[0], certainty)
+
+    def _who(self, leg: Leg) -> Aircraft:
         began = leg.first_seen or leg.origin.time or leg.destination.time
-        known = self.registry.who(leg.icao24 or "", began.date() if began else None)
-        return Movement(who(known), f"{ends[0]} – {ends[1]}", times(leg.origin, "UTC").split(" (")[0], certainty)
+        return self.registry.who(leg.icao24 or "", began.date() if began else None)
 
     def _place(self, ident: str) -> str:
         airport = self.airports.get(ident)
@@ -172,6 +189,11 @@ class Desk:
             if leg.destination.basis != "observed" and leg.last_seen is not None and leg.status != "airborne":
                 out.append(f"{name}: its landing after {leg.last_seen:%-d %b %H:%M} UTC was not seen")
         return out
+
+
+def _legs_of(finding: Finding) -> list[Leg]:
+    """The legs that a message about a visit tells of."""
+    return [*finding.visit.way, *([finding.visit.departure] if finding.visit.departure else [])]
 
 
 def _thinned(table: pa.Table, departs: datetime | None) -> Track:

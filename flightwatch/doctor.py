@@ -145,8 +145,10 @@ def _outbox(path: Path) -> Iterator[Check]:
         counts, undelivered = book.counts(), book.undelivered()
     finally:
         book.close()
-    dead = counts.get("dead", 0)
-    yield Check(not dead, f"outbox: {counts.get('sent', 0)} sent, {counts.get('waiting', 0)} waiting, {dead} dead")
+    dead, known = counts.get("dead", 0), counts.get("acknowledged", 0)
+    text = f"outbox: {counts.get('sent', 0)} sent, {counts.get('waiting', 0)} waiting, {dead} dead"
+    text += f", {known} acknowledged" if known else ""
+    yield Check(not dead, text + ("; `flightwatch alerts dead` shows what can be done" if dead else ""))
     for subject, channel, reason in undelivered[:MOST_LISTED]:
         yield Check(False, f"not delivered: {subject} to {channel}: {reason}")
 

@@ -9,7 +9,7 @@ Texts from feeds stay texts: frames are shown escaped, nothing here makes HTML o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,9 +20,9 @@ import pyarrow.compute as pc
 
 from flightwatch import maps
 from flightwatch.alerts import AlertBook
-from flightwatch.alerts.wording import area_name
+from flightwatch.alerts.wording import area_name, map_note
 from flightwatch.places import airports
-from flightwatch.records import MapSpec, Track, legs_from_table
+from flightwatch.records import MapSpec, Track, credits_of, legs_from_table
 from flightwatch.store import Store
 
 
@@ -35,12 +35,20 @@ class Explorer:
     def legs(
         self, aircraft: Sequence[str] | None = None, since: datetime | None = None, until: datetime | None = None
     ) -> pd.DataFrame:
-        """Legs as a frame, by departure; `aircraft` are addresses or registrations."""
-        return _frame(self.store.legs.table(since, until, aircraft))
+        """Legs as a frame, by departure; `aircraft` are addresses or registrations. `frame.attrs["data"]` says whose data
+        they were made of; pandas writes it into a Parquet file, too."""
+        table = self.store.legs.table(since, until, aircraft)
+        return self._credited(_frame(table), (feed for row in table["feeds"].to_pylist() for feed in row or ()))
 
     def positions(self, icao24: str, since: datetime | None = None, until: datetime | None = None) -> pd.DataFrame:
-        """Positions of one aircraft as a frame with the column names that pandas-based flight tools share."""
-        return _frame(self.store.snapshots.positions(since, until, [icao24.lower()])).sort_values("timestamp", ignore_index=True)
+        """Positions of one aircraft as a frame with the column names that pandas-based flight tools share.
+        `frame.attrs["data"]` says whose they are, and which of them may not be republished."""
+        frame = _frame(self.store.snapshots.positions(since, until, [icao24.lower()])).sort_values("timestamp", ignore_index=True)
+        return self._credited(frame, frame["feed"].unique())
+
+    def _credited(self, frame: pd.DataFrame, feeds: Iterable[str]) -> pd.DataFrame:
+        frame.attrs["data"] = list(credits_of(self.store.terms_of(feeds).values()))
+        return frame
 
     def alerts(self) -> pd.DataFrame:
         """The alerts, one a row: who, where, how far it has got, and what was said."""
@@ -58,6 +66,7 @@ class Explorer:
                     "headline": a.message.headline,
                     "facts": list(a.message.facts),
                     "rules": [r.rule_id for r in a.alert.rules],
+                    "footer": list(a.message.footer),
                 }
                 for a in book.alerts()
             ]
@@ -70,10 +79,12 @@ class Explorer:
         return sorted(self.store.made_up())
 
     def picture(self, leg_id: str) -> bytes:
-        """A leg on a map, as PNG: solid where it was seen, dashed to the airports that lead."""
+        """A leg on a map, as PNG: solid where it was seen, dashed to the airports that lead. Unlike a message, it shows
+        what may not be republished, and says so."""
         table = self.store.legs.table()
         (leg,) = legs_from_table(table.filter(pc.equal(table["leg_id"], leg_id)))
-        track = _track(self.positions(leg.icao24 or "", leg.first_seen, leg.last_seen))
+        positions = self.positions(leg.icao24 or "", leg.first_seen, leg.last_seen)
+        track = _track(positions)
         places, inferred = [], []
         for end, at in ((leg.origin, 0), (leg.destination, -1)):
             airport = airports().get(end.airport)
@@ -83,9 +94,7 @@ class Explorer:
                     inferred.append((track.latitude[at], track.longitude[at], airport.latitude, airport.longitude))
         lat, lon = track.latitude, track.longitude
         inferred += [(lat[i - 1], lon[i - 1], lat[i], lon[i]) for i in track.breaks]
-        note = "Solid: seen. Dashed: inferred." + (
-            " Reconstruction, not observed." if set(leg.feeds) & set(self.reconstructed()) else ""
-        )
+        note = map_note(tuple(self.store.terms_of({*leg.feeds, *positions["feed"]}).values()))
         return maps.draw(MapSpec(f"{leg.registration or leg.icao24}, {leg.leg_id}", track, tuple(inferred), tuple(places), note))
 
 

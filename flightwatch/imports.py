@@ -1,26 +1,29 @@
 """Brings files into a store: opened by the feeds, kept by the store.
 
 In: a file, or the parts of an archive. Out: what was stored and what was refused. The same file with the same options
-changes nothing the second time; an archive is kept batch by batch, and goes on where it stopped.
+changes nothing the second time; an archive is kept batch by batch, and goes on where it stopped. Replies of a service
+stand under its name and on its terms.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 
 from flightwatch.aircraft import address_of
+from flightwatch.config import TERMS
+from flightwatch.documents import nearest
 from flightwatch.errors import InputError
 from flightwatch.feeds import archives
 from flightwatch.feeds.archives import Batch
 from flightwatch.feeds.columnmaps import ColumnMap
 from flightwatch.feeds.contents import content_of
-from flightwatch.feeds.files import ADDRESS, REPORTED, Given, completed, is_in_archive, open_file
+from flightwatch.feeds.files import ADDRESS, REPORTED, Given, Source, completed, format_of, is_in_archive, open_file
 from flightwatch.feeds.sanity import Refused, sum_of
 from flightwatch.places import airports
 from flightwatch.records import Scope, Terms
@@ -30,6 +33,19 @@ IMPORTED, RECONSTRUCTED = "import", "reconstructed"
 """The feeds that imported data stand under, by whether anybody observed them."""
 
 ARCHIVE = "globe-history"
+
+SERVICE_OF = {
+    "opensky-states": "opensky",
+    "opensky-flights": "opensky",
+    "opensky-track": "opensky",
+    "fr24-playback": "flightradar24",
+    "fr24-csv": "flightradar24",
+    "fr24-kml": "flightradar24",
+    "fr24-positions": "flightradar24",
+    "fr24-tracks": "flightradar24",
+    "fr24-summary": "flightradar24",
+}
+"""Formats that nobody else's data come in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +59,28 @@ class How:
     feed: str | None = None
     columns: ColumnMap | None = None
     aircraft: tuple[str, ...] = ()
+    service: str | None = None
+
+    def whose(self, format: str) -> How:
+        """The same, with the service that a format belongs to. Raises InputError where another one was named, or one that
+        is not known."""
+        own, named = SERVICE_OF.get(format), self.service
+        if named is not None and named not in TERMS:
+            raise InputError(f"{named} is no service that is known{nearest(named, TERMS) or ': ' + ', '.join(TERMS)}")
+        if named is not None and own not in (None, named):
+            raise InputError(f"{format} is {own}'s: leave --service {named} away")
+        return replace(self, service=own or named)
 
     @property
     def name(self) -> str:
-        """The feed that they stand under."""
-        return self.feed or (RECONSTRUCTED if self.reconstructed else IMPORTED)
+        """The feed that they stand under: those of a service apart from the others, because they have its terms."""
+        own = f"{IMPORTED}-{self.service}" if self.service else IMPORTED
+        return self.feed or (RECONSTRUCTED if self.reconstructed else own)
+
+    @property
+    def terms(self) -> Terms:
+        """Whatever was made up is nobody's."""
+        return TERMS[self.service] if self.service and not self.reconstructed else Terms(reconstructed=self.reconstructed)
 
 
 def files_of(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
@@ -92,8 +125,10 @@ def import_file(
 
 
 def _import_one(store: Store, path: Path, how: How) -> Import:
+    content = content_of(path)
+    how = how.whose("positions" if how.columns is not None else format_of(content, how.format).name)
     source = open_file(
-        content_of(path),
+        content,
         how.name,
         airports(),
         address_of,
@@ -104,13 +139,39 @@ def _import_one(store: Store, path: Path, how: How) -> Import:
     )
     if (before := store.imported(source.identity)) is not None:
         return before
-    store.set_terms(how.name, Terms(reconstructed=how.reconstructed))
-    if source.legs is not None:
-        return store.import_legs(source.identity, path.name, how.name, source.scope, source.legs, source.refused, source.format)
-    assert source.positions is not None  # a source has the one or the other
-    return store.import_positions(
-        source.identity, path.name, source.format, how.name, source.scope, source.positions(), source.refused
-    )
+    feed = how.name
+    _set_terms(store, how)
+    if source.legs is None:
+        return _import_positions(store, path, feed, source, source.identity, source.scope)
+    inside = 0
+    if source.positions is not None:  # before the legs, whose import says that all of the file is in
+        inside = _import_positions(store, path, feed, source, f"{source.identity}-positions", REPORTED).rows
+    done = store.import_legs(source.identity, path.name, feed, source.scope, source.legs, source.refused, source.format)
+    return replace(done, inside=inside, where=source.where, notes=source.notes)
+
+
+def _import_positions(store: Store, path: Path, feed: str, source: Source, identity: str, scope: Scope) -> Import:
+    assert source.positions is not None  # a source has legs or positions
+    if (before := store.imported(identity)) is not None:
+        return before
+    return store.import_positions(identity, path.name, source.format, feed, scope, source.positions(), source.refused)
+
+
+def _set_terms(store: Store, how: How) -> None:
+    """Those of the service, if it is known whose the data are; a file of nobody in particular does not loosen what is
+    demanded under its feed's name."""
+    known = store.terms().get(how.name)
+    terms = how.terms if how.service or known is None else replace(known, reconstructed=how.reconstructed)
+    store.set_terms(how.name, terms)
+
+
+def restore_terms(store: Store) -> None:
+    """Keeps again what is demanded by those whose imports are in a store: a catalog that was made anew has forgotten it."""
+    legs = store.legs.table()["feeds"].to_pylist()
+    for feed in {feed for feed, _ in store.snapshots.stored_hours()} | {feed for feeds in legs for feed in feeds or ()}:
+        service = feed.removeprefix(f"{IMPORTED}-")
+        if feed == RECONSTRUCTED or (service != feed and service in TERMS):
+            store.set_terms(feed, How(reconstructed=feed == RECONSTRUCTED, service=service).terms)
 
 
 # ------------------------------------------------------------------------------------------------------------------- archives
@@ -119,7 +180,8 @@ def _import_one(store: Store, path: Path, how: How) -> Import:
 def _import_archive(store: Store, parts: Sequence[Path], how: How, advance: Callable[[int], object]) -> Import:
     """Each batch is committed by itself; what the archive covers is noted when all of it is in."""
     wanted = _addresses(how.aircraft) if how.aircraft else None
-    store.set_terms(how.name, Terms(reconstructed=how.reconstructed))
+    how = how.whose(ARCHIVE)
+    _set_terms(store, how)
     name, rows, refused, new = parts[0].name, 0, Refused(), False
     whole, days = hashlib.sha256(), set[date]()
     for batch in archives.batches(parts, wanted, advance):

@@ -1,13 +1,15 @@
 """Legs for people and their tools: as a table on the terminal, and as Parquet, CSV or JSON files.
 
 CSV has no lists: candidates and gaps stand in it as JSON text. A cell of CSV that a spreadsheet would take for a
-formula is quoted with an apostrophe.
+formula is quoted with an apostrophe. Whose data it is, and on what terms, stands in the schema's metadata of a Parquet
+file (`flightwatch.terms`), and beside the others in a file of its own (`legs.csv.terms.txt`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from flightwatch.aircraft import Registry
 from flightwatch.errors import InputError
+from flightwatch.records import Terms, credits_of
 from flightwatch.store import files
 
 SHOWN = 40
@@ -33,21 +37,53 @@ TEXTS = ("callsign", "registration", "operator", "typecode", "origin", "destinat
 FORMULA_STARTS = ("=", "+", "-", "@")
 
 
-def write(table: pa.Table, path: Path, made_up: Collection[str] = ()) -> None:
+TERMS_KEY = b"flightwatch.terms"
+"""In the metadata of a Parquet file: the terms of each source of its legs, as JSON."""
+
+
+def sources(table: pa.Table, terms: Mapping[str, Terms], registry: Registry) -> dict[str, Terms]:
+    """The terms of those whose data stand in some legs: feeds, and the lists and databases that say whose they were."""
+    feeds = {feed for row in table["feeds"].to_pylist() for feed in row or ()}
+    found = {feed: terms[feed] for feed in sorted(feeds) if feed in terms}
+    known = [registry.who(icao24, None) for icao24 in table["icao24"].unique().to_pylist() if icao24]
+    return found | registry.terms(sorted({source for aircraft in known for source, _ in aircraft.sources}))
+
+
+def write(table: pa.Table, path: Path, sources: Mapping[str, Terms]) -> list[str]:
     """Writes legs in the format that the file's name ends in, with a column `reconstructed` for those from feeds that
-    nobody observed (`made_up`). Raises InputError for another format."""
-    table = table.append_column(
+    nobody observed, and without the thinned track, which is for comparing legs; tells what must be known of the file, a
+    line each. Raises InputError for another format."""
+    made_up = _made_up(sources)
+    table = table.drop_columns(["way"]).append_column(
         "reconstructed", pa.array([_is_made_up(feeds, made_up) for feeds in table["feeds"].to_pylist()], pa.bool_())
     )
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        files.write_parquet(path, table)
+        told = json.dumps({name: asdict(term) for name, term in sources.items()})
+        files.write_parquet(path, table.replace_schema_metadata({**(table.schema.metadata or {}), TERMS_KEY: told.encode()}))
     elif suffix == ".csv":
         files.write_bytes(path, _csv(table).encode())
     elif suffix == ".json":
         files.write_bytes(path, json.dumps(table.to_pylist(), default=_iso, indent=1).encode())
     else:
         raise InputError(f"{path}: legs are written as .parquet, .csv or .json")
+    told_of = credits_of(sources.values())
+    if told_of and suffix != ".parquet":
+        files.write_bytes(path.with_name(f"{path.name}.terms.txt"), "".join(f"{line}\n" for line in _terms(sources)).encode())
+    return [f"{path}: {len(table):,} legs", *([f"Data: {'; '.join(told_of)}."] if told_of else [])]
+
+
+def _terms(sources: Mapping[str, Terms]) -> Iterator[str]:
+    """What each source demands, to read."""
+    yield "These legs were derived from data of others, who demand:"
+    for name, term in sources.items():
+        kept = f"; its positions are kept for {term.retention_days} days at most" if term.retention_days else ""
+        made_up = "; nobody observed it" if term.reconstructed else ""
+        yield f"{name}: {term.credit or 'nothing'}{kept}{made_up}"
+
+
+def _made_up(sources: Mapping[str, Terms]) -> frozenset[str]:
+    return frozenset(name for name, term in sources.items() if term.reconstructed)
 
 
 def _is_made_up(feeds: Sequence[str] | None, made_up: Collection[str]) -> bool:
@@ -69,9 +105,9 @@ def _iso(value: Any) -> str:
     return str(value.isoformat())
 
 
-def show(table: pa.Table, as_of: datetime, made_up: Collection[str] = ()) -> str:
-    """The last legs, a line each; certainty stands beside each end. `as_of` is the time of the newest data, `made_up` the
-    feeds that nobody observed."""
+def show(table: pa.Table, as_of: datetime, sources: Mapping[str, Terms]) -> str:
+    """The last legs, a line each; certainty stands beside each end. `as_of` is the time of the newest data."""
+    made_up = _made_up(sources)
     rows = table.slice(max(len(table) - SHOWN, 0)).to_pylist()
     lines = [f"{'aircraft':<10} {'from':>14} {'to':<14}  {'take-off (UTC)':<17} {'landing (UTC)':<17} status"]
     lines += [_line(row) + ("  RECONSTRUCTION" if _is_made_up(row["feeds"], made_up) else "") for row in rows]
@@ -84,6 +120,8 @@ def show(table: pa.Table, as_of: datetime, made_up: Collection[str] = ()) -> str
     ]
     if any(_is_made_up(row["feeds"], made_up) for row in rows):
         legend.append("RECONSTRUCTION: made up or reconstructed. Nobody observed it.")
+    if told := credits_of(sources.values()):
+        legend.append(f"Data: {'; '.join(told)}.")
     return "\n".join([*lines, *more, *legend])
 
 

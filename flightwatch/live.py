@@ -388,11 +388,13 @@ class Runner:
 
     def keep_house(self) -> None:
         """Compacts hours that are over, retires what is older than it may be, files settled legs. A wall clock that is
-        far ahead of the feeds' is not believed: it would retire everything."""
+        far ahead of the feeds' is not believed: it would retire everything. Feeds' own terms are another matter: they end
+        when they end, also while the feeds are silent."""
         now = min(self._clock.now(), self._now() + HOUSEKEEPING_EVERY)
         self.store.snapshots.compact(now)
-        self.store.snapshots.retain(now, self._retention_days, self.store.terms())
+        self.store.snapshots.retain(now, self._retention_days)
         self.store.snapshots.remove_retired(now)
+        self.store.keep_terms(self._clock.now())
         self.store.legs.file_settled(now - timedelta(days=SETTLED_AFTER_DAYS))
         self.store.health.forget(now - OUTAGES_KEPT)
         self.book.forget(now)

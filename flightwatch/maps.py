@@ -61,7 +61,7 @@ def draw(spec: MapSpec) -> bytes:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_title(_short(spec.title), fontsize=10.5, color=INK, loc="left", parse_math=False)
-    axes.set_xlabel(spec.note, fontsize=8.5, color=INK, loc="left", parse_math=False)
+    axes.set_xlabel("\n".join(textwrap.wrap(spec.note, 145)), fontsize=8.5, color=INK, loc="left", parse_math=False)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", metadata={"Software": "flightwatch"})
     return picture.getvalue()

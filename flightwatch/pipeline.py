@@ -130,21 +130,23 @@ class Absorbed:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The stages with their settings. `exposures` tells the covered days whenever a day's model is frozen; `feeds` are
-    those preferred to others of the same quality, the better first."""
+    """The stages with their settings. `exposures` tells the covered days whenever a day's model is frozen, `fleeting` the
+    feeds whose positions nobody may keep for long; `preferred` feeds come before others of the same quality, in their
+    order."""
 
     airports: Airports
     registry: Registry
     rules: Sequence[Rule] = ()
     exposures: Callable[[], Sequence[Exposure]] = tuple
-    feeds: Sequence[str] = ()
+    fleeting: Callable[[], frozenset[str]] = frozenset
+    preferred: Sequence[str] = ()
 
     def start(self, stored: pa.Table) -> State:
         """A state that knows the stored legs and has seen no position."""
         return State(Baseline(self.airports, stored, self.exposures()))
 
     def model(self, state: State) -> Model:
-        return Model(self.airports, state.baseline, self.registry.who, self.feeds)
+        return Model(self.airports, state.baseline, self.registry.who, self.fleeting(), self.preferred)
 
     def polled(self, state: State, feed: str, time: datetime) -> State:
         """The state after a feed told how the sky was at a time (see `legs.polled`)."""

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 UNKNOWN = "unknown"
@@ -105,9 +106,13 @@ LEGS = pa.schema(
         _field("source", pa.string(), "tracked (from positions) or listed (from a flight list)"),
         _field("feeds", pa.list_(pa.string())),
         _field("list_order", pa.int64(), "place in the flight list, where it comes from one"),
+        _field("way", pa.binary(), "the track thinned to a few positions: the bytes of an array of WAYPOINT"),
     ],
     metadata={"flightwatch": "legs 1"},
 )
+
+WAYPOINT = np.dtype([("time", "<u4"), ("latitude", "<f4"), ("longitude", "<f4"), ("altitude", "<f4")])
+"""One position of a way: seconds since 1970, deg, deg, ft (NaN where unknown)."""
 
 
 def utc(timestamp_us: int) -> datetime:
@@ -176,6 +181,16 @@ class Terms:
     retention_days: int | None = None
     republish: bool = True
     reconstructed: bool = False
+
+    @property
+    def credit(self) -> str:
+        """Whom to name, and that nobody may pass it on where that is so; empty where nobody asks for either."""
+        return self.attribution if self.republish else f"{self.attribution or 'a source'} (not to be republished)"
+
+
+def credits_of(terms: Iterable[Terms]) -> tuple[str, ...]:
+    """What stands beside data from these sources, each once."""
+    return tuple(dict.fromkeys(t.credit for t in terms if t.credit))
 
 
 Circuit = Literal["closed", "open", "shut"]
@@ -294,6 +309,7 @@ class Leg:
     source: Literal["tracked", "listed"]
     feeds: tuple[str, ...]
     list_order: int | None = None
+    way: bytes = b""
 
     @property
     def aircraft(self) -> str:
@@ -345,7 +361,7 @@ def leg_row(leg: Leg) -> dict[str, Any]:
 
 def leg_from_row(row: Mapping[str, Any]) -> Leg:
     """The inverse of `leg_row`."""
-    plain = {name: row[name] for name in _PLAIN} | {"feeds": tuple(row["feeds"] or ())}
+    plain = {name: row[name] for name in _PLAIN} | {"feeds": tuple(row["feeds"] or ()), "way": row["way"] or b""}
     gaps = tuple(Gap(**g) for g in row["gaps"] or ())
     return Leg(**plain, gaps=gaps, origin=_end("origin", row), destination=_end("destination", row))
 

@@ -9,6 +9,7 @@ slower one.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -106,3 +107,25 @@ SERVICES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         },
     }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A web site that keeps the day traces of its receivers. `keeps_days` is for how long, where that is not for good;
+    what it demands is said here where it is no service as well."""
+
+    url: str
+    keeps_days: int | None = None
+    attribution: str = ""
+    republish: bool = True
+
+
+SITES: Mapping[str, Site] = MappingProxyType(
+    {
+        "adsb-fi": Site("https://globe.adsb.fi"),
+        "adsbexchange": Site("https://globe.adsbexchange.com"),
+        "airplanes-live": Site("https://globe.airplanes.live"),
+        "theairtraffic": Site("https://globe.theairtraffic.com", keeps_days=90, attribution="TheAirTraffic", republish=False),
+    }
+)
+"""None of them publishes terms for history: what is asked of them is asked slowly, and refusals are taken as such."""

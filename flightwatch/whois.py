@@ -17,7 +17,7 @@ from flightwatch.aircraft import Identity, Registry, type_name
 from flightwatch.aircraft.registry import WHATS, Claim
 from flightwatch.errors import InputError
 from flightwatch.places import country_name
-from flightwatch.records import Aircraft
+from flightwatch.records import Aircraft, Terms, credits_of
 from flightwatch.store import Store
 
 WORDS = {"registration": "registration", "typecode": "type", "operator": "operator", "role": "role"}
@@ -27,10 +27,11 @@ WIDTH = 15
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a store has of an aircraft."""
+    """What a store has of an aircraft, and on what terms."""
 
     legs: int
     last_seen: datetime | None
+    terms: tuple[Terms, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,9 @@ def look_up(text: str, on: date, registry: Registry, store: Store | None) -> lis
                 f"nobody knows the address of {asked}: give the address (6 hex digits), or add a reference database first"
                 " (`flightwatch reference update tar1090-db`)"
             )
-        return [Answer(aircraft, None, (), None if store is None else _stored(store, None, aircraft.registration))]
+        stored = None if store is None else _stored(store, None, aircraft.registration)
+        terms = [*registry.terms(s for s, _ in aircraft.sources).values(), *(stored.terms if stored else ())]
+        return [Answer(aircraft, None, (), stored, credits_of(terms))]
     addresses = dict.fromkeys(icao24 for icao24, _ in holders)
     return [_answer(registry, a, on, tuple(s for icao24, s in holders if icao24 == a), store) for a in addresses]
 
@@ -69,13 +72,15 @@ def _answer(registry: Registry, icao24: str, on: date, found_by: tuple[str, ...]
     identity = registry.identify(icao24, on)
     stored = None if store is None else _stored(store, icao24, None)
     told = [*(c.source for c in (*identity.claims, *identity.others)), *(h.source for h in identity.hints), *found_by]
-    return Answer(identity.aircraft, identity, found_by, stored, tuple(t.attribution for t in registry.terms(told)))
+    terms = [*registry.terms(told).values(), *(stored.terms if stored else ())]
+    return Answer(identity.aircraft, identity, found_by, stored, credits_of(terms))
 
 
 def _stored(store: Store, icao24: str | None, registration: str | None) -> Stored:
     legs = store.legs.table(aircraft=[name for name in (icao24, registration) if name])
     last = pc.max(pc.coalesce(legs["last_seen"], legs["landing_time"])).as_py()
-    return Stored(len(legs), last)
+    terms = store.terms_of(feed for row in legs["feeds"].to_pylist() for feed in row or ())
+    return Stored(len(legs), last, tuple(terms.values()))
 
 
 # ------------------------------------------------------------------------------------------------------------------------ words

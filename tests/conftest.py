@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from flightwatch import demo
+from flightwatch import cli, demo
 from flightwatch.demo import Result
 from flightwatch.places import Airports
 from flightwatch.places import airports as all_airports
@@ -22,6 +22,9 @@ from flightwatch.store import Store
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Real tracks and replies with known truth. They are not part of the project; without them the tests that need them
 say so and skip."""
+
+Typed = Callable[..., tuple[int, str, str]]
+"""A command by its words: its exit status, what it printed, and what it complained."""
 
 T0 = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -51,6 +54,22 @@ def airports() -> Airports:
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store(tmp_path / "store") as opened:
         yield opened
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Typed:
+    """Types a command in an empty folder; gives the exit status, what it printed, and what it complained."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["flightwatch", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        code = ended.value.code
+        return (code if isinstance(code, int) else int(code is not None)), out, err
+
+    return run
 
 
 def positions(rows: list[dict[str, object]], feed: str = "test") -> pa.Table:

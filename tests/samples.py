@@ -157,9 +157,35 @@ STATE += [10363.2, "2054", False, 0]
 
 PATH = [[CLOCK, 55.8812, 38.0441, None, 62, True], [CLOCK + 620, 56.0931, 39.1127, 5486.4, 71, False]]
 
+INSIDE = [
+    {"time": CLOCK + 60 * i, "lat": 55.88 + i / 10, "lon": 38.04, "alt_baro": "ground" if i == 0 else 900 * i} for i in range(3)
+]
+DICTATOR_ALERT = (
+    "icao,from,to,start,end,positions\n"
+    + '15521F,UUMU,ZKPY,2024-03-01T12:00:00Z,2024-03-01T20:00:00Z,"{}"\n'.format(json.dumps(INSIDE).replace('"', '""'))
+)
+
+FR24_WHO = {"fr24_id": "322d530f", "hex": "15521F", "reg": "RA-86559", "type": "IL62", "flight": None, "dest_icao": None}
+FR24_POINT = {"timestamp": "2024-03-01T12:01:00Z", "lat": 55.911, "lon": 38.2201, "alt": 5200, "gspeed": 262, "vspeed": 2560}
+FR24_POINT |= {"track": 60, "squawk": "2054", "callsign": "RFF7237", "source": "ADSB"}
+
+
+def summary(**more: Any) -> dict[str, Any]:
+    """One flight of a summary: over, and landed somewhere that nobody saw."""
+    ends: dict[str, Any] = {"orig_icao": "UUMU", "orig_iata": "CKL", "dest_icao": None, "dest_iata": None}
+    ends |= {"dest_icao_actual": None, "dest_iata_actual": None, "datetime_landed": None, "flight_ended": True}
+    ends |= {
+        "datetime_takeoff": "2024-03-01T12:00:00Z",
+        "first_seen": "2024-03-01T11:57:02Z",
+        "last_seen": "2024-03-01T19:58:20Z",
+    }
+    return FR24_WHO | {"callsign": "RFF7237", "operating_as": "RFF", "category": "M"} | ends | more
+
+
 SAMPLES: dict[str, bytes] = {
     "positions": b"timestamp,icao24,latitude,longitude,altitude\n" + b"2024-03-01T12:00:00Z,15521f,55.5,37.5,ground\n" * 5,
     "legs": b"date,registration,origin,destination\n" + b"2024-03-01,RA-86559,MOW,FNJ\n" * 5,
+    "dictator-alert": DICTATOR_ALERT.encode(),
     "readsb-snapshot": json.dumps(
         {"now": CLOCK, "aircraft": [{"hex": "15521f", "lat": 55.5, "lon": 37.5, "seen_pos": 2.0, "alt_baro": "ground"}]}
     ).encode(),
@@ -170,6 +196,9 @@ SAMPLES: dict[str, bytes] = {
     "opensky-track": json.dumps(
         {"icao24": "15521f", "startTime": CLOCK, "endTime": CLOCK + 620, "calllsign": "RFF7237 ", "path": PATH}
     ).encode(),
+    "fr24-positions": json.dumps({"data": [FR24_POINT | FR24_WHO]}).encode(),
+    "fr24-tracks": json.dumps([{"fr24_id": "322d530f", "tracks": [FR24_POINT]}]).encode(),
+    "fr24-summary": json.dumps({"data": [summary()]}).encode(),
     "fr24-playback": playback(point(), point(altitude={"feet": 0}, speed={"kts": 12})),
     "fr24-csv": PLAYBACK_CSV.encode(),
     "fr24-kml": KML.encode(),

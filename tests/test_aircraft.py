@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flightwatch.aircraft import Registry, address_of, performance, read_watchlist, registration_of, type_name
+from flightwatch.aircraft import Registry, address_of, as_written, performance, read_watchlist, registration_of, type_name
 from flightwatch.aircraft.blocks import blocks, country_of, of_forces
 from flightwatch.aircraft.registers import KOREA, LETTERED, US_FIRST, US_LAST, Lettered, derived
 from flightwatch.aircraft.registry import BY_HAND, SUREST, Claim, weigh
@@ -64,6 +64,26 @@ def test_every_russian_number_goes_there_and_back(number: int) -> None:
 def test_what_follows_from_no_rule(text: str) -> None:
     """RF- numbers break the rule too often; letters that the FAA does not use make no number."""
     assert address_of(text) is None
+
+
+@pytest.mark.parametrize("register", LETTERED, ids=lambda r: r.prefix)
+def test_every_register_s_hyphen_is_put_back(register: Lettered) -> None:
+    whole = f"{register.prefix}{register.first}"
+    assert as_written(whole.replace("-", "").lower()) == whole
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        *(("ra86559", "RA-86559"), ("RF12345", "RF-12345"), ("P618", "P-618"), ("CUT1250", "CU-T1250"), ("B2041", "B-2041")),
+        *(("GCIVO", "G-CIVO"), ("9vska", "9V-SKA"), ("UR82060", "UR-82060"), ("RA-86559", "RA-86559"), (" n757af ", "N757AF")),
+        *(("JA8089", "JA8089"), ("HL7200", "HL7200"), ("RFF7237", "RFF7237"), ("P61", "P61"), ("15521F", "15521F"), ("", "")),
+        *(("RA8655", "RA8655"), ("RA865590", "RA865590"), ("RA86559\n", "RA-86559"), ("92+01", "92+01"), ("C130", "C130")),
+    ],
+)
+def test_a_registration_is_written_as_its_register_does_where_that_is_clear(text: str, written: str) -> None:
+    assert as_written(text) == written
+    assert as_written(written) == written
 
 
 @given(st.integers(0, 0xFFFFFF))

@@ -172,6 +172,7 @@ def _as_text(m: Message) -> str:
         f"update: {m.update}",
         *m.footer,
         *(f"{a}: {b}" for a, b in m.links),
+        f"map: {m.map.note if m.map else None}",
     ]
     return "\n".join(lines) + "\n"
 

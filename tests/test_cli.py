@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -12,29 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from flightwatch import cli
+from flightwatch.alerts import AlertBook
 from flightwatch.config import shipped
+from flightwatch.places import Airports
 from flightwatch.store import Store
-from tests.conftest import positions, real
+from tests.conftest import Typed, positions, real
 from tests.samples import SAMPLES, day_archive, trace
-
-Typed = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Typed:
-    """Types a command in an empty folder; gives the exit status, what it printed, and what it complained."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["flightwatch", *words])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capsys.readouterr()
-        code = ended.value.code
-        return (code if isinstance(code, int) else int(code is not None)), out, err
-
-    return run
-
+from tests.test_alerts import RULE, START, finding, told
 
 FLIGHT: list[dict[str, object]] = [
     {
@@ -360,6 +347,30 @@ def test_a_folder_is_imported_and_what_cannot_be_read_spoils_no_other(typed: Typ
     assert "2-notes.txt has no format that is known" in complaint
 
 
+def test_an_import_says_what_it_left(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("date,reg,from,to,pilot\n2024-03-01,RA86559,UUWW,Nowhere,Jo\nsoon,RA86559,UUWW,ZKPY,Jo\n")
+    assert typed("import", "list.csv")[:2] == (
+        0,
+        "list.csv: 1 legs (legs); refused: 1 bad_time (line 3)\n"
+        "  1 airport code is in no table, kept as given, so no rule about places sees it: Nowhere\n"
+        "  1 column is not read: pilot\n",
+    )
+    (tmp_path / "more.csv").write_text("date,reg,from,to,pilot\n2024-03-01,RA86559,UUWW,Nowhere,Jo\n")
+    assert typed("import", "more.csv")[1].startswith("more.csv: 0 new legs, 1 that other lists had brought (legs)\n")
+
+
+def test_a_file_of_flights_and_positions_says_both(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "export.csv").write_bytes(SAMPLES["dictator-alert"])
+    assert typed("import", "export.csv")[:2] == (0, "export.csv: 1 legs, and 3 positions (dictator-alert)\n")
+    assert typed("import", "export.csv")[1] == "export.csv: imported before, nothing changed\n"
+
+
+def test_positions_that_make_no_leg_are_there_all_the_same(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_bytes(SAMPLES["fr24-positions"].replace(b"ADSB", b"ESTIMATED"))
+    assert typed("import", "one.json")[1] == "one.json: 1 positions (fr24-positions)\n"
+    assert typed("legs")[1] == "No leg in this store: it has 1 positions, and no flight can be made of them.\n"
+
+
 def test_an_archive_in_parts_is_one_import(typed: Typed, tmp_path: Path) -> None:
     data = day_archive(["15521f", "155221"])
     (tmp_path / "day.tar.aa").write_bytes(data[:3000])
@@ -395,3 +406,92 @@ def test_a_real_day_trace_becomes_its_legs(typed: Typed) -> None:
     assert typed("import", str(real("feeds/readsb_trace_full_ac671b.json")))[0] == 0
     status, _, _ = typed("legs", "-o", "legs.csv")
     assert (status, len(pd.read_csv("legs.csv"))) == (0, 4)
+
+
+# ---------------------------------------------------------------------------------------------------------------------- alerts
+
+
+@pytest.fixture
+def book(tmp_path: Path, airports: Airports) -> Iterator[AlertBook]:
+    """The book of the store `data`: one alert, whose message Slack refused for good and the ledger took."""
+    (tmp_path / "data").mkdir()
+    opened = AlertBook(tmp_path / "data" / "alerts.sqlite")
+    opened.apply(1, [finding("lost", replace(RULE, notify=("desk", "ledger")))], told(airports), START)
+    fail(opened, "Slack refuses chat.postMessage: invalid_blocks")
+    due = opened.claim(START, ["ledger"])
+    assert due is not None
+    opened.sent(due, "post-1")
+    yield opened
+    opened.close()
+
+
+def fail(book: AlertBook, why: str) -> None:
+    due = book.claim(datetime.now(UTC), ["desk"])
+    assert due is not None
+    book.failed(due, START, why, permanent=True, retry_after_s=None, outcome_unknown=False)
+
+
+def test_alerts_are_listed_with_what_became_of_them(typed: Typed, book: AlertBook) -> None:
+    status, out, _ = typed("alerts", "list")
+    assert status == 0
+    assert "15521f-20230925T131139  lost, as of 25 Sep 2023 22:10 UTC" in out
+    assert "Il-62 RA-86559 (Russian Air Force) was probably heading for North Korea" in out
+    assert out.splitlines()[-2:] == ["    desk: 1 dead", "    ledger: 1 sent"]
+
+
+def test_a_dead_message_that_somebody_knows_of_is_no_trouble_any_more(typed: Typed, book: AlertBook, tmp_path: Path) -> None:
+    """`doctor` is content; who decided that, when, and what was wrong stays."""
+    with Store(tmp_path / "data"):
+        pass
+    _, out, _ = typed("doctor")
+    assert "BAD  outbox: 1 sent, 0 waiting, 1 dead; `flightwatch alerts dead`" in out
+    _, out, _ = typed("alerts", "dead")
+    assert out.startswith("1: 15521f-20230925T131139 to desk: Slack refuses chat.postMessage: invalid_blocks; tried 1 times\n")
+    status, out, _ = typed("alerts", "acknowledge", "1", "--by", "night desk")
+    assert (status, out) == (0, "1: acknowledged; desk does not get it (15521f-20230925T131139)\n")
+    _, out, _ = typed("doctor")
+    assert "ok   outbox: 1 sent, 0 waiting, 0 dead, 1 acknowledged" in out
+    assert "not delivered" not in out
+    _, out, _ = typed("alerts", "dead")
+    assert out.splitlines()[0] == "No dead message."
+    assert f"1: acknowledged by night desk, {datetime.now(UTC):%-d %b %Y}" in out
+    assert "(Slack refuses chat.postMessage: invalid_blocks)" in out
+    status, _, err = typed("alerts", "acknowledge", "1")
+    assert (status, "1 is the number of no dead message" in err) == (1, True)
+    assert book.claim(datetime.now(UTC), ["desk"]) is None, "it is not sent"
+    assert book.undelivered() == []
+
+
+def test_a_dead_message_is_sent_again_once_what_was_wrong_is_mended(typed: Typed, book: AlertBook) -> None:
+    status, out, _ = typed("alerts", "retry", "1")
+    assert (status, "a running flightwatch sends it to desk" in out) == (0, True)
+    fail(book, "Slack refuses chat.postMessage: msg_too_long")
+    typed("alerts", "retry", "1")
+    due = book.claim(datetime.now(UTC), ["desk"])
+    assert due is not None
+    assert (due.attempts, due.payload != b"") == (1, True)
+    book.sent(due, "post-2")
+    assert [(h.what, h.who, h.error.split(": ")[1]) for h in book.handled()] == [
+        ("retried", getpass.getuser(), "invalid_blocks"),
+        ("retried", getpass.getuser(), "msg_too_long"),
+    ]
+
+
+def test_old_news_are_not_sent_after_the_new(typed: Typed, book: AlertBook, airports: Airports) -> None:
+    """All or none: where one of them cannot be handled, nothing changes."""
+    book.apply(2, [finding("landed", replace(RULE, notify=("desk", "ledger")), 30)], told(airports), START)
+    due = book.claim(datetime.now(UTC), ["desk"])
+    assert due is not None
+    book.sent(due, "post-2")
+    status, _, err = typed("alerts", "retry", "1")
+    assert (status, "a later message about 15521f-20230925T131139 has reached desk: acknowledge this one" in err) == (1, True)
+    status, _, err = typed("alerts", "acknowledge", "1", "99")
+    assert (status, "99 is the number of no dead message" in err) == (1, True)
+    assert [d.number for d in book.dead()] == [1]
+    assert book.handled() == []
+
+
+def test_alerts_where_nothing_was_ever_told(typed: Typed) -> None:
+    for words in (("list",), ("dead",), ("retry", "1")):
+        status, _, err = typed("alerts", *words)
+        assert (status, "nothing was ever told" in err) == (1, True)

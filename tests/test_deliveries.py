@@ -293,6 +293,8 @@ def test_messages_stay_within_slacks_limits(airports: Airports) -> None:
     assert all(len(b["elements"]) <= 10 for b in made if b["type"] == "context")
     assert sum(len(b["text"]["text"]) for b in made if b["type"] == "section") <= 13_000
     assert "see the digest" in made[-2]["text"]["text"]
+    many = replace(first(airports), footer=(*(f"Rule {i}." for i in range(20)), "Data: adsb.lol."))
+    assert blocks(many)[-1]["elements"][-1]["text"] == "Data: adsb.lol.", "whose data it is stays, whatever is left out"
 
 
 def test_clean_text_is_one_harmless_line() -> None:
@@ -324,6 +326,7 @@ def a_digest(airports: Airports, *, flagged: int = 1, text: str | None = None) -
         unobserved=("RA-86559: its landing after 25 Sep 21:38 UTC was not seen",) if flagged else (),
         undelivered=(),
         notes=(),
+        sources=("adsb.lol and its contributors (ODbL 1.0)", "Flightradar24 (not to be republished)") if flagged else (),
     )
 
 

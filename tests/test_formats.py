@@ -14,19 +14,36 @@ import pandas as pd
 import pytest
 
 from flightwatch import cli
-from flightwatch.aircraft import address_of
+from flightwatch.aircraft import Registry, address_of
+from flightwatch.backfill import derive
 from flightwatch.errors import ConfigError, InputError
 from flightwatch.feeds import contents, files
 from flightwatch.feeds.columnmaps import read_map
 from flightwatch.feeds.contents import held
 from flightwatch.imports import import_file
+from flightwatch.pipeline import Pipeline
 from flightwatch.places import Airports
-from flightwatch.records import legs_from_table
+from flightwatch.records import Leg, legs_from_table
 from flightwatch.store import Store
 from tests.conftest import T0, real
-from tests.samples import CLOCK, DETAIL, FLIGHT, GX_KML, KML, SAMPLES, STATES_CSV, playback, point, trace
+from tests.samples import (
+    CLOCK,
+    DETAIL,
+    FLIGHT,
+    FR24_POINT,
+    FR24_WHO,
+    GX_KML,
+    INSIDE,
+    KML,
+    SAMPLES,
+    STATES_CSV,
+    playback,
+    point,
+    summary,
+    trace,
+)
 
-NEEDS_AN_AIRCRAFT = ("fr24-csv", "fr24-kml")
+NEEDS_AN_AIRCRAFT = ("fr24-tracks", "fr24-csv", "fr24-kml")
 
 
 def brought(store: Store, folder: Path, content: bytes | str, name: str = "file", **how: Any) -> list[dict[str, Any]]:
@@ -201,6 +218,189 @@ def test_a_track_has_its_latitude_first(tmp_path: Path, store: Store) -> None:
     assert (ground["latitude"], ground["longitude"], ground["onground"]) == (55.8812, 38.0441, True)
     assert (air["callsign"], air["onground"], air["timestamp"]) == ("RFF7237", False, T0 + timedelta(seconds=620))
     assert air["altitude"] == pytest.approx(18_000)
+
+
+# ------------------------------------------------------------------------------------------------------- the Flightradar24 API
+
+
+def listed(store: Store, folder: Path, content: bytes | str, **how: Any) -> list[Leg]:
+    path = folder / "file"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    import_file(store, path, **how)
+    return legs_from_table(store.legs.table())
+
+
+@pytest.mark.parametrize("envelope", [True, False])
+def test_saved_positions_keep_what_they_are_estimated_or_not(envelope: bool, tmp_path: Path, store: Store) -> None:
+    flights = [FR24_POINT | FR24_WHO, FR24_POINT | FR24_WHO | {"source": "ESTIMATED"}, FR24_POINT | {"fr24_id": "1", "hex": None}]
+    content = json.dumps({"data": flights} if envelope else flights)
+    first, second = brought(store, tmp_path, content)
+    assert (first["icao24"], first["registration"], first["typecode"], first["callsign"]) == (
+        "15521f",
+        "RA-86559",
+        "IL62",
+        "RFF7237",
+    )
+    assert (first["altitude"], first["groundspeed"], first["vertical_rate"], first["squawk"]) == (5200, 262, 2560, "2054")
+    assert {first["source"], second["source"]} == {"adsb", "estimated"}
+    assert dict(import_file(store, tmp_path / "file").refused) == {"hidden_address": 1}
+
+
+@pytest.mark.parametrize("envelope", [True, False])
+def test_a_track_is_that_of_the_aircraft_that_is_named(envelope: bool, tmp_path: Path, store: Store) -> None:
+    tracks = [
+        {"fr24_id": "322d530f", "tracks": [FR24_POINT, FR24_POINT | {"timestamp": "2024-03-01T20:00:00Z", "lat": 43.1}, "x"]}
+    ]
+    (tmp_path / "file").write_text(json.dumps({"data": tracks} if envelope else tracks))
+    with pytest.raises(InputError, match="--registration"):
+        import_file(store, tmp_path / "file")
+    done = import_file(store, tmp_path / "file", registration="ra86559")
+    assert (done.format, done.rows, dict(done.refused)) == ("fr24-tracks", 2, {"bad_entry": 1})
+    rows = store.snapshots.positions().to_pylist()
+    assert {(r["icao24"], r["registration"], r["callsign"]) for r in rows} == {("15521f", "RA-86559", "RFF7237")}
+
+
+def test_nothing_is_made_of_a_track_that_is_estimated(tmp_path: Path, store: Store, airports: Airports) -> None:
+    points = [
+        FR24_POINT | {"source": "ESTIMATED", "timestamp": f"2024-03-01T12:{m:02d}:00Z", "lat": 55 + m / 10} for m in range(9)
+    ]
+    (tmp_path / "file").write_text(json.dumps([{"fr24_id": "1", "tracks": points}]))
+    assert import_file(store, tmp_path / "file", registration="RA-86559").rows == 9
+    derive(store, Pipeline(airports, Registry(())))
+    assert len(store.legs.table()) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "ends"),
+    [
+        ({}, ("UUMU", None)),
+        ({"dest_icao": "ZKPY"}, ("UUMU", None)),  # it was going there, and nobody knows that it landed
+        ({"dest_icao": "ZKPY", "datetime_landed": "2024-03-01T20:00:00Z"}, ("UUMU", "ZKPY")),
+        ({"dest_icao": "ZKPY", "dest_icao_actual": "UHWW", "datetime_landed": "2024-03-01T20:00:00Z"}, ("UUMU", "UHWW")),
+        ({"dest_iata": "FNJ", "dest_iata_actual": "VVO"}, ("UUMU", "UHWW")),
+        ({"orig_icao": None, "orig_iata": "SVO"}, ("UUEE", None)),
+        ({"orig_icao": None, "orig_iata": None}, (None, None)),
+    ],
+)
+def test_a_summary_says_where_a_flight_went_and_not_where_it_was_going(
+    more: dict[str, Any], ends: tuple[str | None, str | None], tmp_path: Path, store: Store
+) -> None:
+    (leg,) = listed(store, tmp_path, json.dumps({"data": [summary(**more)]}))
+    assert (leg.origin.airport, leg.destination.airport) == ends
+    assert (leg.icao24, leg.registration, leg.typecode, leg.callsign) == ("15521f", "RA-86559", "IL62", "RFF7237")
+    assert leg.origin.time == T0
+    assert (leg.destination.time is None) == ("datetime_landed" not in more)
+
+
+def test_a_flight_of_a_summary_that_is_not_over_waits(tmp_path: Path, store: Store) -> None:
+    unseen = summary(fr24_id="2", datetime_takeoff=None)
+    nights = summary(fr24_id="3", datetime_takeoff=None, last_seen="2024-03-02T03:00:00Z")
+    (leg,) = listed(store, tmp_path, json.dumps({"data": [summary(flight_ended=False), unseen, nights, 5]}))
+    assert (leg.origin.earliest, leg.origin.latest) == (
+        T0.replace(hour=0),
+        T0.replace(hour=0) + timedelta(days=1, microseconds=-1),
+    )
+    assert dict(import_file(store, tmp_path / "file").refused) == {"bad_entry": 1, "not_ended": 1, "bad_time": 1}
+
+
+@pytest.mark.parametrize("content", [b'{"data": []}', b'{\n "data": [\n ]\n}\n'])
+def test_an_empty_reply_is_no_error(content: bytes, tmp_path: Path, store: Store) -> None:
+    assert brought(store, tmp_path, content) == []
+    assert listed(store, tmp_path, content, format="fr24-summary") == []
+
+
+def test_what_comes_from_flightradar24_goes_when_its_terms_say(tmp_path: Path, store: Store, airports: Airports) -> None:
+    """Thirty days after it came, however old it is; what was made of the positions stays, what a list covered goes with
+    it."""
+    points = [FR24_POINT | {"timestamp": f"2024-03-01T12:{m:02d}:00Z", "lat": 55.9 + m / 10} for m in range(9)]
+    (tmp_path / "track.json").write_text(json.dumps([{"fr24_id": "1", "tracks": points}]))
+    (tmp_path / "summary.json").write_bytes(SAMPLES["fr24-summary"])
+    (tmp_path / "own.json").write_bytes(SAMPLES["readsb-trace"])
+    for name in ("track", "summary", "own"):
+        import_file(store, tmp_path / f"{name}.json", registration="RA-86559")
+    terms = store.terms()["import-flightradar24"]
+    assert (terms.retention_days, terms.republish, terms.attribution) == (30, False, "Flightradar24")
+    derive(store, Pipeline(airports, Registry(()), fleeting=store.fleeting))
+    now = datetime.now(UTC)
+    assert store.keep_terms(now + timedelta(days=29)) == 0
+    assert len(store.covered()) == 1
+    assert store.keep_terms(now + timedelta(days=31)) == 2
+    assert set(store.snapshots.positions()["feed"].to_pylist()) == {"import"}
+    assert {leg.source for leg in legs_from_table(store.legs.table())} == {"tracked"}
+    assert [leg.way for leg in legs_from_table(store.legs.table()) if "import-flightradar24" in leg.feeds] == [b""]
+    assert store.covered() == []
+    assert import_file(store, tmp_path / "summary.json", registration="RA-86559").new, "it may be got again"
+
+
+def test_another_file_under_its_name_does_not_loosen_the_terms(tmp_path: Path, store: Store) -> None:
+    brought(store, tmp_path, SAMPLES["fr24-positions"])
+    brought(store, tmp_path, SAMPLES["readsb-trace"], feed="import-flightradar24")
+    assert store.terms()["import-flightradar24"].retention_days == 30
+
+
+def test_a_made_up_reply_stands_among_what_is_made_up(tmp_path: Path, store: Store) -> None:
+    brought(store, tmp_path, SAMPLES["fr24-positions"], reconstructed=True)
+    assert store.made_up() == {"reconstructed"}
+    assert set(store.snapshots.positions()["feed"].to_pylist()) == {"reconstructed"}
+
+
+# ------------------------------------------------------------------------------------------------------------- Dictator Alert
+
+
+def exported(*positions: Any) -> str:
+    """A row for each cell of positions."""
+    cells = ['"' + json.dumps(p).replace('"', '""') + '"' if not isinstance(p, str) else p for p in positions]
+    rows = [f"15521F,UUMU,ZKPY,2024-03-0{n}T12:00:00Z,2024-03-0{n}T20:00:00Z,{c}\n" for n, c in enumerate(cells, start=1)]
+    return "icao,from,to,start,end,positions\n" + "".join(rows)
+
+
+def test_flights_come_with_the_positions_inside_them(tmp_path: Path, store: Store) -> None:
+    ground, climbing, _ = brought(store, tmp_path, SAMPLES["dictator-alert"])
+    assert (ground["timestamp"], ground["icao24"], ground["onground"], "altitude" in ground) == (T0, "15521f", True, False)
+    assert (climbing["latitude"], climbing["altitude"], climbing["onground"]) == (pytest.approx(55.98), 900, False)
+    (leg,) = legs_from_table(store.legs.table())
+    assert (leg.origin.airport, leg.destination.airport, leg.origin.time) == ("UUMU", "ZKPY", T0)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [{"timestamp": "2024-03-01T12:00:00Z", "latitude": 55.9, "longitude": 38.2, "altitude": 1500}],
+        [{"ts": CLOCK * 1000, "lat": "55.9", "lng": "38.2"}],
+    ],
+)
+def test_a_height_whose_unit_nobody_knows_is_none(given: list[Any], tmp_path: Path, store: Store) -> None:
+    (row,) = brought(store, tmp_path, exported(given))
+    assert (row["timestamp"], row["latitude"], row["longitude"]) == (T0, 55.9, 38.2)
+    assert not {"altitude", "onground"} & row.keys()
+
+
+def test_positions_in_a_form_that_is_not_known_are_counted_and_the_flight_stays(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "file"
+    path.write_text(exported([[55.9, 38.2], {"lat": 55.9}], {"type": "LineString"}, "", "[cut off", []))
+    done = import_file(store, path)
+    assert (done.format, done.rows, done.inside) == ("dictator-alert", 5, 0)
+    assert dict(done.refused) == {"unknown_form_of_point": 2, "unknown_form_of_positions": 2}
+
+
+def test_an_export_in_json_is_as_good(tmp_path: Path, store: Store) -> None:
+    flight = {"registration": "RA86559", "from": "UUMU", "to": None, "start": CLOCK, "end": None, "positions": INSIDE}
+    assert {row["icao24"] for row in brought(store, tmp_path, json.dumps([flight]))} == {"15521f"}
+    (leg,) = legs_from_table(store.legs.table())
+    assert (leg.registration, leg.origin.time, leg.destination.airport, leg.destination.time) == ("RA-86559", T0, None, None)
+
+
+def test_a_list_that_counts_positions_is_a_flight_list(tmp_path: Path, store: Store) -> None:
+    assert (
+        import_file(store, _written(tmp_path, "icao,from,to,start,positions\n15521F,UUMU,ZKPY,2024-03-01,12\n")).format == "legs"
+    )
+    with pytest.raises(InputError, match="no column `positions`"):
+        import_file(store, _written(tmp_path, "icao,from,to,start\n15521F,UUMU,ZKPY,2024-03-01\n"), format="dictator-alert")
+
+
+def _written(folder: Path, text: str) -> Path:
+    (folder / "file").write_text(text)
+    return folder / "file"
 
 
 # ----------------------------------------------------------------------------------------------------------------- playbacks
@@ -378,7 +578,11 @@ def test_any_file_of_any_format_is_read_or_refused(name: str, airports: Airports
         read_or_refused(mutated(SAMPLES[name], lot), name if number % 4 else None, airports)
 
 
-PARSERS = [n for n in SAMPLES if n not in ("positions", "legs", "globe-history", "opensky-flights", "fr24-csv")]
+PARSERS = [
+    n
+    for n in SAMPLES
+    if n not in ("positions", "legs", "dictator-alert", "globe-history", "opensky-flights", "fr24-summary", "fr24-csv")
+]
 
 
 @pytest.mark.parametrize("name", PARSERS)

@@ -9,6 +9,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from pytest_httpserver import HTTPServer
@@ -16,6 +17,7 @@ from werkzeug import Request, Response
 
 from flightwatch.errors import FeedError
 from flightwatch.feeds.http import Http, Limits, retry_after, shown
+from flightwatch.testing.files import FileServer
 
 
 def reason(http: Http, url: str) -> FeedError:
@@ -178,3 +180,140 @@ def test_no_error_shows_a_key(httpserver: HTTPServer) -> None:
 
 def test_an_address_that_is_none() -> None:
     assert reason(Http(), "http://").permanent
+
+
+# -------------------------------------------------------------------------------------------------------------------- downloads
+
+
+@pytest.fixture
+def here() -> Iterator[FileServer]:
+    with FileServer() as server:
+        yield server
+
+
+@pytest.fixture
+def storage() -> Iterator[FileServer]:
+    """The other host; to a client another port is one."""
+    with FileServer() as server:
+        server.files["/file"] = bytes(range(256)) * 40
+        yield server
+
+
+def refusal(http: Http, url: str, path: Path) -> FeedError:
+    with pytest.raises(FeedError) as raised:
+        http.download(url, path)
+    assert "canary" not in str(raised.value)
+    return raised.value
+
+
+def test_a_redirect_to_a_host_that_is_named(here: FileServer, storage: FileServer, tmp_path: Path) -> None:
+    """It is told nothing that might be a secret, and what broke off goes on there."""
+    here.redirects["/a"] = f"{storage.url}/file?signature=canary"
+    storage.breaks["/file"] = 5000
+    http = Http(headers={"x-api-key": "canary", "Authorization": "canary"}, elsewhere=(storage.url,))
+    assert refusal(http, f"{here.url}/a", tmp_path / "f").reason == "cut_off"
+    assert http.download(f"{here.url}/a", tmp_path / "f")
+    assert (tmp_path / "f").read_bytes() == storage.files["/file"]
+    assert http.size(f"{here.url}/a") == len(storage.files["/file"])
+    assert http.get(f"{here.url}/a") == storage.files["/file"]
+    assert [a.begin for a in storage.asked] == [0, 5000, 0, 0]
+    assert all("canary" in str(a.headers) for a in here.asked)
+    assert all("canary" not in str(a.headers) for a in storage.asked)
+
+
+@pytest.mark.parametrize("asking", ["download", "size", "get"])
+def test_a_redirect_to_any_other_host_is_refused(asking: str, here: FileServer, storage: FileServer, tmp_path: Path) -> None:
+    """Not to one that is not named, not without TLS to one that is named with it, not with a user before its name."""
+    secure = storage.url.replace("http://", "https://")
+    ask = {"download": lambda h, url: h.download(url, tmp_path / "f"), "size": Http.size, "get": Http.get}[asking]
+    for location, named in [
+        (f"{storage.url}/file", ()),
+        (f"{storage.url}/file", (secure, "https://127.0.0.1")),
+        (f"{storage.url.replace('//', '//user@')}/file", (storage.url,)),
+        (f"//{storage.url.removeprefix('http://')}/file", ()),
+        ("file:///etc/passwd", (storage.url,)),
+    ]:
+        here.redirects["/a"] = location
+        with pytest.raises(FeedError) as raised:
+            ask(Http(elsewhere=named), f"{here.url}/a")
+        assert raised.value.reason == "redirected"
+    assert storage.asked == []
+    assert not (tmp_path / "f").exists()
+
+
+def test_a_link_local_address_is_refused_even_if_it_is_named(here: FileServer, tmp_path: Path) -> None:
+    here.redirects["/a"] = "http://169.254.169.254/latest"
+    error = refusal(Http(elsewhere=("http://169.254.169.254",)), f"{here.url}/a", tmp_path / "f")
+    assert error.reason == "refused_address"
+
+
+def test_the_storage_leads_no_further(here: FileServer, storage: FileServer, tmp_path: Path) -> None:
+    """A host that is named may not name another."""
+    here.redirects["/a"] = f"{storage.url}/away"
+    storage.redirects["/away"] = "http://127.0.0.2:9/"
+    assert refusal(Http(elsewhere=(storage.url,)), f"{here.url}/a", tmp_path / "f").reason == "redirected"
+
+
+def test_a_download_tells_how_far_it_is(storage: FileServer, tmp_path: Path) -> None:
+    """The bytes that were there already included."""
+    storage.breaks["/file"] = 5000
+    refusal(Http(), f"{storage.url}/file", tmp_path / "f")
+    told: list[int] = []
+    Http().download(f"{storage.url}/file", tmp_path / "f", advance=told.append)
+    assert (told[0], sum(told)) == (5000, len(storage.files["/file"]))
+
+
+def test_a_download_that_was_whole_is_not_asked_for_again(storage: FileServer, tmp_path: Path) -> None:
+    """Stopped between its last byte and the note that it was the last."""
+    version = Http().download(f"{storage.url}/file", tmp_path / "f")
+    assert version
+    (tmp_path / "f.version").write_text(version, encoding="utf-8")
+    assert Http().download(f"{storage.url}/file", tmp_path / "f") == version
+    assert storage.asked[-1].begin == len(storage.files["/file"])
+    assert (tmp_path / "f").read_bytes() == storage.files["/file"]
+    assert not (tmp_path / "f.version").exists()
+
+
+@pytest.mark.parametrize(("status", "kept"), [(503, True), (429, True), (403, True), (404, False), (410, False)])
+def test_what_a_refusal_leaves_of_a_download(status: int, kept: bool, storage: FileServer, tmp_path: Path) -> None:
+    """A part stays, unless the file is gone."""
+    storage.breaks["/file"] = 5000
+    refusal(Http(), f"{storage.url}/file", tmp_path / "f")
+    storage.refusals["/file"] = [(status, {})]
+    assert refusal(Http(), f"{storage.url}/file", tmp_path / "f").reason == f"http_{status}"
+    Http().download(f"{storage.url}/file", tmp_path / "f")
+    assert storage.asked[-1].begin == (5000 if kept else 0)
+    assert (tmp_path / "f").read_bytes() == storage.files["/file"]
+
+
+def test_a_download_that_falls_silent_ends(storage: FileServer, tmp_path: Path) -> None:
+    """Long before its deadline; and it goes on where it was."""
+    storage.hangs["/file"] = 5000
+    error = refusal(Http(Limits(deadline_s=60.0, silence_s=0.2)), f"{storage.url}/file", tmp_path / "f")
+    storage.released.set()
+    assert error.reason == "cut_off"
+    assert (tmp_path / "f").stat().st_size == 5000
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_disk_that_is_full_is_told(storage: FileServer, tmp_path: Path) -> None:
+    (tmp_path / "f").symlink_to("/dev/full")
+    error = refusal(Http(), f"{storage.url}/file", tmp_path / "f")
+    assert (error.reason, error.permanent) == ("not_written", True)
+    assert "No space left on device): make room, then run it again" in str(error)
+
+
+def test_a_folder_that_is_not_there_is_told(storage: FileServer, tmp_path: Path) -> None:
+    assert refusal(Http(), f"{storage.url}/file", tmp_path / "no" / "f").reason == "not_written"
+
+
+def test_a_refusal_without_end_is_not_read(tmp_path: Path) -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 500 Oh\r\n\r\n")
+        for _ in range(10_000):
+            connection.sendall(b"x" * 100_000)
+
+    with raw_server(talk) as url:
+        error = refusal(Http(Limits(deadline_s=60.0, size=1 << 40)), url, tmp_path / "f")
+    assert error.reason == "http_500"
+    assert len(error.body) <= 64 * 1024

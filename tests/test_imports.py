@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from flightwatch import legtables
 from flightwatch.errors import InputError
 from flightwatch.feeds.files import detect
 from flightwatch.imports import import_file
@@ -259,6 +260,83 @@ def test_rows_that_differ_in_any_column_are_two(tmp_path: Path, store: Store) ->
     (tmp_path / "b.csv").write_text("date,registration,origin,destination,flight no\n2024-03-01,N1,KSFO,KLAX,3\n")
     assert import_file(store, path).rows == 2
     assert import_file(store, tmp_path / "b.csv").rows == 1
+
+
+def test_refused_rows_are_named_by_their_lines(tmp_path: Path, store: Store) -> None:
+    """As an editor counts them, whatever blank lines and quoted ends of lines there are; the first few of each reason."""
+    path = tmp_path / "list.csv"
+    bad = "soon,N1,KSFO,KLAX,\n" * 7
+    path.write_text(
+        'date,registration,origin,destination,note\n\n2024-03-01,N1,KSFO,KLAX,"two\nlines"\n' + bad + "2024-03-02,,KSFO,KLAX,\n"
+    )
+    done = import_file(store, path)
+    assert dict(done.refused) == {"bad_time": 7, "no_aircraft": 1}
+    assert dict(done.where) == {"bad_time": "lines 5, 6, 7, 8, 9 and 2 more", "no_aircraft": "line 12"}
+
+
+def test_refused_rows_of_what_has_no_lines_are_counted(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps([{"date": day, "reg": "N1", "from": "KSFO", "to": "KLAX"} for day in ("2024-03-01", "soon")]))
+    assert dict(import_file(store, path).where) == {"bad_time": "row 2"}
+
+
+def test_codes_in_no_table_and_columns_that_are_not_read_are_named(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "list.csv"
+    rows = ["N1,Palm Beach,KLAX", "N1,KLAX,Palm Beach", "N1,SFO,QQQ9", "N1,,KLAX"]
+    path.write_text("pilot,registration,from,to,date,day\n" + "".join(f"Jo,{row},2024-03-01,1\n" for row in rows))
+    done = import_file(store, path)
+    assert (done.rows, dict(done.refused)) == (4, {})
+    codes, columns = done.notes
+    assert codes == (
+        "2 airport codes are in no table, kept as given, so no rule about places sees them: Palm Beach (2 times), QQQ9"
+    )
+    assert columns == "2 columns are not read: pilot, day"
+    (tmp_path / "b.csv").write_text("registration,from,to,date\nN1,KSFO,KLAX,2024-03-01\n")
+    assert import_file(store, tmp_path / "b.csv").notes == ()
+
+
+def test_a_place_without_a_code_is_not_an_island_in_japan(tmp_path: Path, store: Store) -> None:
+    """ZZZZ stands for any field in flight plans, and for one airport in the table."""
+    path = tmp_path / "list.csv"
+    path.write_text("registration,from,to,date\nN1,KSFO,zzzz,2024-03-01\n")
+    done = import_file(store, path)
+    (leg,) = legs_from_table(store.legs.table())
+    assert (leg.destination.airport, leg.destination.basis) == (None, "unknown")
+    assert done.notes == ("ZZZZ is no airport but a place without a code: left open, 1 time",)
+
+
+def test_many_unknown_codes_are_no_flood(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("registration,from,to,date\n" + "".join(f"N1,Place {n},KLAX,2024-03-01\n" for n in range(50)))
+    (note,) = import_file(store, path).notes
+    assert note.startswith("50 airport codes are")
+    assert note.endswith("Place 7 and 42 more")
+
+
+@pytest.mark.parametrize(
+    ("written", "registration", "address"), [("RA86559", "RA-86559", "15521f"), ("n757af", "N757AF", "aa3410")]
+)
+def test_a_registration_without_its_hyphen_is_the_same_aircraft(
+    written: str, registration: str, address: str, tmp_path: Path, store: Store
+) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(f"date,registration,origin,destination\n2024-03-01,{written},UUWW,ZKPY\n")
+    import_file(store, path)
+    (leg,) = legs_from_table(store.legs.table())
+    assert (leg.registration, leg.icao24) == (registration, address)
+    (covered,) = store.covered()
+    assert covered.scope.covers(None, registration)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "json"])
+def test_legs_of_flightwatch_s_own_are_nobody_s_word(suffix: str, tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(LIST)
+    import_file(store, path)
+    legtables.write(store.legs.table(), tmp_path / f"legs.{suffix}", {})
+    for format in (None, "legs"):
+        with pytest.raises(InputError, match=r"legs\.\w+: these are legs that flightwatch wrote"):
+            import_file(store, tmp_path / f"legs.{suffix}", format=format)
 
 
 # ------------------------------------------------------------------------------------------------------------ what it covers

@@ -45,7 +45,7 @@ SECOND_US = 1_000_000
 
 @cache
 def model() -> Model:
-    return Model(airports(), Baseline(airports()), Registry().who, ("good", "other"))
+    return Model(airports(), Baseline(airports()), Registry().who, preferred=("good", "other"))
 
 
 def derived(batches: Sequence[pa.Table], *, restart: bool = False) -> list[Leg]:
@@ -280,7 +280,7 @@ def test_positions_in_between_need_not_be_taken_up_again() -> None:
 
 
 def legs_in(store: Store) -> list[Leg]:
-    backfill.derive(store, Pipeline(airports(), Registry(), exposures=backfill.exposures(store), feeds=("good", "other")))
+    backfill.derive(store, Pipeline(airports(), Registry(), exposures=backfill.exposures(store), preferred=("good", "other")))
     found = [replace(leg, revision=0) for leg in legs_from_table(store.legs.table()) if leg.source == "tracked"]
     return sorted(found, key=lambda leg: leg.leg_id)
 

@@ -43,7 +43,7 @@ def test_every_command_stands_in_the_readme_and_explains_itself() -> None:
 
 def test_every_command_in_the_readme_exists() -> None:
     known = commands()
-    for words in re.findall(r"`flightwatch ([a-z]+(?: [a-z]+)?)", README):
+    for words in re.findall(r"`flightwatch ([a-z-]+(?: [a-z]+)?)", README):
         assert f"flightwatch {words}" in known or f"flightwatch {words.split()[0]}" in known, words
 
 

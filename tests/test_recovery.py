@@ -230,7 +230,7 @@ def test_an_old_file_takes_no_leg_away_whose_positions_are_gone(tmp_path: Path, 
         backfill.refresh(store, pipeline(store, []))
         before = legs(store)
         now = BEGIN + timedelta(days=40)
-        assert store.snapshots.retain(now, 30, store.terms()) > 0
+        assert store.snapshots.retain(now, 30) > 0
         store.legs.file_settled(now - timedelta(days=7))
         import_file(store, flown(-100))
         backfill.refresh(store, pipeline(store, []))

@@ -125,9 +125,10 @@ def test_retention_is_the_shorter_of_the_store_s_and_the_feed_s(store: Store) ->
     store.snapshots.flush_all()
     terms = {"strict": Terms(retention_days=7)}
     now = T0 + timedelta(days=21)
-    assert store.snapshots.retain(now, 30, terms) == 1
+    assert (store.snapshots.retain(now, 30), store.snapshots.expire(now, terms)) == (0, 1)
     assert [feed for _, _, feed in contents(store)].count("strict") == 3
-    assert store.snapshots.retain(now + timedelta(days=20), 30, terms) == 2
+    later = now + timedelta(days=20)
+    assert (store.snapshots.retain(later, 30), store.snapshots.expire(later, terms)) == (1, 1)
     assert [feed for _, _, feed in contents(store)] == ["free"] * 3
 
 

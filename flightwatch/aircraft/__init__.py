@@ -6,7 +6,7 @@ address; `formats` reads the databases of others; `types` holds names and limits
 
 from __future__ import annotations
 
-from flightwatch.aircraft.registers import address_of, registration_of
+from flightwatch.aircraft.registers import address_of, as_written, registration_of
 from flightwatch.aircraft.registry import Identity, Registry
 from flightwatch.aircraft.types import performance, type_name
 from flightwatch.aircraft.watchlists import Watchlist, read_watchlist
@@ -16,6 +16,7 @@ __all__ = [
     "Registry",
     "Watchlist",
     "address_of",
+    "as_written",
     "performance",
     "read_watchlist",
     "registration_of",

@@ -17,7 +17,9 @@ figures), and a register may depart from its own pattern, so they count for less
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from flightwatch.aircraft.blocks import number_of
 
@@ -157,6 +159,37 @@ def _address(text: str) -> int | None:
         if letters != text and re.fullmatch(r"[A-Z]{3}", letters) and register.first <= letters <= register.last:
             return register.address(letters)
     return None
+
+
+MARKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        r"\d{5}": ("EK", "EX", "EY", "RA", "RF", "UK", "UR"),
+        r"[5-9]\d{2}": ("P",),
+        r"\d{4}": ("B",),
+        r"T\d{4}": ("CU",),
+        r"[A-Z]{4}": ("D", "F", "G", "I"),
+        r"[A-Z]{3}": (
+            *("A6", "A7", "AP", "CC", "CN", "CS", "EC", "EI", "EP", "ER", "ES", "ET", "HA", "HB", "HS", "HZ", "JY", "LN", "LV"),
+            *("LX", "LY", "LZ", "OD", "OE", "OH", "OK", "OM", "OO", "OY", "PH", "PK", "PP", "PR", "PS", "PT", "S5", "SE", "SP"),
+            *("ST", "SU", "SX", "T7", "TC", "TF", "TS", "UR", "VH", "VN", "VP", "VQ", "VT", "XA", "XB", "XC", "YI", "YK", "YL"),
+            *("YR", "YU", "ZK", "ZS", "4X", "5A", "5B", "5N", "5Y", "7T", "9A", "9H", "9K", "9M", "9V"),
+        ),
+        r"[FGI][A-Z]{3}": ("C",),
+    }
+)
+"""Nationality marks that are written with a hyphen, by what follows it (ICAO Annex 7 and its supplement). No mark begins
+another, so a registration without its hyphen can be read in one way; forms that a register uses besides are left
+out."""
+
+_MARKED = re.compile("|".join(rf"(?:{'|'.join(marks)})(?={form}\Z)" for form, marks in MARKS.items()), re.ASCII)
+
+
+def as_written(registration: str) -> str:
+    """A registration in upper case as its register writes it: `ra86559` is RA-86559, where its form leaves no doubt. Any
+    other stays as it is."""
+    text = registration.strip().upper()
+    mark = _MARKED.match(text)
+    return text if mark is None else f"{mark[0]}-{text[mark.end() :]}"
 
 
 Found = tuple[str, str, str] | None

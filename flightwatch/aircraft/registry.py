@@ -295,13 +295,14 @@ class Registry:
             found += [(on is None or row.holds_on(on), row.icao24, database.name) for row in database.holders(text)]
         return list(dict.fromkeys((icao24, source) for _, icao24, source in sorted(found, key=lambda f: not f[0])))
 
-    def terms(self, sources: Iterable[str]) -> list[Terms]:
-        """What those demand whose data stand behind some sources: whom to name, and whether it may be republished."""
+    def terms(self, sources: Iterable[str]) -> dict[str, Terms]:
+        """What those demand whose data stand behind some sources: whom to name, and whether it may be republished; by
+        source."""
         named = {f"watchlist {w.name}": Terms(w.attribution) for w in self.watchlists if w.attribution}
         for known in (d.about for d in self.databases):
-            credit = f"{known.attribution}; licence: {known.licence}"
+            credit = f"{known.attribution} (licence: {known.licence})"
             named[known.source] = Terms(credit, known.retention_days, known.republish)
-        return [named[source] for source in dict.fromkeys(sources) if source in named]
+        return {source: named[source] for source in dict.fromkeys(sources) if source in named}
 
 
 # ------------------------------------------------------------------------------------------------------------------- weighing

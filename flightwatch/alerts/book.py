@@ -4,7 +4,7 @@ An alert and its messages are committed together, with the number of the last sn
 (`applied`): findings of earlier snapshots, which a restart makes again, change nothing. Each message is a row for
 each channel (the outbox). A worker claims a row with a lease, sends, and notes the receipt; what fails is tried again
 with growing waits, what can never work is put aside as dead, and a row whose outcome nobody knows is looked up before
-it is repeated.
+it is repeated. Somebody retries a dead message or acknowledges it; who that was, when, and why it was dead stays (`handled`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from urllib.parse import quote
 import msgspec
 
 from flightwatch.alerts.lifecycle import FINAL, Alert, Decision, alert_id, decide
-from flightwatch.errors import Damaged
+from flightwatch.errors import Damaged, InputError
 from flightwatch.records import Delivery, Finding, Message, message_from_bytes, message_to_bytes, micros, utc
 
 _SCHEMA = """
@@ -44,6 +44,10 @@ CREATE TABLE IF NOT EXISTS outbox (
     unknown_since_us INTEGER, receipt TEXT, error TEXT, UNIQUE (subject, number, channel)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS outbox_due ON outbox (state, due_us);
+CREATE TABLE IF NOT EXISTS handled (
+    id INTEGER PRIMARY KEY, message INTEGER NOT NULL, what TEXT NOT NULL, who TEXT NOT NULL, time_us INTEGER NOT NULL,
+    error TEXT
+) STRICT;
 CREATE TABLE IF NOT EXISTS digests (day TEXT PRIMARY KEY, written_us INTEGER NOT NULL) STRICT;
 """
 
@@ -73,6 +77,30 @@ class OpenAlert:
     changed: datetime
     finding: Finding
     message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A message that could not be delivered: its number in the outbox, whom it was for, and why not."""
+
+    number: int
+    subject: str
+    channel: str
+    attempts: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What somebody did with a dead message: `acknowledged` or `retried`; `error` is why it was dead."""
+
+    number: int
+    subject: str
+    channel: str
+    what: str
+    who: str
+    time: datetime
+    error: str
 
 
 Compose = Callable[[Finding, Alert], Message]
@@ -285,11 +313,78 @@ class AlertBook:
         )
         return [(s, c, e if state == "dead" else f"{e}; tried {n} times, still trying") for s, c, e, state, n in rows]
 
+    def deliveries(self) -> dict[str, dict[str, dict[str, int]]]:
+        """How many messages about each subject are in which state, by channel."""
+        found: dict[str, dict[str, dict[str, int]]] = {}
+        rows = self._db.execute("SELECT subject, channel, state, count(*) FROM outbox GROUP BY 1, 2, 3 ORDER BY 1, 2, 3")
+        for subject, channel, state, count in rows:
+            found.setdefault(subject, {}).setdefault(channel, {})[state] = count
+        return found
+
+    def dead(self) -> list[Dead]:
+        """The messages that were put aside and that nobody has handled, in their order."""
+        rows = self._db.execute(
+            "SELECT id, subject, channel, attempts, coalesce(error, '') FROM outbox WHERE state = 'dead' ORDER BY id"
+        )
+        return [Dead(*row) for row in rows]
+
+    def handled(self) -> list[Handled]:
+        """What was done with dead messages, in order."""
+        if self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'handled'").fetchone() is None:
+            return []  # made by an earlier version, and opened for reading
+        rows = self._db.execute(
+            "SELECT message, subject, channel, what, who, time_us, coalesce(handled.error, '') FROM handled"
+            " JOIN outbox ON outbox.id = message ORDER BY handled.id"
+        )
+        return [Handled(n, subject, to, what, who, utc(us), error) for n, subject, to, what, who, us, error in rows]
+
+    def acknowledge(self, numbers: Sequence[int], who: str, now: datetime) -> list[Dead]:
+        """Notes that somebody knows that these dead messages will reach nobody: all of them, or none. Raises InputError
+        where one is not dead."""
+        with self._transaction() as db:
+            found = self._to_handle(numbers, "acknowledged", who, now)
+            db.executemany("UPDATE outbox SET state = 'acknowledged' WHERE id = ?", [(dead.number,) for dead in found])
+        return found
+
+    def retry(self, numbers: Sequence[int], who: str, now: datetime) -> list[Dead]:
+        """Has these dead messages sent as if they were new: all of them, or none. Raises InputError where one is not dead,
+        or was overtaken: what it says is no longer so, and the channel knows better."""
+        with self._transaction() as db:
+            found = self._to_handle(numbers, "retried", who, now)
+            for dead in found:
+                later = db.execute(
+                    "SELECT 1 FROM outbox AS o JOIN outbox AS d ON d.subject = o.subject AND d.channel = o.channel"
+                    " WHERE d.id = ? AND o.number > d.number AND o.state = 'sent'",
+                    (dead.number,),
+                ).fetchone()
+                if later is not None:
+                    raise InputError(
+                        f"{dead.number}: a later message about {dead.subject} has reached {dead.channel}: acknowledge this one"
+                    )
+            db.executemany(
+                "UPDATE outbox SET state = 'waiting', attempts = 0, error = NULL, due_us = ? WHERE id = ?",
+                [(micros(now), dead.number) for dead in found],
+            )
+        return found
+
+    def _to_handle(self, numbers: Sequence[int], what: str, who: str, now: datetime) -> list[Dead]:
+        """These messages, with what is done with them noted; to be called inside a transaction."""
+        dead = {one.number: one for one in self.dead()}
+        for number in numbers:
+            if number not in dead:
+                raise InputError(f"{number} is the number of no dead message: `flightwatch alerts dead` shows them")
+        found = [dead[number] for number in dict.fromkeys(numbers)]
+        self._db.executemany(
+            "INSERT INTO handled (message, what, who, time_us, error) VALUES (?, ?, ?, ?, ?)",
+            [(one.number, what, who, micros(now), one.error) for one in found],
+        )
+        return found
+
     def forget(self, now: datetime) -> None:
         """Drops what nobody needs any more, so that the book does not grow for ever: the content of old messages that
-        were sent (not that they were), and old decisions."""
+        were sent or acknowledged (not that they were), and old decisions."""
         self._db.execute(
-            "UPDATE outbox SET payload = x'' WHERE state = 'sent' AND due_us < ? AND length(payload) > 0",
+            "UPDATE outbox SET payload = x'' WHERE state IN ('sent', 'acknowledged') AND due_us < ? AND length(payload) > 0",
             (micros(now - SENT_KEPT),),
         )
         self._db.execute("DELETE FROM decisions WHERE time_us < ?", (micros(now - DECISIONS_KEPT),))

@@ -7,6 +7,7 @@ it out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -28,6 +29,7 @@ from flightwatch.records import (
     Stop,
     Terms,
     Track,
+    credits_of,
 )
 
 NUMBERS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
@@ -38,13 +40,15 @@ TOLD_GAPS = 3
 
 @dataclass(frozen=True)
 class Context:
-    """What the words need besides the finding: places, the track so far, the terms of the feeds it came from, and whether
-    the history that it is counted in is made up, even in part."""
+    """What the words need besides the finding: places, the track so far, the terms of the feeds it came from, whether
+    the history that it is counted in is made up, even in part, and whose positions the track leaves out because they may
+    not be republished."""
 
     airports: Airports
     track: Track
     terms: tuple[Terms, ...]
     history_made_up: bool = False
+    withheld: tuple[str, ...] = ()
 
     @property
     def reconstructed(self) -> bool:
@@ -460,9 +464,10 @@ def _footer(finding: Finding, alert: Alert, context: Context) -> list[str]:
         lines.append("The history that the counts come from is made up in part: how rare this really was, they do not say.")
     lines += [f"Rule {r.rule_id}: {r.title}." for r in sorted(alert.rules, key=lambda r: SEVERITIES.index(r.severity))]
     lines += ["Why: " + "; ".join(f"{h.condition} ({h.value})" for h in finding.held) + "."]
-    sources = [t.attribution for t in context.terms if t.attribution]
-    if sources:
-        lines.append("Data: " + "; ".join(dict.fromkeys(sources)) + ".")
+    if sources := credits_of(context.terms):
+        lines.append(f"Data: {'; '.join(sources)}.")
+    if context.withheld:
+        lines.append(f"Not on the map: positions of {' and '.join(context.withheld)}, which may not be republished.")
     return lines
 
 
@@ -473,8 +478,16 @@ def _map(finding: Finding, title: str, context: Context) -> MapSpec:
         airport = airports.get(end.airport)
         if airport is not None:
             places.append((airport.short_name, airport.latitude, airport.longitude))
-    note = "Solid: seen. Dashed: inferred." + (" Reconstruction, not observed." if context.reconstructed else "")
+    note = map_note(context.terms, context.withheld)
     return MapSpec(title, context.track, tuple(_inferred(finding, context)), tuple(dict.fromkeys(places)), note)
+
+
+def map_note(terms: Sequence[Terms], withheld: Sequence[str] = ()) -> str:
+    """What stands below a map: how to read it, whose data it shows, and whose it may not show."""
+    closed = f", or seen by {' and '.join(withheld)} alone, which may not be republished" if withheld else ""
+    made_up = " Reconstruction, not observed." if any(t.reconstructed for t in terms) else ""
+    sources = credits_of(terms)
+    return f"Solid: seen. Dashed: inferred{closed}.{made_up}" + (f" Data: {'; '.join(sources)}." if sources else "")
 
 
 def _inferred(finding: Finding, context: Context) -> list[tuple[float, float, float, float]]:

@@ -46,7 +46,7 @@ class FeedDay:
 @dataclass(frozen=True, slots=True)
 class Digest:
     """Everything that the digest of a day says. `flagged` are alerts of the day, `still_open` older ones that are not
-    closed."""
+    closed; `sources` are those whose data it shows, as they want to be named."""
 
     day: date
     zone: str
@@ -58,6 +58,7 @@ class Digest:
     unobserved: tuple[str, ...]
     undelivered: tuple[str, ...]
     notes: tuple[str, ...]
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,9 @@ SECTION_LIMIT, FALLBACK_LIMIT, TOTAL_LIMIT = 2_900, 1_000, 9_000
 """Slack takes 3,000 characters a section; messages of more than about 13,000 in all are refused although each part is
 within its limit."""
 
+MOST_SMALL = 10
+"""Elements that Slack takes in a context block."""
+
 PERMANENT = {"msg_too_long", "msg_blocks_too_long", "invalid_blocks", "invalid_blocks_format", "no_text"}
 """What is wrong with a message stays wrong."""
 
@@ -201,7 +204,9 @@ def blocks(message: Message) -> list[dict[str, Any]]:
         text[:SECTION_LIMIT]
         for text in ([f"This aircraft that day: {links}"] if links else []) + [escape(line) for line in message.footer]
     ]
-    out.append({"type": "context", "elements": [{"type": "mrkdwn", "text": text} for text in small[:10]]})
+    if len(small) > MOST_SMALL:  # whose data it is stands at the end, and stays
+        small = [*small[: MOST_SMALL - 2], *small[-2:]]
+    out.append({"type": "context", "elements": [{"type": "mrkdwn", "text": text} for text in small]})
     return out
 
 

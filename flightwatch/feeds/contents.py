@@ -114,6 +114,30 @@ class Content:
         first, *rest = re.split(r"[\r\n]+", text.lstrip(), maxsplit=1)
         return tuple(next(csv.reader([first]), [])) if "," in first and rest else ()
 
+    @cached_property
+    def row_names(self) -> tuple[str, ...]:
+        """The columns of a table, or the keys of the first object in a JSON list, be it the whole or under `data`."""
+        if self.is_json and self.names == ("data",):
+            return _keys(self.head.decode("utf-8-sig", "replace"), 3)
+        return self.names
+
+    def record_lines(self) -> list[int]:
+        """The line on which each record of a CSV begins, its header's first; blank lines are no records. Empty where it
+        is not CSV throughout."""
+        if self.is_json or self.is_parquet:
+            return []
+        lines, start = [], 1
+        with io.TextIOWrapper(self.stream(), "utf-8-sig", "replace", newline="") as text:
+            reader = csv.reader(text)
+            try:
+                for record in reader:
+                    if len(record) > 1 or "".join(record).strip():
+                        lines.append(start)
+                    start = reader.line_num + 1
+            except csv.Error:
+                return []
+        return lines
+
     def _file(self) -> BinaryIO:
         return io.BytesIO(self.raw) if self.raw is not None else self.path.open("rb")
 
@@ -158,19 +182,20 @@ def shown(names: Sequence[object]) -> str:
 TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?|[{}\[\]]')
 
 
-def _keys(text: str) -> tuple[str, ...]:
-    """The keys of the outermost objects (of the first one in a list), by their brackets alone: the text may end
-    anywhere."""
+def _keys(text: str, level: int | None = None) -> tuple[str, ...]:
+    """The keys of the objects at a level (without one: of the outermost ones), in a list of the first one alone; by their
+    brackets, because the text may end anywhere."""
     keys: dict[str, None] = {}
     depth, listed = 0, text.lstrip()[:1] == "["
+    level = level or 1 + listed
     for match in TOKEN.finditer(text):
         token = match[0][0]
         if token in "{[":
             depth += 1
         elif token in "}]":
             depth -= 1
-            if listed and depth == 1 and keys:
+            if level > 1 and depth == level - 1 and keys:
                 break
-        elif match[2] and depth == 1 + listed:
+        elif match[2] and depth == level:
             keys[match[1]] = None
     return tuple(keys)

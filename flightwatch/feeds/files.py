@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +15,21 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flightwatch.aircraft import as_written
 from flightwatch.errors import FeedError, InputError
-from flightwatch.feeds import archives, flightlists, fr24, lines, opensky, sbs, tables, traces, v2
+from flightwatch.feeds import (
+    archives,
+    dictatoralert,
+    flightlists,
+    flightradar24,
+    fr24,
+    lines,
+    opensky,
+    sbs,
+    tables,
+    traces,
+    v2,
+)
 from flightwatch.feeds.columnmaps import ColumnMap, mapped
 from flightwatch.feeds.contents import DAMAGE, HEAD, Content, content_of, damaged, held, shown
 from flightwatch.feeds.sanity import Refused, checked
@@ -47,7 +60,8 @@ Legs = Callable[[Content, Refused], pd.DataFrame]
 @dataclass(frozen=True)
 class Format:
     """One format: its name, what it is in a few words, whether a file looks like it, and how it is read: as tables of
-    positions (unchecked), or as a flight list under the names of `flightlists`. One that has neither is an archive."""
+    positions (unchecked), or as a flight list under the names of `flightlists`, or both. One that has neither is an
+    archive."""
 
     name: str
     words: str
@@ -58,7 +72,8 @@ class Format:
 
 @dataclass(frozen=True)
 class Source:
-    """One file, read: its format, its identity (content and options), and its content."""
+    """One file, read: its format, its identity (content and options), and its content. `where` says of reasons on which
+    lines they stand, `notes` what else whoever brought it should know."""
 
     format: str
     identity: str
@@ -66,6 +81,8 @@ class Source:
     legs: pa.Table | None
     refused: Refused
     scope: Scope
+    where: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 # ----------------------------------------------------------------------------------------------------------- how each is read
@@ -117,6 +134,29 @@ def _playback_kml(content: Content, given: Given, refused: Refused) -> Iterator[
     yield fr24.parse_kml(content.whole(), given.needed_address())
 
 
+def _fr24_positions(content: Content, given: Given, refused: Refused) -> Iterator[pa.Table]:
+    snapshot = flightradar24.parse(content.whole(), "", REPORTED, given.received)
+    _count(refused, snapshot.refused)
+    yield snapshot.positions
+
+
+def _fr24_tracks(content: Content, given: Given, refused: Refused) -> Iterator[pa.Table]:
+    positions, bad = flightradar24.parse_tracks(content.whole(), given.needed_address())
+    _count(refused, bad)
+    yield positions
+
+
+def _fr24_summary(content: Content, refused: Refused) -> pd.DataFrame:
+    flights, bad = flightradar24.parse_summary(content.whole())
+    _count(refused, bad)
+    return pd.DataFrame(flights, columns=list(flightlists.NAMES))
+
+
+def _inside_flights(content: Content, given: Given, refused: Refused) -> Iterator[pa.Table]:
+    for frame in tables.frames(content, {}):  # lines that are none were counted with the legs
+        yield from dictatoralert.positions(frame, given.address, refused)
+
+
 def _mapped(columns: ColumnMap) -> Positions:
     def read(content: Content, given: Given, refused: Refused) -> Iterator[pa.Table]:
         for frame in tables.frames(content, refused):
@@ -129,6 +169,15 @@ def _list(content: Content, refused: Refused) -> pd.DataFrame:
     parts = list(tables.frames(content, refused))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(content.names))
 
+
+def _list_around_positions(content: Content, refused: Refused) -> pd.DataFrame:
+    """The flights alone: their positions are read by themselves."""
+    frame = _list(content, refused)
+    return frame[[name for name in frame.columns if str(name).strip().lower() != dictatoralert.COLUMN]]
+
+
+AS_THEY_STAND = (_list, _list_around_positions)
+"""These give the rows of a file one by one, so that a row of the frame is one of the file."""
 
 # --------------------------------------------------------------------------------------------------------- what each looks like
 
@@ -157,6 +206,26 @@ def _is_flights(content: Content) -> bool:
     return {name.lower() for name in content.names} >= opensky.FLIGHT_COLUMNS
 
 
+def _rows_have(*names: str) -> Callable[[Content], bool]:
+    """Whether it is JSON with a list of objects (under `data`, or bare) that have these keys."""
+    return lambda content: content.is_json and set(names) <= set(content.row_names)
+
+
+def _is_fr24_positions(content: Content) -> bool:
+    """An empty reply is as good as one of any other question."""
+    empty = re.fullmatch(rb'\s*\{\s*"data"\s*:\s*\[\s*\]\s*\}\s*', content.head) is not None
+    return empty or _rows_have("fr24_id", "lat", "lon", "timestamp")(content)
+
+
+def _has_positions_inside(content: Content) -> bool:
+    """A flight list with a column of lists; one of numbers says how many there were."""
+    names = {name.strip().lower() for name in content.names}
+    listed = (
+        b"[" in content.head.split(b"\n", 1)[-1] if not content.is_json else re.search(rb'"positions"\s*:\s*"?\[', content.head)
+    )
+    return not content.is_parquet and dictatoralert.COLUMN in names and flightlists.is_flight_list(content.names) and bool(listed)
+
+
 def _is_kml(content: Content) -> bool:
     return re.match(rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(\w+:)?kml\b", content.head, re.DOTALL) is not None
 
@@ -172,6 +241,13 @@ FORMATS = (
         "Parquet, CSV or JSON lines with the columns of flightwatch",
         lambda content: set(content.names) >= tables.REQUIRED,
         positions=lambda content, given, refused: tables.positions(content, refused),
+    ),
+    Format(
+        "dictator-alert",
+        "flights with their positions inside, as Dictator Alert exports them",
+        _has_positions_inside,
+        legs=_list_around_positions,
+        positions=_inside_flights,
     ),
     Format("legs", "a flight list", lambda content: flightlists.is_flight_list(content.names), legs=_list),
     Format("readsb-snapshot", "aircraft.json, its history, v2 replies", _is_snapshot, positions=_snapshot),
@@ -190,6 +266,24 @@ FORMATS = (
         legs=lambda content, refused: opensky.flights_list(_list(content, refused)),
     ),
     Format("opensky-track", "/tracks", _has("icao24", "startTime", "path"), positions=_track),
+    Format(
+        "fr24-positions",
+        "live and historic flight positions of the Flightradar24 API",
+        _is_fr24_positions,
+        positions=_fr24_positions,
+    ),
+    Format(
+        "fr24-tracks",
+        "flight tracks of the Flightradar24 API",
+        _rows_have("fr24_id", "tracks"),
+        positions=_fr24_tracks,
+    ),
+    Format(
+        "fr24-summary",
+        "flight summaries of the Flightradar24 API",
+        _rows_have("fr24_id", "datetime_takeoff"),
+        legs=_fr24_summary,
+    ),
     Format("fr24-playback", "a playback in JSON", _has("result"), positions=_playback),
     Format("fr24-csv", "a playback in CSV", lambda content: set(content.names) >= fr24.CSV_COLUMNS, positions=_playback_csv),
     Format("fr24-kml", "a playback in KML", _is_kml, positions=_playback_kml),
@@ -260,32 +354,62 @@ def open_file(
     options = f"|{format}|{registration}|{feed}|{scope}" + (f"|{columns.model_dump_json()}" if columns else "")
     identity = content.identity(options)
     kind = format_of(content, format) if columns is None else Format("positions", "", bool, positions=_mapped(columns))
-    refused: Refused = {}
-    if kind.legs is not None:
-        with _Named(content.path, kind.name):
-            frame = kind.legs(content, refused)
-            legs, bad = flightlists.read(frame, feed, airports, address_of, f"list-{identity[:12]}", registration)
-        _count(refused, bad)
-        named = scope is None or scope.kind == "aircraft"
-        return Source(kind.name, identity, None, legs, refused, scope if scope and not named else _aircraft_scope(legs))
-    if kind.positions is None:
+    if kind.legs is None and kind.positions is None:
         raise InputError(f"{content.path} is an archive: give it without --columns")
-    given = _given(registration, address_of)
-    reader = kind.positions
+    refused: Refused = {}
+    parts = None
+    if kind.positions is not None:
+        parts = _parts(kind, kind.positions, content, feed, _given(registration, address_of), refused)
+    if kind.legs is None:
+        return Source(kind.name, identity, parts, None, refused, scope or REPORTED)
+    with _Named(content.path, kind.name):
+        frame = kind.legs(content, refused)
+        listed = flightlists.read(frame, feed, airports, address_of, f"list-{identity[:12]}", registration)
+    _count(refused, {reason: len(rows) for reason, rows in listed.refused.items()})
+    where = _places(content, len(frame), listed.refused) if kind.legs in AS_THEY_STAND else {}
+    named = scope is None or scope.kind == "aircraft"
+    scope = scope if scope and not named else _aircraft_scope(listed.legs)
+    return Source(kind.name, identity, parts, listed.legs, refused, scope, where, listed.notes)
+
+
+def _parts(
+    kind: Format, reader: Positions, content: Content, feed: str, given: Given, refused: Refused
+) -> Callable[[], Iterator[pa.Table]]:
+    """The positions of a file as they are stored, read when they are asked for."""
 
     def parts() -> Iterator[pa.Table]:
         with _Named(content.path, kind.name):
             for table in reader(content, given, refused):
                 yield completed(table, feed, given, refused)
 
-    return Source(kind.name, identity, parts, None, refused, scope or REPORTED)
+    return parts
+
+
+def _places(content: Content, rows: int, refused: Mapping[str, Sequence[int]]) -> dict[str, str]:
+    """Where the first refused rows of each reason stand: on which lines of a CSV; elsewhere which rows they are, counted
+    from 1."""
+    lines = content.record_lines() if any(refused.values()) else []
+    by_line = len(lines) == rows + 1
+    return {
+        reason: _named_places(found, lines[1:] if by_line else range(1, rows + 1), by_line) for reason, found in refused.items()
+    }
+
+
+MOST_PLACES = 5
+
+
+def _named_places(found: Sequence[int], numbers: Sequence[int], by_line: bool) -> str:
+    first = ", ".join(str(numbers[row]) for row in found[:MOST_PLACES])
+    more = f" and {len(found) - MOST_PLACES:,} more" if len(found) > MOST_PLACES else ""
+    return f"{'line' if by_line else 'row'}{'s' if len(found) > 1 else ''} {first}{more}"
 
 
 def _given(registration: str | None, address_of: Callable[[str], str | None]) -> Given:
     """A registration, or an address in the place of one."""
     if registration is not None and ADDRESS.fullmatch(registration):
         return Given(None, registration.lower())
-    return Given(registration, address_of(registration) if registration else None)
+    written = as_written(registration) if registration else None
+    return Given(written, address_of(written) if written else None)
 
 
 class _Named:

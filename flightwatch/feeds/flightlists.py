@@ -5,7 +5,7 @@ Columns: `registration` or `icao24`, `origin`, `destination`, and `takeoff_time`
 milliseconds since 1970, or a clock beside a `date`; what can be read in two ways (09/10/2023) is refused. Codes may be
 ICAO, IATA or local; those that no table knows are kept as given, missing ends stay null. A row is told from others by
 all its columns and by which occurrence of them it is in the file, so the same list read twice brings nothing, and two
-alike flights of one day stay two.
+alike flights of one day stay two. A registration without its hyphen (RA86559) gets it where the form leaves no doubt.
 
 What a list says was not observed by anybody here: its ends are `inferred`, because the list says so.
 """
@@ -15,14 +15,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
+from flightwatch.aircraft import as_written
 from flightwatch.errors import InputError
+from flightwatch.feeds.contents import shown
 from flightwatch.places import Airports
 from flightwatch.records import UNKNOWN, Candidate, End, Leg, legs_table
 
@@ -38,17 +41,37 @@ NAMES = {
     "origin": ("origin", "from", "departure", "dep"),
     "destination": ("destination", "to", "arrival", "arr"),
     "date": ("date", "day"),
-    "takeoff_time": ("takeoff_time", "departure_time", "first_seen", "dep_utc"),
-    "landing_time": ("landing_time", "arrival_time", "last_seen", "arr_utc"),
+    "takeoff_time": ("takeoff_time", "departure_time", "first_seen", "dep_utc", "start", "start_time"),
+    "landing_time": ("landing_time", "arrival_time", "last_seen", "arr_utc", "end", "end_time"),
+    "flight_id": ("flight_id", "fr24_id"),
 }
 """What each column may be called."""
 
 DAY = timedelta(days=1)
 
+NO_CODE = {"ZZZZ": "a place without a code", "AFIL": "a flight plan filed in the air"}
+"""What flight plans write in the place of an airport (ICAO Doc 4444, items 13 and 16)."""
+
+OWN_COLUMNS = {"leg_id", "origin_basis", "destination_basis"}
+"""What `flightwatch legs -o` writes has these, and no list that somebody else wrote."""
+
+MOST_NAMED = 8
+"""Codes and columns that a note names; of the rest it gives the number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A flight list, read: its legs (a table of `LEGS`), the rows that were refused (counted from 0) by reason, and what
+    whoever brought it should know."""
+
+    legs: pa.Table
+    refused: Mapping[str, Sequence[int]]
+    notes: tuple[str, ...]
+
 
 def is_flight_list(columns: Iterable[str]) -> bool:
     """Whether these columns are those of a flight list."""
-    found = _columns(columns)
+    found = columns_of(columns)
     return (
         bool({"registration", "icao24"} & set(found))
         and bool({"origin", "destination"} & set(found))
@@ -56,7 +79,7 @@ def is_flight_list(columns: Iterable[str]) -> bool:
     )
 
 
-def _columns(columns: Iterable[str]) -> dict[str, str]:
+def columns_of(columns: Iterable[str]) -> dict[str, str]:
     """Our names to those in the file."""
     given = {c.strip().lower(): c for c in columns}
     return {ours: given[name] for ours, names in NAMES.items() for name in reversed(names) if name in given}
@@ -69,22 +92,26 @@ def read(
     address_of: Callable[[str], str | None],
     list_id: str,
     registration: str | None = None,
-) -> tuple[pa.Table, dict[str, int]]:
-    """A frame of texts as legs (a table of `LEGS`), and refused rows by reason.
+) -> Listed:
+    """A frame of texts as legs. Raises InputError where it is no flight list, or one that flightwatch made.
 
     `address_of` gives the address that a registration determines, where it does; `list_id` names the list among the
     sources of its legs; `registration` stands in where the file says nobody.
     """
-    names = _columns(frame.columns)
+    if set(frame.columns) >= OWN_COLUMNS:
+        raise InputError(OWN_LEGS)
+    names = columns_of(frame.columns)
     if not is_flight_list([*names, *(["registration"] if registration else [])]):
         raise InputError(
             "a flight list needs registration or icao24, origin or destination, and a date or times: name the columns so"
         )
     records = frame.astype(object).where(frame.notna(), None).to_dict("records")
     rows = [{ours: record[theirs] for ours, theirs in names.items() if record[theirs] is not None} for record in records]
-    codes = airports.resolve(_text(r.get(end)) for r in rows for end in ("origin", "destination"))
+    given_codes = [code for r in rows for end in ("origin", "destination") if (code := _text(r.get(end))) is not None]
+    codes = airports.resolve(code for code in given_codes if code.upper() not in NO_CODE)
     seen: Counter[tuple[tuple[str, str], ...]] = Counter()
-    legs, refused = [], Counter[str]()
+    legs: list[Leg] = []
+    refused: dict[str, list[int]] = {}
     for order, (record, given) in enumerate(zip(records, rows, strict=True)):
         if registration and not ({"registration", "icao24"} & given.keys()):
             given["registration"] = registration
@@ -93,10 +120,50 @@ def read(
         seen[identity] += 1
         leg = _leg(given, order, _leg_id(identity, seen[identity]), (feed, list_id), codes, address_of)
         if isinstance(leg, str):
-            refused[leg] += 1
+            refused.setdefault(leg, []).append(order)
         else:
             legs.append(leg)
-    return legs_table(legs), dict(refused)
+    ends = [leg.origin for leg in legs] + [leg.destination for leg in legs]
+    unread = [str(column) for column in frame.columns if column not in names.values()]
+    open_ends = Counter(code.upper() for code in given_codes if code.upper() in NO_CODE)
+    return Listed(legs_table(legs), refused, (*_unknown_codes(ends, airports), *_no_codes(open_ends), *_unread_columns(unread)))
+
+
+OWN_LEGS = (
+    "these are legs that flightwatch wrote (`flightwatch legs -o`): taken in as a flight list, what it inferred would count as"
+    " somebody's word. Import the files that they were made of, or copy the store's folder, which holds them"
+)
+
+
+def _unknown_codes(ends: Iterable[End], airports: Airports) -> Iterator[str]:
+    """What stands in no table is kept, but nobody can tell where it is."""
+    codes = Counter(end.airport for end in ends if end.airport is not None and airports.row(end.airport) is None)
+    if codes:
+        named = [code if count == 1 else f"{code} ({count} times)" for code, count in codes.most_common(MOST_NAMED)]
+        yield (
+            f"{len(codes):,} airport {_are('code', codes)} in no table, kept as given, so no rule about places sees"
+            f" {'it' if len(codes) == 1 else 'them'}: {_listed(named, len(codes))}"
+        )
+
+
+def _no_codes(found: Mapping[str, int]) -> Iterator[str]:
+    """One table has an island in Japan under ZZZZ, which no flight list means."""
+    for code, count in sorted(found.items()):
+        yield f"{code} is no airport but {NO_CODE[code]}: left open, {count:,} {'time' if count == 1 else 'times'}"
+
+
+def _unread_columns(columns: Sequence[str]) -> Iterator[str]:
+    if columns:
+        yield f"{len(columns):,} {_are('column', columns)} not read: {_listed(columns, len(columns))}"
+
+
+def _are(word: str, things: Sized) -> str:
+    return f"{word} is" if len(things) == 1 else f"{word}s are"
+
+
+def _listed(names: Sequence[str], count: int) -> str:
+    more = count - min(len(names), MOST_NAMED)
+    return shown(names[:MOST_NAMED]) + (f" and {more:,} more" if more else "")
 
 
 def _leg_id(identity: tuple[tuple[str, str], ...], occurrence: int) -> str:
@@ -114,6 +181,7 @@ def _leg(
 ) -> Leg | str:
     """One row as a leg, or the reason why it cannot be one."""
     registration, icao24 = _upper(given.get("registration")), _text(given.get("icao24"))
+    registration = as_written(registration) if registration else None
     icao24 = icao24.lower() if icao24 else None
     if icao24 is None and registration is not None:
         icao24 = address_of(registration)
@@ -238,4 +306,4 @@ def _upper(value: Any) -> str | None:
 
 def _code(value: Any, codes: Mapping[str, str]) -> str | None:
     text = _text(value)
-    return None if text is None else codes[text]
+    return None if text is None else codes.get(text)  # one of `NO_CODE` is in no table

@@ -1,7 +1,8 @@
 """Bounded HTTP: no reply can hold the poller longer, or take more memory, than it allows.
 
 `requests` limits neither the time of a whole reply nor the size after decompression; reading the stream piece by
-piece against a clock does both. Redirects are followed on the same host alone; addresses that only a machine itself
+piece against a clock does both. Redirects are followed on the same host, and to those few that a caller names
+(`elsewhere`), without what might be a secret; addresses that only a machine itself
 should ask (link-local, where clouds keep their credentials) are refused when the connection is made, whatever name led
 there. What goes wrong comes out as `FeedError` with a reason in one word; no error text carries a key.
 """
@@ -11,7 +12,8 @@ from __future__ import annotations
 import ipaddress
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -46,17 +48,27 @@ KEPT_HEADERS = (
 )
 """What a reply's headers say about the data and the pace; none of them holds a secret."""
 
+HEADERS_ELSEWHERE = ("Accept", "Accept-Encoding", "Range", "If-Range", "If-None-Match")
+"""What is told to another host that a redirect leads to: no key, no token."""
+
+VERSION_GONE = (404, 410, 416)
+"""Answers after which a part of a download is of no use."""
+
+GOES_ON = "run it again, and it goes on where it stopped"
+
 METADATA_ADDRESSES = (ipaddress.ip_address("fd00:ec2::254"),)
 """A cloud's credentials service that has no link-local address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`deadline_s` for a whole reply, `connect_s` for the connection, `size` in bytes after decompression."""
+    """`deadline_s` for a whole reply, `connect_s` for the connection, `silence_s` between two bytes, `size` in bytes after
+    decompression."""
 
     deadline_s: float = 8.0
     connect_s: float = 5.0
     size: int = 64 << 20
+    silence_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +146,13 @@ def _session() -> requests.Session:
 @dataclass(frozen=True)
 class Http:
     """A session with limits. `ask` returns a 200 as it came, `get` its body, `post` that of a form; they raise
-    FeedError. `when_refused` is what to tell of a service that wants to be asked for access."""
+    FeedError. `when_refused` is what to tell of a service that wants to be asked for access; `elsewhere` are origins
+    (`https://host`) that a redirect may lead to."""
 
     limits: Limits = field(default_factory=Limits)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     when_refused: str = ""
+    elsewhere: tuple[str, ...] = ()
     session: requests.Session = field(default_factory=_session, repr=False)
 
     def get(self, url: str) -> bytes:
@@ -154,66 +168,101 @@ class Http:
 
     def ask(self, url: str, headers: Mapping[str, str] | None = None) -> Reply:
         until = time.monotonic() + self.limits.deadline_s
-        target = url
-        for _ in range(MOST_REDIRECTS + 1):
-            response = self._send(target, until, headers or {})
-            with response:
-                if not response.is_redirect:
-                    body = self._read(response, url, until)
-                    return self._accepted(response, body, url)
-                target = _redirect(target, response.headers.get("Location", ""))
-        raise FeedError("redirected", f"{shown(url)} redirects more than {MOST_REDIRECTS} times: check the address")
+        with self._follow("GET", url, until, headers or {}) as response:
+            return self._accepted(response, self._read(response, url, until), url)
 
-    def download(self, url: str, path: Path, known: str | None = None) -> str | None:
+    def size(self, url: str) -> int | None:
+        """The bytes that a download would have; None where the server does not tell. Raises FeedError."""
+        until = time.monotonic() + self.limits.deadline_s
+        with self._follow("HEAD", url, until, {"Accept": "*/*", "Accept-Encoding": "identity"}) as response:
+            if response.status_code != 200:
+                self._accepted(response, b"", url)
+            text = response.headers.get("Content-Length", "")
+            return int(text) if text.isascii() and text.isdecimal() else None
+
+    def download(
+        self, url: str, path: Path, known: str | None = None, advance: Callable[[int], object] = lambda _: None
+    ) -> str | None:
         """Fetches a large file to `path`, and returns what the server calls this version of it (its ETag); None where
-        that is `known`. A download that broke off is continued, where the server still has the same version. Raises
-        FeedError."""
+        that is `known`. A download that broke off is continued, where the server still has the same version. `advance`
+        is told how many bytes came, those that were there included. Raises FeedError."""
         until = time.monotonic() + self.limits.deadline_s
         version = path.with_name(path.name + ".version")
         begun = path.stat().st_size if path.exists() and version.exists() else 0
-        headers = {"Accept-Encoding": "identity"}
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
         if begun:
             headers |= {"Range": f"bytes={begun}-", "If-Range": version.read_text(encoding="utf-8")}
         elif known:
             headers["If-None-Match"] = known
-        with self._send(url, until, headers) as response:
+        with self._follow("GET", url, until, headers) as response:
             if response.status_code == 304:
                 return None
-            if response.is_redirect:
-                raise FeedError("redirected", f"{shown(url)} redirects to another place: not followed")
+            etag = response.headers.get("ETag", "")
+            if begun and response.headers.get("Content-Range") == f"bytes */{begun}":  # all of it was there
+                advance(begun)
+                version.unlink(missing_ok=True)
+                return etag
             if response.status_code not in (200, 206):
-                path.unlink(missing_ok=True)
-                self._accepted(response, self._read(response, url, until), url)
+                if response.status_code in VERSION_GONE:
+                    path.unlink(missing_ok=True)
+                self._accepted(response, _beginning(response), url)  # a download may be large, a refusal may not
             continued = response.headers.get("Content-Range", "").startswith(f"bytes {begun}-")
             if response.status_code == 206 and not (begun and continued):
                 path.unlink(missing_ok=True)
                 raise FeedError("wrong_part", f"{shown(url)} sent another part than it was asked for: run it again")
-            etag = response.headers.get("ETag", "")
-            version.unlink(missing_ok=True)
-            if etag and not etag.startswith("W/"):  # a weak one does not promise the same bytes
-                version.write_text(etag, encoding="utf-8")
-            self._save(response, path, begun if response.status_code == 206 else 0, url, until)
+            with _writing(path):
+                if response.status_code == 200:
+                    begun = 0
+                    version.unlink(missing_ok=True)
+                    path.write_bytes(b"")  # before the new name stands beside what is old
+                    if etag and not etag.startswith("W/"):  # a weak one does not promise the same bytes
+                        version.write_text(etag, encoding="utf-8")
+                self._save(response, path, begun, url, until, advance)
         version.unlink(missing_ok=True)
         return etag
 
-    def _save(self, response: requests.Response, path: Path, size: int, url: str, until: float) -> None:
+    def _follow(self, method: str, url: str, until: float, more: Mapping[str, str]) -> requests.Response:
+        """The answer, after redirects. Another host is told nothing that might be a secret."""
+        target = url
+        for _ in range(MOST_REDIRECTS + 1):
+            response = self._send(target, until, more, method=method, at_home=_origin(target) == _origin(url))
+            if not response.is_redirect:
+                return response
+            with response:
+                target = _redirect(target, response.headers.get("Location", ""), self.elsewhere)
+        raise FeedError("redirected", f"{shown(url)} redirects more than {MOST_REDIRECTS} times: check the address")
+
+    def _save(
+        self, response: requests.Response, path: Path, size: int, url: str, until: float, advance: Callable[[int], object]
+    ) -> None:
         """The body to a file, as it was sent, after the `size` bytes that are there already."""
-        advice = "run it again, and it goes on where it stopped"
+        advance(size)
         try:
-            with path.open("ab" if size else "wb") as file:
+            with path.open("ab") as file:
                 while part := response.raw.read1(READ_SIZE, decode_content=False):
                     size += len(part)
                     if size > self.limits.size:
                         raise FeedError("too_large", f"{shown(url)} sent more than {self.limits.size >> 20} MB: refused")
                     file.write(part)
+                    advance(len(part))
                     if time.monotonic() > until:
-                        raise FeedError("too_slow", f"{shown(url)} took longer than {self.limits.deadline_s:.0f} s: {advice}")
+                        raise FeedError("too_slow", f"{shown(url)} took longer than {self.limits.deadline_s:.0f} s: {GOES_ON}")
         except (urllib3.exceptions.HTTPError, requests.RequestException) as error:
-            raise FeedError("cut_off", f"{shown(url)} broke off ({_kind(error)}): {advice}") from None
+            raise FeedError("cut_off", f"{shown(url)} broke off ({_kind(error)}): {GOES_ON}") from None
 
-    def _send(self, url: str, until: float, more: Mapping[str, str], form: Mapping[str, str] | None = None) -> requests.Response:
-        headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip", **self.headers, **more}
-        left = max(until - time.monotonic(), 0.1)
+    def _send(
+        self,
+        url: str,
+        until: float,
+        more: Mapping[str, str],
+        form: Mapping[str, str] | None = None,
+        *,
+        method: str = "GET",
+        at_home: bool = True,
+    ) -> requests.Response:
+        ours = {**self.headers, **more} if at_home else {name: more[name] for name in HEADERS_ELSEWHERE if name in more}
+        headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip", **ours}
+        left = max(min(until - time.monotonic(), self.limits.silence_s), 0.1)
         if urlsplit(url).scheme not in ("http", "https"):
             raise FeedError("bad_url", f"{shown(url)} is neither http nor https: correct base_url", permanent=True)
         if _is_metadata(urlsplit(url).hostname or ""):
@@ -221,7 +270,7 @@ class Http:
             raise FeedError("refused_address", f"{shown(url)} {what}", permanent=True)
         try:
             return self.session.request(
-                "GET" if form is None else "POST",
+                method if form is None else "POST",
                 url,
                 headers=headers,
                 data=form,
@@ -286,15 +335,39 @@ class Http:
         )
 
 
-def _redirect(url: str, location: str) -> str:
+def _beginning(response: requests.Response) -> bytes:
+    """As much of a refusal as is kept."""
+    try:
+        return bytes(response.raw.read1(KEPT_BODY, decode_content=True))
+    except (urllib3.exceptions.HTTPError, OSError):
+        return b""
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Says of a disk that is full, or otherwise not to be written to, what to do."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"{path} cannot be written ({error.strerror}): make room, then {GOES_ON}"
+        raise FeedError("not_written", problem, permanent=True) from None
+
+
+def _redirect(url: str, location: str, elsewhere: tuple[str, ...]) -> str:
+    """Where a redirect leads, if it may: on the same host, or to one that is named."""
     try:
         target = urljoin(url, location)
-        elsewhere = urlsplit(target)[:2] != urlsplit(url)[:2]
+        away = _origin(target) not in (_origin(url), *elsewhere)
     except ValueError:
         raise FeedError("redirected", f"{shown(url)} redirects to what is no address: not followed") from None
-    if elsewhere:
+    if away:
         raise FeedError("redirected", f"{shown(url)} redirects to another place ({shown(target)}): not followed")
     return target
+
+
+def _origin(url: str) -> str:
+    """Scheme, host and port, and a user if there is one: such an address is no origin that anybody names."""
+    return "://".join(urlsplit(url)[:2])
 
 
 def _advice(status: int) -> str:

@@ -2,11 +2,13 @@
 
     <folder>/replies.jsonl       one line a reply, in the order in which they came
     <folder>/bodies/NNNNNNNN.gz  what it said
+    <folder>/feeds.json          what each feed demands: attribution, retention_days, republish
 
 A line is an object: `time` (ISO, our clock when the reply was there), `feed`, `label`, `format`, `every_s`, `scope`, `most_rows`;
 `body` (the file's name) and `headers` (those that say something about data or pace) for a reply; `error`, `message`,
 `permanent` and `retry_after_s` for a refusal, with the status in `error` (`http_429`). Nothing that was sent to the service is in
-it, so no key and no token. A body is on disk before its line; a line that was cut off by a crash is passed over.
+it, so no key and no token. A body is on disk before its line; a line that was cut off by a crash is passed over. What a
+feed lets nobody keep any longer is removed whenever a recording is opened, and every hour while it is made.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 
@@ -30,14 +32,16 @@ import msgspec
 from flightwatch.errors import FeedError, InputError
 from flightwatch.feeds.http import Reply
 from flightwatch.feeds.poller import FORMATS, Query, Schedule
-from flightwatch.records import Scope
+from flightwatch.records import Scope, Terms
 
 log = logging.getLogger(__name__)
 
-INDEX, BODIES = "replies.jsonl", "bodies"
+INDEX, BODIES, FEEDS = "replies.jsonl", "bodies", "feeds.json"
 
 LARGEST_BODY = 64 << 20
 """As much as is read of a reply in the first place."""
+
+EXPIRED_EVERY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +68,21 @@ class Entry:
 
 
 _decode = msgspec.json.Decoder(Entry).decode
+_decode_terms = msgspec.json.Decoder(dict[str, Terms]).decode
 
 
 class Recorder:
     """Writes what queries bring. Goes on where an earlier recording in the folder ended."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, terms: Mapping[str, Terms] = MappingProxyType({})) -> None:
         try:
             (folder / BODIES).mkdir(parents=True, exist_ok=True)
+            (folder / FEEDS).write_bytes(msgspec.json.encode(terms_in(folder) | dict(terms)))
         except OSError as error:
             raise InputError(f"{folder} cannot be written ({error.strerror}): record somewhere else") from None
         self._folder = folder
         self._end_cut_line()
+        self._expired: datetime | None = None
         self._count = max((int(p.name.split(".")[0]) for p in (folder / BODIES).glob("*.gz")), default=0)
 
     def _end_cut_line(self) -> None:
@@ -122,13 +129,52 @@ class Recorder:
         self._count += 1
         name = f"{self._count:08d}.gz"
         try:
+            if self._expired is None or entry.time - self._expired >= EXPIRED_EVERY:
+                self._expired = entry.time
+                expire(self._folder, entry.time)
             if body:
                 (self._folder / BODIES / name).write_bytes(gzip.compress(body, 6, mtime=0))
             values = asdict(entry) | {"time": entry.time.isoformat(), "body": name if body else "", "headers": dict(headers)}
             with (self._folder / INDEX).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values) + "\n")
-        except OSError as error:
+        except (OSError, InputError) as error:
             log.error("a reply of %s could not be recorded (%s): make room", entry.feed, error)
+
+
+def terms_in(folder: Path) -> dict[str, Terms]:
+    """What the feeds of a recording demand, as far as it says. Raises InputError."""
+    path = folder / FEEDS
+    try:
+        return _decode_terms(path.read_bytes()) if path.exists() else {}
+    except (OSError, msgspec.DecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}): it says how long replies may be kept; put it back") from None
+
+
+def expire(folder: Path, now: datetime) -> int:
+    """Removes the replies that their feeds let nobody keep any longer; returns how many. Bodies go first: a line without
+    one is passed over, a body without a line would stay."""
+    days = {feed: term.retention_days for feed, term in terms_in(folder).items() if term.retention_days is not None}
+    path = folder / INDEX
+    if not days or not path.exists():
+        return 0
+    kept, removed = [], 0
+    for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            entry = _decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            kept.append(line)
+            continue
+        if entry.feed not in days or now - entry.time < timedelta(days=days[entry.feed]):
+            kept.append(line)
+            continue
+        removed += 1
+        if entry.body:
+            (folder / BODIES / Path(entry.body).name).unlink(missing_ok=True)
+    if removed:
+        shorter = path.with_suffix(".tmp")
+        shorter.write_bytes(b"".join(kept))
+        shorter.replace(path)
+    return removed
 
 
 def record(found: Sequence[Query], stop: threading.Event, rounds: int | None = None) -> int:

@@ -10,6 +10,7 @@ stored positions make again.
     cleaning      impossible positions refused
     phases        on the ground or in the air
     pieces        stretches of track without a hole
+    ways          the track of a leg, thinned
     tracking      batches of rows to pieces
     gaps          a hole: flying on, or a landing in between
     segmentation  pieces to drafts of legs
@@ -42,7 +43,7 @@ from flightwatch.legs.tracking import OpenPieces
 from flightwatch.legs.tracking import advance as _track
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import EARTH_RADIUS_NM, unit_vectors
-from flightwatch.records import Leg, micros, utc
+from flightwatch.records import WAYPOINT, Leg, micros, utc
 
 __all__ = [
     "LegState",
@@ -68,10 +69,13 @@ __all__ = [
     "without",
 ]
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 SILENT_FOR_GOOD = timedelta(hours=36)
 """A feed that is out for longer than any aircraft stays up holds nothing back any more."""
+
+WAY = "way"
+"""How the saved form names arrays of waypoints."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ class Outcome:
 
 def advance(state: LegState, positions: pa.Table, model: Model) -> tuple[LegState, Outcome]:
     """Takes positions (columns of `POSITIONS`, any order) into the state."""
-    opened, step = _track(state.open, rows_from_table(positions), model.feeds)
+    opened, step = _track(state.open, rows_from_table(positions), model.preferred)
     names = Names(opened.feeds, state.aliases)
     changed: dict[int, Log] = {}
     settled: list[Leg] = []
@@ -329,12 +333,14 @@ def from_bytes(data: bytes) -> LegState:
 
 
 def _packed(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> tuple[str, tuple[int, ...], bytes]:
+    if array.dtype == WAYPOINT:
+        return WAY, array.shape, array.tobytes()
     return array.dtype.newbyteorder("<").str, array.shape, array.astype(array.dtype.newbyteorder("<")).tobytes()
 
 
 def _unpacked(packed: tuple[str, tuple[int, ...], bytes]) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
     kind, shape, data = packed
-    return np.frombuffer(data, dtype=kind).reshape(shape).copy()
+    return np.frombuffer(data, dtype=WAYPOINT if kind == WAY else kind).reshape(shape).copy()
 
 
 def _objects(texts: list[str | None]) -> np.ndarray[tuple[int], np.dtype[np.object_]]:

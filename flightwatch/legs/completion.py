@@ -64,13 +64,15 @@ class Who(Protocol):
 
 @dataclass(frozen=True)
 class Model:
-    """What legs are judged with: places, history as of the day before, who an address is on a date, and which feeds
-    are preferred to others of the same quality, the better first."""
+    """What legs are judged with: places, history as of the day before, and who an address is on a date. Legs of the
+    `fleeting` feeds, whose positions nobody may keep for long, keep no way; the `preferred` feeds come before others of
+    the same quality, in their order."""
 
     airports: Airports
     prior: Prior
     who: Who
-    feeds: Sequence[str] = ()
+    fleeting: frozenset[str] = frozenset()
+    preferred: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,8 @@ def _finish(
     if following is not None and following_origin is not None:
         end, following_origin = _in_order(end, following_origin, draft, following)
     leg = _leg(draft, who, origin, end, landed, now, names)
-    return replace(leg, journey_id=_journey_id(leg, previous)), following_origin
+    way = b"" if model.fleeting.intersection(leg.feeds) else leg.way
+    return replace(leg, journey_id=_journey_id(leg, previous), way=way), following_origin
 
 
 def _in_order(landing: End, takeoff: End, draft: Draft, following: Draft) -> tuple[End, End]:
@@ -192,6 +195,7 @@ def _unseen_leg(draft: Draft, ground: Ground, probability: float) -> Draft:
         holes=(hole,),
         takeoff=None,
         began_in_gap=probability,
+        way=b"",
         origin=None,
     )
 
@@ -327,7 +331,25 @@ def _stop_before_unseen(draft: Draft, following: Draft, ground: Ground, who: Air
 def _look(draft: Draft, which: ends.Which, other: int | None, who: Aircraft, prior: ends.Floats, model: Model) -> ends.Likelihood:
     edge, path = (draft.end, draft.tail) if which == "destination" else (draft.start, draft.head)
     flown = draft.metres / METRES_PER_NM
-    return ends.look(which, edge, path, other, who.typecode, draft.fastest, flown, prior, model.airports)
+    ways = _ways(which, draft, edge.fix, path, other, model)
+    return ends.look(which, edge, path, other, who.typecode, draft.fastest, flown, prior, ways, model.airports)
+
+
+def _ways(
+    which: ends.Which, draft: Draft, fix: Fix, path: Sequence[Fix], other: int | None, model: Model
+) -> tuple[ends.Floats, ends.Floats]:
+    """What the ways of earlier flights say of one end."""
+    courses = ends.courses_at(which, fix, path)
+    course = math.nan if not courses else courses[0] if which == "destination" else (courses[0] + 180) % 360
+    return model.prior.came_by(
+        which,
+        utc(draft.first_seen).date(),
+        other=other,
+        latitude=fix.latitude,
+        longitude=fix.longitude,
+        altitude=fix.altitude,
+        course=course,
+    )
 
 
 def _prior(which: ends.Which, draft: Draft, who: Aircraft, other: int | None, model: Model) -> ends.Floats:
@@ -487,6 +509,7 @@ def _leg(draft: Draft, who: Aircraft, origin: End, destination: End, landed: flo
         model=utc(draft.first_seen).date().isoformat(),
         source="tracked",
         feeds=tuple(sorted(feed for bit, feed in enumerate(names.feeds) if draft.feeds >> bit & 1)),
+        way=draft.way,
     )
 
 

@@ -3,7 +3,9 @@
 For every airport that could take the aircraft: prior (where this aircraft, its operator, its type go, as of the day
 before; given from outside) times likelihood of the edge of the track: its direction, its height and trend against the
 distance still to go, and how little of a detour the whole leg would be. The same looks backwards for an unseen
-origin, with the climb for the descent. What one leg's end says and what the next leg's beginning says of the stop
+origin, with the climb for the descent. Airways bend, and so does the direction of who follows them: a way that earlier
+flights between the same two places flew speaks for the place that they went to, whatever the direction. What one
+leg's end says and what the next leg's beginning says of the stop
 between them are put together. `unknown` is always one of the candidates: strips that the table lacks, and errors of
 the model.
 
@@ -23,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightwatch.aircraft.types import performance
-from flightwatch.legs.gaps import Edge, Fix
+from flightwatch.legs.gaps import TREND_FT_MIN, Edge, Fix
 from flightwatch.legs.rows import MINUTE
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import EARTH_RADIUS_NM, bearing_deg, distance_nm, turn_deg, unit_vectors
@@ -33,7 +35,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Which = Literal["origin", "destination"]
 
-UNKNOWN_SHARE = 0.02
+UNKNOWN_SHARE = 0.01
 """What is left for `unknown` however well the evidence fits: the model errs, and tables are incomplete."""
 
 STRIP_SHARE = 0.002
@@ -77,6 +79,20 @@ that turn back."""
 COURSE_WEIGHT = 0.75
 """Direction and detour say partly the same."""
 
+LEAVING_NM, LEAVING_DEG, LEAVING_DETOUR_NM = 12.0, 60.0, 10.0
+"""Near the leg's other end (e-folding) departures follow the runway and arrivals turn to it: how much wider the
+direction spreads there, and how far that leads astray."""
+
+CLIMBS_OUT_NM = 15.0
+"""An aircraft whose trend is not known, this near to where it took off, is climbing."""
+
+KNOWN_WAYS = 0.95
+"""Share of the flights between two places that take a way flown before, once many are known; after one flight it is
+half of that, after two two thirds."""
+
+WAY_SHARPNESS = 8.0
+"""How much closer together flights are that follow one another than the best that geometry alone expects."""
+
 WORST_HEIGHT = -5.0
 """Log-likelihood below which an odd height counts no further against an airport that fits otherwise."""
 
@@ -96,8 +112,13 @@ MOST_LISTED = 20
 
 
 class Prior(Protocol):
-    """What history says of an end of a leg: a probability for every row of the airport table, with a sum of at most
-    one."""
+    """What history says of an end of a leg. `over`: a probability for every row of the airport table, with a sum of at
+    most one. `came_by`: for every row, how many earlier flights had it as their end, and how many of these came by a
+    position on this course (NaN: unknown)."""
+
+    def came_by(
+        self, which: Which, day: date, *, other: int | None, latitude: float, longitude: float, altitude: float, course: float
+    ) -> tuple[Floats, Floats]: ...
 
     def over(
         self,
@@ -151,29 +172,52 @@ def look(
     fastest_kt: float,
     flown_nm: float,
     prior: Floats,
+    ways: tuple[Floats, Floats],
     airports: Airports,
 ) -> Likelihood:
     """What the edge of a track says of the airport beyond it.
 
     `path` are the fixes at that edge in time order, `other` the row of the leg's other end if that is known,
     `fastest_kt` the highest speed seen on the leg (NaN where none was), which tells a jet where the type is not
-    known. Far airports without scheduled service that nobody is known to fly to are left out: there are 40,000 of
-    them, and each matters only to those who are near.
+    known, `ways` what `Prior.came_by` says. Far airports without scheduled service that nobody is known to fly to are
+    left out: there are 40,000 of them, and each matters only to those who are near.
     """
     fix = edge.fix
     limits = performance(typecode)
     reach = max(limits.range_nm - flown_nm, 500.0) if which == "destination" else limits.range_nm
     rows = _in_question(fix, reach, prior, airports)
     distance = distance_nm(fix.latitude, fix.longitude, airports.latitude[rows], airports.longitude[rows])
-    climb = edge.climb_ft_min if which == "destination" else -edge.climb_ft_min
-    log = _height_log(which, fix.altitude, climb, distance, airports.elevation_ft[rows])
-    log += COURSE_WEIGHT * _course_log(which, fix, path, distance, airports, rows)
-    log += _receding_log(path, distance, airports, rows)
+    behind = math.inf
     if other is not None:
-        log += _detour_log(fix, distance, other, airports, rows)
+        behind = float(distance_nm(fix.latitude, fix.longitude, airports.latitude[other], airports.longitude[other]))
+    leaving = math.exp(-behind / LEAVING_NM)
+    height = _height_log(which, fix.altitude, _climb(which, edge, behind), distance, airports.elevation_ft[rows])
+    course = COURSE_WEIGHT * _course_log(which, fix, path, distance, leaving, airports, rows)
+    geometry = height + course + _receding_log(path, distance, leaving, airports, rows)
+    best = np.full(len(rows), COURSE_WEIGHT * math.log(1 - OFF_COURSE + OFF_COURSE * (0.3 + WRONG_WAY)))
+    if other is not None:
+        geometry += _detour_log(behind, distance, other, leaving, airports, rows)
+        best += _detour_log(0.0, distance * 0.0, other, leaving, airports, rows)
+    log = _by_known_ways(geometry, best, ways[0][rows], ways[1][rows])
     needed_ft = max(limits.runway_ft, JET_RUNWAY_FT if fastest_kt > JET_KT else 0.0)
     log += _runway_log(needed_ft, airports, rows)
-    return Likelihood(rows, log, float(np.logaddexp.reduce(log)) - math.log(len(rows)) if len(rows) else 0.0)
+    return Likelihood(rows, log, float(np.logaddexp.reduce(geometry)) - math.log(len(rows)) if len(rows) else 0.0)
+
+
+def _climb(which: Which, edge: Edge, behind_nm: float) -> float:
+    """The trend towards the end in question (ft/min), backwards for an origin."""
+    if math.isnan(edge.climb_ft_min) and behind_nm < CLIMBS_OUT_NM:
+        return 2 * TREND_FT_MIN
+    return edge.climb_ft_min if which == "destination" else -edge.climb_ft_min
+
+
+def _by_known_ways(geometry: Floats, best: Floats, flights: Floats, came: Floats) -> Floats:
+    """The log-likelihood of the edge for each airport: a mixture of what geometry says and of the ways that earlier
+    flights flew, as far as there were any. `best` is the most that geometry can say."""
+    known = KNOWN_WAYS * flights / (flights + 1)
+    follows = known * came / np.maximum(flights, 1e-9) * WAY_SHARPNESS
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.logaddexp(np.log1p(-known) + geometry, np.log(follows) + best))
 
 
 def _in_question(fix: Fix, reach_nm: float, prior: Floats, airports: Airports) -> Ints:
@@ -193,40 +237,43 @@ def _height_log(which: Which, altitude: float, climb: float, distance: Floats, e
     slack = 1.0 + 3.0 * np.minimum(height / 10, 1)  # manoeuvring: less of it the lower the aircraft is
     ratio = (distance + slack) / (height * ALONG_NM_PER_1000FT + slack)
     low = np.log(ratio / DESCENT_RATIO) / CIRCUIT_SPREAD
-    if climb < -300:
+    if climb < -TREND_FT_MIN:
         middle, spread = (DESCENT_RATIO, DESCENT_SPREAD) if which == "destination" else (CLIMB_RATIO, CLIMB_SPREAD)
         log = -0.5 * (np.log(ratio / middle) / spread) ** 2 - math.log(spread)
         worst = WORST_HEIGHT - 3.0 * (1 - np.minimum(height / 5, 1))
         return np.asarray(np.logaddexp(log, worst))
-    if climb > 300:
+    if climb > TREND_FT_MIN:
         return np.where(ratio > 1.2, 0.0, -3.0)
     level = np.where(ratio > 0.8, 0.0, -8 * (0.8 - ratio))
     return np.where(height < CIRCUIT_FT / 1000, np.maximum(-0.5 * low**2, WORST_HEIGHT - 3.0), level)
 
 
-def _course_log(which: Which, fix: Fix, path: Sequence[Fix], distance: Floats, airports: Airports, rows: Ints) -> Floats:
+def _course_log(
+    which: Which, fix: Fix, path: Sequence[Fix], distance: Floats, leaving: float, airports: Airports, rows: Ints
+) -> Floats:
     """How well the direction of the last minutes fits that to the airport; the best of a short and a longer look,
     because aircraft turn."""
-    courses = _courses(which, fix, path)
+    courses = courses_at(which, fix, path)
     if not courses:
         return np.zeros(len(rows))
     towards = bearing_deg(fix.latitude, fix.longitude, airports.latitude[rows], airports.longitude[rows])
     off = np.min([turn_deg(towards, c) for c in courses], axis=0)
-    spread = COURSE_DEG + TERMINAL_DEG * np.exp(-distance / TERMINAL_NM)
+    spread = COURSE_DEG + LEAVING_DEG * leaving + TERMINAL_DEG * np.exp(-distance / TERMINAL_NM)
     on_course = np.exp(-0.5 * (off / spread) ** 2)
     return np.asarray(np.log((1 - OFF_COURSE) * on_course + OFF_COURSE * (0.3 * np.exp(-off / OFF_COURSE_DEG) + WRONG_WAY)))
 
 
-def _receding_log(path: Sequence[Fix], distance: Floats, airports: Airports, rows: Ints) -> Floats:
+def _receding_log(path: Sequence[Fix], distance: Floats, leaving: float, airports: Airports, rows: Ints) -> Floats:
     """How far the last minutes led away from the airport: who goes there does not pass it by and fly on."""
     seen = unit_vectors([f.latitude for f in path], [f.longitude for f in path])
     nearest = np.arccos(np.clip((airports.vectors[rows] @ seen.T).max(axis=1), -1, 1)) * EARTH_RADIUS_NM
     away = np.maximum(distance - nearest, 0.0)
-    scale = RECEDING_NM + TERMINAL_RECEDING_NM * np.exp(-distance / TERMINAL_NM)
+    scale = RECEDING_NM + LEAVING_DETOUR_NM * leaving + TERMINAL_RECEDING_NM * np.exp(-distance / TERMINAL_NM)
     return np.asarray(np.logaddexp(-away / scale, math.log(TURNS_BACK)))
 
 
-def _courses(which: Which, fix: Fix, path: Sequence[Fix]) -> list[float]:
+def courses_at(which: Which, fix: Fix, path: Sequence[Fix]) -> list[float]:
+    """The direction (deg) towards the end in question at the edge of a track, by a short and by a longer look."""
     courses = []
     if not math.isnan(fix.track):
         courses.append(fix.track if which == "destination" else (fix.track + 180) % 360)
@@ -238,12 +285,11 @@ def _courses(which: Which, fix: Fix, path: Sequence[Fix]) -> list[float]:
     return courses
 
 
-def _detour_log(fix: Fix, distance: Floats, other: int, airports: Airports, rows: Ints) -> Floats:
-    """How much longer than the great circle the leg would be by way of this fix."""
+def _detour_log(behind: float, distance: Floats, other: int, leaving: float, airports: Airports, rows: Ints) -> Floats:
+    """How much longer than the great circle the leg would be by way of a fix so far from both its ends (nm)."""
     whole = distance_nm(airports.latitude[other], airports.longitude[other], airports.latitude[rows], airports.longitude[rows])
-    so_far = distance_nm(airports.latitude[other], airports.longitude[other], fix.latitude, fix.longitude)
-    extra = np.maximum(so_far + distance - whole, 0.0)
-    scale = DETOUR_NM + DETOUR_SHARE * whole
+    extra = np.maximum(behind + distance - whole, 0.0)
+    scale = DETOUR_NM + LEAVING_DETOUR_NM * leaving + DETOUR_SHARE * whole
     straight = math.log(1 - STRAYING) - np.log(scale) - extra / scale
     far = STRAYS_TIMES * scale
     return np.asarray(np.logaddexp(straight, math.log(STRAYING) - np.log(far) - extra / far))

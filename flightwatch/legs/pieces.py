@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flightwatch.legs import ways
 from flightwatch.legs.phases import GROUND, Phases
 from flightwatch.legs.rows import MINUTE, SECOND, Flags, Floats, Ints, Rows
+from flightwatch.records import WAYPOINT
 
 METRES_PER_NM = 1852.0
 
@@ -52,7 +54,7 @@ class Pieces:
 
     `head` and `tail` have shape (n, ENDS, 7) and `last` (n, 7), columns as `POINT`, NaN where unused; times in them
     are microseconds, which a float holds exactly until the year 2255. `still_from` and `still_until` bound the time
-    in which the aircraft was seen to stand.
+    in which the aircraft was seen to stand. `way`: see `ways`.
     """
 
     aircraft: Ints
@@ -73,6 +75,7 @@ class Pieces:
     head: Floats
     tail: Floats
     last: Floats
+    way: ways.Waypoints
     callsign: NDArray[np.object_]
     registration: NDArray[np.object_]
     typecode: NDArray[np.object_]
@@ -146,6 +149,7 @@ def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints) -> Pieces:
         head=head,
         tail=tail,
         last=points[stop - 1],
+        way=ways.thinned(rows, start, stop),
         **{name: _last_word(rows, name, start, stop) for name in WORDS},
     )
 
@@ -202,6 +206,7 @@ def join(a: Pieces, b: Pieces, metres: Ints, elapsed: Ints) -> Pieces:
         head=_joined(a.head, b_head),
         tail=_joined(a.tail, b_tail, to_end=True),
         last=b.last,
+        way=ways.joined(a.way, b.way, b.ended),
         **words,
     )
 
@@ -223,9 +228,10 @@ def _packed(ends: Floats, *, to_end: bool = False) -> Floats:
 
 
 def empty_pieces() -> Pieces:
-    kinds: dict[str, type] = {"phase": np.int8, "after_jump": bool} | dict.fromkeys(WORDS, object)
+    kinds: dict[str, type | np.dtype[np.void]] = {"phase": np.int8, "after_jump": bool, "way": WAYPOINT}
+    kinds |= dict.fromkeys(WORDS, object)
     floats = ("highest", "lowest", "fastest", "slowest", "head", "tail", "last")
-    shapes = {"head": (0, ENDS, len(POINT)), "tail": (0, ENDS, len(POINT)), "last": (0, len(POINT))}
+    shapes = {"head": (0, ENDS, len(POINT)), "tail": (0, ENDS, len(POINT)), "last": (0, len(POINT)), "way": (0, ways.MOST)}
     kinds |= dict.fromkeys(floats, np.float64)
     return Pieces(**{name: np.empty(shapes.get(name, (0,)), kinds.get(name, np.int64)) for name in NAMES})
 

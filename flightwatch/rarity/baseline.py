@@ -11,6 +11,8 @@ operator, the type, all legs; at the bottom stand the sizes of airports. A table
 different answers keeps t / (n + t) for answers that it never gave (method C of prediction by partial matching: Moffat,
 IEEE Transactions on Communications 38, 1990), and what a narrower table has given is left out of the broader ones,
 because there it is no news. The probabilities sum to one.
+
+Beside it stand the ways that the legs flew (`flown`): where a leg leads is also told by who flew this way before.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from numpy.typing import NDArray
 
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import distance_nm
+from flightwatch.rarity.flown import Flown, flown
 from flightwatch.records import LEGS, EarlierVisit, Scope, utc
 
 Ints = NDArray[np.int64]
@@ -87,7 +90,8 @@ class Exposure:
 class Columns:
     """Legs as arrays of one length, sorted by departure. Words are numbers into `words`; places are rows of the
     airport table, then other codes. `told_by` tells the flight lists apart (-1: tracked);
-    `vague` are those of which a list gives the day alone."""
+    `vague` are those of which a list gives the day alone. `way`: see `flown`; `observed` and `begun_in_sight` are those
+    whose destination and whose origin was seen."""
 
     leg_id: NDArray[np.object_]
     aircraft: Ints
@@ -102,6 +106,8 @@ class Columns:
     observed: Flags
     told_by: Ints
     vague: Flags
+    way: NDArray[np.object_]
+    begun_in_sight: Flags
 
     def take(self, index: Ints | Flags | slice) -> Columns:
         return Columns(**{name: getattr(self, name)[index] for name in self.__dataclass_fields__})
@@ -170,9 +176,11 @@ class Baseline:
             departed=departed,
             arrived=arrived,
             listed=np.array(pc.equal(table["source"], "listed").to_numpy(zero_copy_only=False), dtype=bool),
-            observed=np.array(pc.equal(table["destination_basis"], "observed").to_numpy(zero_copy_only=False), dtype=bool),
+            observed=_is_observed(table, "destination"),
             told_by=_lists(table),
             vague=_are_days(table),
+            way=np.array([w or b"" for w in table["way"].to_pylist()], dtype=object),
+            begun_in_sight=_is_observed(table, "origin"),
         )
         order = np.argsort(departed, kind="stable")
         return self._without_doubles(rows.take(order))
@@ -293,6 +301,39 @@ class Baseline:
             return [own, *shared, everything]
         from_there = theirs == other
         return [own & from_there, own, punctual & from_there, *[s & from_there for s in shared], from_there, *shared, everything]
+
+    # --------------------------------------------------------------------------------------------------------------- ways
+
+    @cached_property
+    def _flown(self) -> Flown:
+        rows, table = self.columns, self.airports
+        places = np.stack([table.latitude, table.longitude, np.nan_to_num(table.elevation_ft)], axis=1)
+        nowhere = np.full((len(self._codes) - len(table) + 1, 3), np.nan)
+        at = np.concatenate([places, nowhere])
+        ends = np.stack([at[rows.origin], at[rows.destination]], axis=1)
+        return flown(rows.way.tolist(), ends, np.stack([rows.begun_in_sight, rows.observed], axis=1))
+
+    def came_by(
+        self, which: Which, day: date, *, other: int | None, latitude: float, longitude: float, altitude: float, course: float
+    ) -> tuple[Floats, Floats]:
+        """Of the tracked legs before a day with that other end (any, for None): how many had each row of the airport
+        table as their end, and how many of these came by a position on this course (deg; NaN: unknown), each counting
+        between 0 and 1. Those of which nobody saw whether they did are left out of both."""
+        rows, size = self.columns, len(self.airports)
+        ours, theirs = (rows.destination, rows.origin) if which == "destination" else (rows.origin, rows.destination)
+        usable = (ours >= 0) & (ours < size) & (rows.arrived < _midnight(day)) & self._has_way
+        if other is not None:
+            usable &= theirs == other
+        legs, seen, unseen = self._flown.near(latitude, longitude, altitude, course)
+        came, told = np.zeros(len(ours)), np.ones(len(ours))
+        came[legs], told[legs] = seen, 1 - np.maximum(unseen - seen, 0.0)
+        index = np.flatnonzero(usable)
+        flights, passed = (np.bincount(ours[index], weights=of[index], minlength=size) for of in (told, came))
+        return flights.astype(np.float64), passed.astype(np.float64)
+
+    @cached_property
+    def _has_way(self) -> Flags:
+        return np.array([len(way) > 0 for way in self.columns.way], dtype=bool)
 
     # ------------------------------------------------------------------------------------------------------------- visits
 
@@ -439,6 +480,10 @@ def _addresses_of(registration: Ints, address: Ints, departed: Ints) -> Ints:
     both = both[np.argsort(departed[both], kind="stable")]
     known = dict(zip(registration[both].tolist(), address[both].tolist(), strict=True))
     return np.array([known.get(r, r) for r in registration.tolist()], dtype=np.int64)
+
+
+def _is_observed(table: pa.Table, end: Which) -> Flags:
+    return np.array(pc.equal(table[f"{end}_basis"], "observed").to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def _numbers(column: pa.ChunkedArray, numbers: dict[str, int]) -> Ints:

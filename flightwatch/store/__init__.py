@@ -4,6 +4,7 @@
     <store>/history/feed=F/date=YYYY-MM-DD/hour=HH/  imports, and hours of live/ that are over: sorted by aircraft and time
     <store>/legs/                                    legs that are settled, and flight lists
     <store>/refused/                                 replies that could not be used, as they came
+    <store>/fetched/                                 downloads that are not imported yet (see `histories`)
     <store>/catalog.sqlite                           what of all that is committed, and the checkpoint (see `catalog`)
     <store>/alerts.sqlite                            alerts, and the outbox (see `alerts.book`)
 

@@ -10,7 +10,9 @@ SQLite in WAL mode with full syncs. Paths are relative to the store, so a store 
     pending      snapshots too small for a file of their own, as Arrow streams, until enough have come together
     scopes       scopes by number
     polled       for each scope and UTC day the hours in which a poll came in, as bits
-    imports      what was imported, by the SHA-256 of its content and options, and the days that it covers
+    imports      what was imported, by the SHA-256 of its content and options, and the days that it covers; and of feeds whose
+                 history was fetched what they have brought in full
+    limits       until when imported files may be kept, where their feed's terms say so
     feeds        what each source demands (attribution, retention, republishing) and whether it is real
     legs         legs that may still change, and corrections of older ones, as MessagePack
     frozen_legs  the same as they stood when the model of the day was frozen
@@ -89,6 +91,7 @@ CREATE TABLE IF NOT EXISTS health (
 CREATE TABLE IF NOT EXISTS outages (
     subject TEXT PRIMARY KEY, since_us INTEGER NOT NULL, ended_us INTEGER, outage BLOB NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS limits (path TEXT PRIMARY KEY, identity TEXT NOT NULL, until_us INTEGER NOT NULL) STRICT;
 """
 """What stores lack that were made by an earlier version; programs of that version go on reading the store."""
 

@@ -100,7 +100,7 @@ class Legs:
             "SELECT path FROM files WHERE kind = 'legs' AND retired_us IS NULL ORDER BY path"
         ).fetchall()
         empty = LEGS.empty_table()
-        return pa.concat_tables([empty, *[self._catalog.read(path, empty).cast(LEGS) for (path,) in paths]])
+        return pa.concat_tables([empty, *[_whole(self._catalog.read(path, empty)) for (path,) in paths]])
 
     def known_listed(self) -> set[str]:
         """The ids of the listed legs that are stored."""
@@ -138,6 +138,11 @@ class Legs:
             for table in ("legs", "frozen_legs"):
                 db.executemany(f"DELETE FROM {table} WHERE leg_id = ?", [(leg.leg_id,) for leg in legs])  # two names
         return len(legs)
+
+
+def _whole(table: pa.Table) -> pa.Table:
+    """A filed table with all the columns of today: those that it was written without are empty."""
+    return pa.table([table[f.name] if f.name in table.column_names else pa.nulls(len(table), f.type) for f in LEGS], LEGS)
 
 
 def written_name(legs: Sequence[Leg]) -> str:

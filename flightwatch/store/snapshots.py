@@ -12,7 +12,7 @@ import json
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, pairwise
@@ -45,6 +45,9 @@ BATCH_SPAN = timedelta(minutes=15)
 HOUR = timedelta(hours=1)
 GRACE = timedelta(hours=1)
 """How long a file stays on disk after the last catalog that names it, for those who are reading it."""
+
+GRACE_US = HOUR_US
+DAY_US = 24 * HOUR_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,23 +351,49 @@ class Snapshots:
             db.executemany("UPDATE snapshots SET path = ? WHERE path = ?", [(str(target), path) for path in paths])
             db.executemany("UPDATE files SET retired_us = ? WHERE path = ?", [(micros(now), path) for path in paths])
 
-    def retain(self, now: datetime, days: int, terms: dict[str, Terms]) -> int:
-        """Retires files that are older than a feed's terms or the store's setting allow; returns how many."""
-        retired = 0
-        rows = self._catalog.db.execute(
-            "SELECT path, feed, last_us FROM files WHERE kind IN ('live', 'history') AND retired_us IS NULL"
-        ).fetchall()
-        for path, feed, last_us in rows:
-            limit = min(days, terms[feed].retention_days or days) if feed in terms else days
-            if utc(last_us) < now - timedelta(days=limit):
-                with self._catalog.transaction() as db:
-                    db.execute("UPDATE snapshots SET path = '' WHERE path = ?", (path,))
-                    db.execute("UPDATE files SET retired_us = ? WHERE path = ?", (micros(now), path))
-                retired += 1
+    def retain(self, now: datetime, days: int) -> int:
+        """Retires files that are older than the store's setting allows; returns how many."""
         oldest = micros(now - timedelta(days=days))
+        rows = self._catalog.db.execute(
+            "SELECT path FROM files WHERE kind IN ('live', 'history') AND retired_us IS NULL AND last_us < ?", (oldest,)
+        ).fetchall()
+        for (path,) in rows:
+            self._retire(path, micros(now))
         with self._catalog.transaction() as db:  # what they covered stands in `polled`
             db.execute("DELETE FROM snapshots WHERE feed_time_us < ? AND (path = '' OR rows = 0)", (oldest,))
-        return retired
+        return len(rows)
+
+    def expire(self, now: datetime, terms: Mapping[str, Terms]) -> int:
+        """Retires files of which a part was received longer ago than its feed's terms let anybody keep it; returns how
+        many. They are retired a little before that time, so that they are gone from the disk when it has come."""
+        rows = []
+        for feed, term in terms.items():
+            if term.retention_days is not None:
+                kept_us = micros(now) - DAY_US * term.retention_days
+                if any(micros(p.feed_time) <= kept_us + GRACE_US for p in self._pending.get(feed, ())):
+                    self.flush(feed)
+                found = self._catalog.db.execute(
+                    "SELECT path FROM files WHERE kind IN ('live', 'history') AND retired_us IS NULL"
+                    " AND feed = ? AND first_us <= ?",
+                    (feed, kept_us + GRACE_US),
+                ).fetchall()
+                received = [(path, self._received_us(path)) for (path,) in found]
+                rows += [(path, us + DAY_US * term.retention_days) for path, us in received if us and us <= kept_us + GRACE_US]
+        for path, ends_us in rows:
+            self._retire(path, ends_us - GRACE_US)
+        return len(rows)
+
+    def _received_us(self, path: str) -> int | None:
+        """When the first row of a file was received: with imports that is when they were brought in. None of a file that
+        cannot be read now."""
+        table = self._read(path)
+        times = pc.coalesce(table["received"], table["timestamp"])
+        return pc.min(times.cast(pa.int64())).as_py()  # type: ignore[no-any-return]  # pyarrow has no types
+
+    def _retire(self, path: str, since_us: int) -> None:
+        with self._catalog.transaction() as db:
+            db.execute("UPDATE snapshots SET path = '' WHERE path = ?", (path,))
+            db.execute("UPDATE files SET retired_us = ? WHERE path = ?", (since_us, path))
 
     def remove_retired(self, now: datetime) -> None:
         """Deletes the files that nothing names any more and nobody can be reading."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -36,16 +37,28 @@ WHOEVER_IS_IN_IT = Scope("aircraft")
 """The scope of an import that holds all that its aircraft did in its time."""
 
 
+FETCHED = "fetched"
+"""The format of what is no file but a note that a feed has brought all that there is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Import:
-    """What one import brought: rows stored, and what was refused by reason. `new` is false where the very same one
-    was there."""
+    """What one import brought: rows stored (legs of a flight list, else positions), and what was refused by reason. `new` is
+    false where the very same one was there.
+
+    `known` are the legs that other lists had brought already, `inside` the positions that stood in a flight list. `where`
+    says of reasons which rows they are, `notes` what else whoever brought it should know.
+    """
 
     name: str
     format: str
     rows: int
     refused: Mapping[str, int]
     new: bool
+    known: int = 0
+    inside: int = 0
+    where: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def _covered_days(scope: Scope, hours: Sequence[datetime]) -> list[tuple[date, date]]:
@@ -159,7 +172,9 @@ class Store:
                 self.legs.register_list(written[0], new, written[1])
             covered = [(min(days).date(), max(days).date())] if days and scope.kind != "reported" else []
             self._register_import(identity, name, format, feed, scope, len(new), refused, days, covered)
-        return Import(name, format, len(new), dict(refused), new=True)
+            if written is not None:
+                self._limit(identity, feed, written[0])
+        return Import(name, format, len(new), dict(refused), new=True, known=len(legs) - len(new))
 
     def _register_import(
         self,
@@ -180,18 +195,46 @@ class Store:
         )
         self.mark(EVERYTHING, min(times, default=datetime(1970, 1, 1, tzinfo=UTC)))
 
+    def _limit(self, identity: str, feed: str, path: Path) -> None:
+        """Notes until when a flight list may be kept, where its feed's terms say so; inside a transaction. Days count from the
+        import: what is imported is old when it comes."""
+        terms = self.terms().get(feed)
+        if terms is not None and terms.retention_days is not None:
+            until = micros(datetime.now(UTC) + timedelta(days=terms.retention_days))
+            self.catalog.db.execute("INSERT OR REPLACE INTO limits VALUES (?, ?, ?)", (str(path), identity, until))
+
     def covered(self) -> list[Covered]:
         """The days of imports and polls, by scope: those on which what was asked for would have been recorded."""
-        out = []
-        for scope, covered in self.catalog.db.execute("SELECT scope, covered FROM imports"):
-            days = [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in json.loads(covered)]
-            out += [Covered(Scope.from_json(scope), first, last) for first, last in days]
+        out = self._days_of("SELECT scope, covered FROM imports WHERE covered != '[]'")
         polled = self.catalog.db.execute("SELECT scopes.scope, day, hours FROM polled JOIN scopes ON scopes.id = polled.scope")
         for scope, day, hours in polled:
             if hours.bit_count() >= HOURS_OF_A_DAY:
                 when = utc(day * 24 * HOUR_US).date()
                 out.append(Covered(Scope.from_json(scope), when, when))
         return out
+
+    def cover(self, feed: str, aircraft: Sequence[str], first: date, last: date) -> None:
+        """Notes that a feed has brought all that there is of some aircraft (of everybody, where none is named) from a
+        first day to a last. One row holds all aircraft of the same days: there may be thousands of both."""
+        kind = "aircraft" if aircraft else "world"
+        identity = hashlib.sha256(f"covered|{feed}|{first}|{last}|{kind}".encode()).hexdigest()
+        with self.catalog.transaction() as db:
+            row = db.execute("SELECT scope FROM imports WHERE identity = ?", (identity,)).fetchone()
+            before = Scope.from_json(row[0]).members if row else ()
+            scope = Scope("aircraft", tuple(sorted({*before, *aircraft}))) if aircraft else Scope("world")
+            db.execute("DELETE FROM imports WHERE identity = ?", (identity,))
+            self._register_import(identity, f"{first} to {last}", FETCHED, feed, scope, 0, {}, (), [(first, last)])
+
+    def fetched(self, feed: str) -> list[Covered]:
+        """What `cover` noted of a feed."""
+        return self._days_of("SELECT scope, covered FROM imports WHERE feed = ? AND format = ?", feed, FETCHED)
+
+    def _days_of(self, query: str, *values: str) -> list[Covered]:
+        found: list[Covered] = []
+        for scope, covered in self.catalog.db.execute(query, values):
+            days = [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in json.loads(covered)]
+            found += [Covered(Scope.from_json(scope), first, last) for first, last in days]
+        return found
 
     # -------------------------------------------------------------------------------------------------- what is to be derived
 
@@ -233,6 +276,45 @@ class Store:
         return {
             name: Terms(text, days, bool(republish), bool(reconstructed)) for name, text, days, republish, reconstructed in rows
         }
+
+    def fleeting(self) -> frozenset[str]:
+        """The feeds whose positions nobody may keep for longer than some days."""
+        return frozenset(feed for feed, terms in self.terms().items() if terms.retention_days is not None)
+
+    def terms_of(self, feeds: Iterable[str]) -> dict[str, Terms]:
+        """What these feeds demand, by name."""
+        known = self.terms()
+        return {feed: known[feed] for feed in sorted(set(feeds)) if feed in known}
+
+    def keep_terms(self, now: datetime) -> int:
+        """Deletes what feeds' terms let nobody keep any longer: positions, flight lists, and replies that could not be used.
+        `now` is the wall clock's time, also while no feed sends anything. Returns how many files of positions and lists
+        that were."""
+        terms = self.terms()
+        retired = self.snapshots.expire(now, terms) + self._expire_lists(now)
+        self.snapshots.remove_retired(now)
+        for feed, term in terms.items():
+            if term.retention_days is not None:
+                self._forget_bodies(feed, now - timedelta(days=term.retention_days))
+        return retired
+
+    def _expire_lists(self, now: datetime) -> int:
+        """Retires the flight lists that nobody may keep any longer; returns how many. With them goes what they covered, or
+        the days of a list that is gone would count as days without a flight."""
+        rows = self.catalog.db.execute("SELECT path, identity FROM limits WHERE until_us <= ?", (micros(now),)).fetchall()
+        with self.catalog.transaction() as db:
+            db.executemany("UPDATE files SET retired_us = ? WHERE path = ?", [(micros(now), path) for path, _ in rows])
+            db.executemany("DELETE FROM imports WHERE identity = ?", {(identity,) for _, identity in rows})
+            db.executemany("DELETE FROM limits WHERE path = ?", [(path,) for path, _ in rows])
+        return len(rows)
+
+    def _forget_bodies(self, feed: str, before: datetime) -> None:
+        kept = self.catalog.db.execute(
+            "SELECT id, kept FROM refusals WHERE feed = ? AND time_us <= ? AND kept IS NOT NULL", (feed, micros(before))
+        ).fetchall()
+        for number, path in kept:
+            (self.root / path).unlink(missing_ok=True)
+            self.catalog.db.execute("UPDATE refusals SET kept = NULL WHERE id = ?", (number,))
 
     def made_up(self) -> frozenset[str]:
         """The feeds that nobody observed."""

@@ -7,6 +7,7 @@ demo`.
     clock   a clock that runs as fast as it is asked
     world   made-up flights through real places, with the holes that real coverage has; seeded
     feed    serves a world in the v2 format
+    files   serves files as storage does, in parts and with broken lines
     slack   a Slack workspace of one channel
     mail    a mail server that keeps what it gets
 """

@@ -1,0 +1,86 @@
+"""The way of a flight: its track thinned to a few positions, for those who compare it with other flights.
+
+In: the rows of pieces, or two parts of a way. Out: at most `MOST` waypoints, the first position in each stretch of
+time. How long the stretches are follows from when the way began and ended, so it is the same however the positions
+came in.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flightwatch.legs.rows import SECOND, Flags, Ints, Rows
+from flightwatch.records import WAYPOINT
+
+MOST = 24
+"""Waypoints of one way: two hours in stretches of five minutes, sixteen in stretches of forty."""
+
+STRETCH_S = 300
+"""The shortest stretch; longer ones are twice, four times ... as long. An airliner covers 40 nm in it, less than what
+lies between the bends of most airways."""
+
+UNUSED = 0
+"""The time where there is no waypoint."""
+
+Waypoints = NDArray[np.void]
+
+
+def thinned(rows: Rows, start: Ints, stop: Ints) -> Waypoints:
+    """The ways of the pieces that begin and end at these rows: shape (pieces, MOST), used ones first."""
+    time = rows.time // SECOND
+    piece = np.repeat(np.arange(len(start)), stop - start)
+    stretch = time // _stretches(time[start], time[stop - 1])[piece]
+    opens = np.r_[True, stretch[1:] != stretch[:-1]]
+    opens[start] = True
+    chosen, piece = np.flatnonzero(opens), piece[opens]
+    place = np.arange(len(chosen)) - np.searchsorted(piece, piece)
+    ways = np.zeros((len(start), MOST), WAYPOINT)
+    ways["time"][piece, place] = time[chosen]
+    for name in ("latitude", "longitude", "altitude"):
+        ways[name][piece, place] = getattr(rows, name)[chosen]
+    return ways
+
+
+def _stretches(began: Ints, ended: Ints) -> Ints:
+    """The length (s) of the stretches of ways between these times: the shortest that leaves no more than `MOST`."""
+    length = np.full(len(began), STRETCH_S, np.int64)
+    while (crowded := ended // length - began // length >= MOST).any():
+        length[crowded] *= 2
+    return length
+
+
+def joined(a: Waypoints, b: Waypoints, ended: Ints) -> Waypoints:
+    """Two parts of the same ways, element by element: `b` lies after `a` and ended at these times (µs)."""
+    end = ended // SECOND
+    nothing_new = a["time"].max(axis=1) // STRETCH_S == end // STRETCH_S
+    out = a.copy()
+    news = np.flatnonzero(~nothing_new)
+    if len(news):
+        out[news] = _thinned_again(np.concatenate([a[news], b[news]], axis=1), end[news])
+    return out
+
+
+def _thinned_again(ways: Waypoints, end: Ints) -> Waypoints:
+    time = ways["time"].astype(np.int64)
+    stretch = np.where(time == UNUSED, -1, time // _stretches(time[:, 0], end)[:, None])
+    before = np.maximum.accumulate(stretch, axis=1)[:, :-1]
+    opens: Flags = np.concatenate([np.ones((len(time), 1), bool), stretch[:, 1:] > before], axis=1)
+    order = np.argsort(~opens, axis=1, kind="stable")[:, :MOST]
+    kept = np.take_along_axis(ways, order, axis=1)
+    kept[~np.take_along_axis(opens, order, axis=1)] = np.zeros((), WAYPOINT)
+    return kept
+
+
+def packed(ways: Waypoints) -> list[bytes]:
+    """Each way as the bytes of its waypoints."""
+    used = (ways["time"] != UNUSED).sum(axis=1).tolist()
+    return [way[:n].tobytes() for way, n in zip(ways, used, strict=True)]
+
+
+def together(a: bytes, b: bytes, ended: int) -> bytes:
+    """Two parts of one way as bytes: `b` lies after `a` and ended at this time (µs)."""
+    if not (a and b):
+        return a or b
+    both = np.frombuffer(a + b, WAYPOINT)
+    return packed(_thinned_again(both[None, :], np.array([ended // SECOND])))[0]
