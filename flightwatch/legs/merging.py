@@ -193,9 +193,11 @@ def _said(known: Sources, rows: Rows, source: Ints, news: Flags) -> Sources:
     if not len(rows):
         return known
     key = (rows.aircraft << _SOURCE_BITS) + source
-    order = np.argsort(key, kind="stable")
-    begins = np.flatnonzero(np.r_[True, np.diff(key[order]) != 0])
-    keys, heard = key[order][begins], rows.time[order][np.r_[begins[1:], len(order)] - 1]
+    is_sorted = bool((key[1:] >= key[:-1]).all())  # as of one source, which is the rule
+    order = np.arange(len(key)) if is_sorted else np.argsort(key, kind="stable")
+    sorted_key = key[order]
+    begins = np.flatnonzero(np.r_[True, sorted_key[1:] != sorted_key[:-1]])
+    keys, heard = sorted_key[begins], rows.time[order[np.r_[begins[1:], len(order)] - 1]]
     known = _with_keys(known, keys)
     at = np.searchsorted(known.key, keys)
     columns = {name: getattr(known, name).copy() for name in NAMES}
@@ -203,7 +205,7 @@ def _said(known: Sources, rows: Rows, source: Ints, news: Flags) -> Sources:
     told = order[news[order]]
     if not len(told):
         return Sources(**columns)
-    time, mine = rows.time[told], np.searchsorted(known.key, key[told])
+    time, mine = rows.time[told], np.repeat(at, np.diff(np.r_[begins, len(order)]))[news[order]]
     first = np.r_[True, mine[1:] != mine[:-1]]
     before = np.where(first, known.fresh[mine], np.r_[LONG_AGO, time[:-1]])
     paused = time - before > GIVES_WAY_S * SECOND
