@@ -55,7 +55,8 @@ def refresh(store: Store, pipeline: Pipeline, progress: Progress | None = None) 
     elif saved is not None:
         state, seq = pipes.from_bytes(saved, frozen_baseline(store, pipeline))
         for _, snapshot in store.snapshots.after(seq):
-            state, outcome = pipeline.absorb(recalled(store, pipeline, state, snapshot.positions), snapshot.positions)
+            state = pipeline.polled(recalled(store, pipeline, state, snapshot.positions), snapshot.feed, snapshot.feed_time)
+            state, outcome = pipeline.absorb(state, snapshot.positions)
             store.legs.put(outcome.settled)
             store.events.put(outcome.events)
         store.legs.put(pipeline.all_unsettled(state, newest(store)))
@@ -92,6 +93,8 @@ def derive(store: Store, pipeline: Pipeline, progress: Progress | None = None) -
         done += len(batch)
         if progress:
             progress(done, total)
+    for feed, time in store.snapshots.clocks().items():
+        state = pipeline.polled(state, feed, time)
     for icao24, positions in _positions_of(store, late):
         state, correction = pipeline.rederive(state, icao24, positions, (), now)
         found = {k: leg for k, leg in found.items() if leg.icao24 != icao24} | {leg.leg_id: leg for leg in correction.legs}

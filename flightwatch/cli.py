@@ -734,7 +734,7 @@ def legs(
     registry = read_lists(settings, config.parent)
     try:
         with _open(store, settings, config, make=False) as opened:
-            _derive(opened, registry)
+            _derive(opened, registry, settings)
             table, as_of, terms = opened.legs.table(_utc(since), _utc(until), aircraft), newest(opened), opened.terms()
             stored = opened.snapshots.rows()
             if expired := opened.keep_terms(datetime.now(UTC)):
@@ -780,7 +780,7 @@ def events(
     names = [name.lower() for name in aircraft or ()]
     try:
         with _open(store, settings, config, make=False) as opened:
-            _derive(opened, read_lists(settings, config.parent))
+            _derive(opened, read_lists(settings, config.parent), settings)
             found, terms = opened.events.between(_utc(since), _utc(until), names), opened.terms()
     except StoreBusy as busy:
         errors.print(f"flightwatch: {busy}; showing what it has stored so far", markup=False)
@@ -811,7 +811,7 @@ def coverage(
     settings = settings_of(config)
     try:
         with _open(store, settings, config, make=False) as opened:
-            _derive(opened, read_lists(settings, config.parent))
+            _derive(opened, read_lists(settings, config.parent), settings)
     except StoreBusy as busy:
         errors.print(f"flightwatch: {busy}; showing what it has stored so far", markup=False)
     with Store(_root(store, settings, config), read_only=True) as opened:
@@ -842,8 +842,13 @@ def rebuild(store: StorePath = None, config: ConfigPath = DEFAULT_FILE) -> None:
         for feed in settings.feeds:
             opened.set_terms(feed.name, feed.terms)
         restore_terms(opened)
+        registry = read_lists(settings, config.parent)
         pipeline = Pipeline(
-            airports(), read_lists(settings, config.parent), exposures=backfill.exposures(opened), fleeting=opened.fleeting
+            airports(),
+            registry,
+            exposures=backfill.exposures(opened),
+            fleeting=opened.fleeting,
+            preferred=settings.feed_names,
         )
         _with_progress("Legs", lambda advance: backfill.derive(opened, pipeline, advance))
         print(f"{len(opened.legs.table()):,} legs")
@@ -894,7 +899,7 @@ def _pipeline(store: Store, found: UserFiles, channels: list[str], *, only: bool
     from flightwatch.places import airports
 
     rules = [_to_all(rule.model_copy(update={"notify": ["all"]}) if only else rule, channels) for rule in found.rules.rules]
-    return Pipeline(airports(), found.registry, rules, backfill.exposures(store), store.fleeting)
+    return Pipeline(airports(), found.registry, rules, backfill.exposures(store), store.fleeting, found.settings.feed_names)
 
 
 def _to_all(rule: Rule, channels: list[str]) -> Rule:
@@ -910,13 +915,14 @@ def _queries(found: UserFiles, now: Callable[[], datetime]) -> list[Query]:
     return [q for feed in found.settings.feeds for q in queries(feed, watched, secrets_of(feed), now)]
 
 
-def _derive(store: Store, registry: Registry) -> None:
+def _derive(store: Store, registry: Registry, settings: Settings) -> None:
     """Brings the legs up to what is stored."""
     from flightwatch import backfill
     from flightwatch.pipeline import Pipeline
     from flightwatch.places import airports
 
-    pipeline = Pipeline(airports(), registry, exposures=backfill.exposures(store), fleeting=store.fleeting)
+    exposures = backfill.exposures(store)
+    pipeline = Pipeline(airports(), registry, exposures=exposures, fleeting=store.fleeting, preferred=settings.feed_names)
     _with_progress("Legs", lambda advance: backfill.refresh(store, pipeline, advance))
 
 

@@ -318,6 +318,11 @@ class Settings(Strict):
             raise ValueError("no channel can be called `digest`: that is the daily e-mail")
         return self
 
+    @property
+    def feed_names(self) -> tuple[str, ...]:
+        """In their order, which is that of preference where two feeds are of one quality."""
+        return tuple(feed.name for feed in self.feeds)
+
 
 def read_settings(path: Path) -> Settings:
     """Reads the configuration. Raises ConfigError with every problem."""

@@ -329,7 +329,7 @@ def _live(store: Store, settings: Settings, clock: FakeClock, console: Console) 
     names = [*outlets.channels, "digest"]
     found = read_rules(files_in(settings.rules, "rules", Path()), registry, airports(), list(outlets.channels))
     rules = [rule.model_copy(update={"notify": names}) for rule in found.rules]
-    pipeline = Pipeline(airports(), registry, rules, backfill.exposures(store), store.fleeting)
+    pipeline = Pipeline(airports(), registry, rules, backfill.exposures(store), store.fleeting, settings.feed_names)
     asked = [q for f in settings.feeds for q in queries(f, registry.addresses(), None, clock.now)]
     runner = live.Runner(
         store, pipeline, asked, outlets, clock, retention_days=settings.retention_days, checkpoint_every=CHECKPOINT_EVERY

@@ -135,20 +135,26 @@ class Absorbed:
 @dataclass(frozen=True)
 class Pipeline:
     """The stages with their settings. `exposures` tells the covered days whenever a day's model is frozen, `fleeting` the
-    feeds whose positions nobody may keep for long."""
+    feeds whose positions nobody may keep for long; `preferred` feeds come before others of the same quality, in their
+    order."""
 
     airports: Airports
     registry: Registry
     rules: Sequence[Rule] = ()
     exposures: Callable[[], Sequence[Exposure]] = tuple
     fleeting: Callable[[], frozenset[str]] = frozenset
+    preferred: Sequence[str] = ()
 
     def start(self, stored: pa.Table) -> State:
         """A state that knows the stored legs and has seen no position."""
         return State(Baseline(self.airports, stored, self.exposures()))
 
     def model(self, state: State) -> Model:
-        return Model(self.airports, state.baseline, self.registry.who, self.fleeting())
+        return Model(self.airports, state.baseline, self.registry.who, self.fleeting(), self.preferred)
+
+    def polled(self, state: State, feed: str, time: datetime) -> State:
+        """The state after a feed told how the sky was at a time (see `legs.polled`)."""
+        return replace(state, legs=leg_stage.polled(state.legs, feed, time))
 
     # --------------------------------------------------------------------------------------------------------------- driving
 
@@ -156,6 +162,7 @@ class Pipeline:
         """Takes one snapshot in, and looks at the aircraft that it changed and, every few minutes, at all that are
         followed."""
         now = snapshot.feed_time
+        state = self.polled(state, snapshot.feed, now)
         state, frozen = self._freeze_if_due(state, model_day(now))
         state, brought = self._take(state, snapshot.positions)
         ticking = state.ticked is None or now - state.ticked >= TICK
@@ -195,10 +202,8 @@ class Pipeline:
         if day <= state.model_day:
             return state, None
         begins, since = _begins(day), _begins(state.model_day) - DAY_BEGINS
-        legs = (
-            *(leg for table in state.settled for leg in legs_from_table(table)),
-            *self.unsettled_legs(state, leg_stage.seen_since(state.legs, since), begins),
-        )
+        open_ = self.unsettled_legs(_whoever_is_out(state), leg_stage.seen_since(state.legs, since), begins)
+        legs = (*(leg for table in state.settled for leg in legs_from_table(table)), *open_)
         baseline = state.baseline.extended(legs_table(legs), self.exposures())
         oldest = begins - FORGET
         reported = {n: kept for n, said in state.reported.items() if (kept := tuple(r for r in said if r.as_of >= oldest))}
@@ -243,7 +248,7 @@ class Pipeline:
         they turn up again, and their legs as they stand. Nothing about them changes until then."""
         idle = leg_stage.idle_since(state.legs, now - IDLE_AFTER)
         parts = {n: leg_stage.to_bytes(leg_stage.part_of(state.legs, n)) for n in idle}
-        legs = self.unsettled_legs(state, idle, now)
+        legs = self.unsettled_legs(_whoever_is_out(state), idle, now)
         rest = leg_stage.without(state.legs, idle) if idle else state.legs
         return replace(state, legs=rest, dismissed=state.dismissed - set(idle)), parts, legs
 
@@ -456,6 +461,11 @@ def stage_of(there: Visit) -> Stage:
         "landed": "landed",
     }
     return stages[there.arrival.status]
+
+
+def _whoever_is_out(state: State) -> State:
+    """The state for questions whose answer no outage puts off."""
+    return replace(state, legs=replace(state.legs, clocks={}))
 
 
 def model_day(time: datetime) -> date:

@@ -83,14 +83,16 @@ def running(
     rules: Sequence[Rule] | None = None,
     digest: DigestSettings | None = None,
     every_s: float = POLL_S,
+    asked: Sequence[Query] = (),
 ) -> Iterator[live.Runner]:
-    """A runner on a store. It is left as a kill would leave it: nothing is saved at the end, only the lock goes."""
+    """A runner on a store, with other queries than that of the sky where there are some. It is left as a kill would
+    leave it: nothing is saved at the end, only the lock goes."""
     store = Store(folder)
     for path in files_in(["shipped"], "history", Path()):
         import_file(store, path, format="legs", scope="reported", feed="reported")
     outlets = live.Outlets({"ledger": ledger}, None, digest)
     runner = live.Runner(
-        store, pipeline(store, rules), [query(sky, clock, every_s)], outlets, clock, checkpoint_every=checkpoint_every
+        store, pipeline(store, rules), asked or [query(sky, clock, every_s)], outlets, clock, checkpoint_every=checkpoint_every
     )
     try:
         yield runner

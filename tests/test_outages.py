@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from flightwatch import live
+from flightwatch import backfill, live
+from flightwatch import legs as leg_stage
 from flightwatch.cli import _once
 from flightwatch.config import DigestSettings, FeedSettings, Secret, Settings
 from flightwatch.doctor import examine, is_well
@@ -250,6 +251,84 @@ def test_an_outage_of_ours_ends_no_leg(tmp_path: Path) -> None:
     (leg,) = run.store.legs.table().to_pylist()
     assert leg["status"] == "airborne"
     assert [gap["decision"] for gap in leg["gaps"]] == ["flying"]
+    run.stop()
+
+
+class Half:
+    """A feed of some aircraft that fly north far from any airport, each on a meridian of its own."""
+
+    def __init__(self, name: str, clock: FakeClock, *planes: str) -> None:
+        self.name, self.clock, self.planes, self.down = name, clock, list(planes), False
+
+    def read(self) -> Reply:
+        if self.down:
+            raise DOWN
+        now = self.clock.now()
+        along = (now - BEGIN).total_seconds() * 450 / 3600 / 60  # degrees of latitude at 450 kt
+        shown = []
+        for icao24 in self.planes:
+            cruising = {"alt_baro": 34_000, "baro_rate": 0, "gs": 450.0, "track": 0.0, "lon": 100.0 + int(icao24[-1], 16)}
+            shown.append(heading_for_pyongyang(icao24, 0) | cruising | {"lat": round(30 + along, 5)})
+        return Reply(reply(shown, now.timestamp()))
+
+    @property
+    def query(self) -> Query:
+        return Query(self.name, "everything", Scope("world"), 300.0, self.read, self.clock.now)
+
+
+def statuses(run: Run) -> dict[str, str]:
+    run.runner._save_legs(leg_stage.aircraft_of(run.runner._state.legs))
+    return {leg["icao24"]: leg["status"] for leg in run.store.legs.table().to_pylist()}
+
+
+def test_an_aircraft_that_only_a_silent_feed_hears_is_not_lost(tmp_path: Path) -> None:
+    """East is silent for two hours, west goes on. What only east hears is as it was; what both heard, west would see;
+    what was lost before stays lost. After the outage it is one leg, and what does not come back is lost then."""
+    clock = FakeClock(BEGIN)
+    west, east = Half("west", clock, "155201", "155202"), Half("east", clock, "155202", "155203", "155204", "155205")
+    run = Run(tmp_path, clock, [west.query, east.query])
+    run.on(timedelta(minutes=30))
+    east.planes.remove("155205")
+    run.on(timedelta(minutes=30))
+    assert set(statuses(run).values()) == {"airborne", "lost"}
+    east.down = True
+    west.planes.remove("155202")
+    for _ in range(2):
+        run.on(timedelta(hours=1))
+        run.stop()
+        run.start()
+        seen = statuses(run)
+        assert (seen["155201"], seen["155203"], seen["155204"]) == ("airborne",) * 3
+        assert seen["155202"] != "airborne", "west would have heard it"
+        assert seen["155205"] == "lost"
+    east.down = False
+    east.planes.remove("155204")
+    run.on(timedelta(minutes=10))
+    seen = statuses(run)
+    assert seen["155203"] == "airborne"
+    assert seen["155204"] in ("lost", "presumed_landed")
+    (leg,) = (leg for leg in run.store.legs.table().to_pylist() if leg["icao24"] == "155203")
+    assert [gap["decision"] for gap in leg["gaps"]] == ["flying"]
+    alive = {leg["leg_id"]: leg["status"] for leg in run.store.legs.table().to_pylist()}
+    run.runner.checkpoint()
+    backfill.derive(run.store, pipeline(run.store, []))
+    assert {leg["leg_id"]: leg["status"] for leg in run.store.legs.table().to_pylist()} == alive
+    run.stop()
+
+
+def test_a_feed_that_is_gone_for_good_keeps_nobody_in_the_air(tmp_path: Path) -> None:
+    """No aircraft stays up for a day and a half."""
+    clock = FakeClock(BEGIN)
+    west, east = Half("west", clock, "155201"), Half("east", clock, "155203")
+    run = Run(tmp_path, clock, [replace(west.query, every_s=3600.0), replace(east.query, every_s=3600.0)])
+    run.on(timedelta(hours=1))
+    east.down = True
+    west.planes.clear()
+    run.on(timedelta(hours=32))
+    assert statuses(run) == {"155201": "presumed_landed", "155203": "airborne"}
+    run.on(timedelta(hours=6))
+    run.runner.checkpoint()
+    assert statuses(run) == {"155201": "presumed_landed", "155203": "presumed_landed"}
     run.stop()
 
 

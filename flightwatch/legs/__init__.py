@@ -6,6 +6,7 @@ and how the positions were cut into batches changes nothing. On a crash nothing 
 stored positions make again.
 
     rows          positions as sorted arrays
+    merging       several sources of one aircraft: the better one counts
     cleaning      a verdict on every position: impossible ones refused
     suspicion     what was refused and may be of interest, as events
     phases        on the ground or in the air
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -33,12 +34,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flightwatch.errors import Damaged
+from flightwatch.legs import merging as _merging
 from flightwatch.legs import pieces as _pieces
 from flightwatch.legs import suspicion
 from flightwatch.legs.cleaning import ACCEPTED, judge
-from flightwatch.legs.completion import Model, Names, complete, settle
+from flightwatch.legs.completion import LOST_AFTER, Model, Names, complete, settle
+from flightwatch.legs.merging import Sources
 from flightwatch.legs.pieces import Pieces
-from flightwatch.legs.rows import ARRAYS, Rows, aircraft_text, rows_from_table
+from flightwatch.legs.rows import ARRAYS, LONG_AGO, Rows, aircraft_text, rows_from_table
 from flightwatch.legs.rows import concatenate as rows_together
 from flightwatch.legs.segmentation import Log, absorb, each_piece
 from flightwatch.legs.tracking import OpenPieces
@@ -62,6 +65,7 @@ __all__ = [
     "joined",
     "nearer_than",
     "part_of",
+    "polled",
     "rename",
     "renamed",
     "replaced",
@@ -71,7 +75,10 @@ __all__ = [
     "without",
 ]
 
-STATE_VERSION = 3
+STATE_VERSION = 4
+
+SILENT_FOR_GOOD = timedelta(hours=36)
+"""A feed that is out for longer than any aircraft stays up holds nothing back any more."""
 
 WAY = "way"
 """How the saved form names arrays of waypoints."""
@@ -80,12 +87,14 @@ WAY = "way"
 @dataclass(frozen=True)
 class LegState:
     """Where every aircraft stands: its open piece, and its log of legs, by the number of its address. `aliases`: see
-    `Names`; `events` are those that may still grow (see `suspicion`)."""
+    `Names`; `events` are those that may still grow (see `suspicion`); `clocks` has the time up to which each polled feed
+    told anything (see `_in_sight_until`), in microseconds."""
 
     open: OpenPieces = field(default_factory=OpenPieces.none)
     logs: Mapping[int, Log] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     events: suspicion.Open = field(default_factory=dict)
+    clocks: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def names(self) -> Names:
@@ -112,7 +121,7 @@ class Outcome:
 
 def advance(state: LegState, positions: pa.Table, model: Model) -> tuple[LegState, Outcome]:
     """Takes positions (columns of `POSITIONS`, any order) into the state."""
-    opened, step = _track(state.open, rows_from_table(positions))
+    opened, step = _track(state.open, rows_from_table(positions), model.preferred)
     names = Names(opened.feeds, state.aliases)
     changed: dict[int, Log] = {}
     settled: list[Leg] = []
@@ -144,6 +153,33 @@ def _earliest(rows: Rows) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], n
     return rows.aircraft[first], rows.time[first]
 
 
+def polled(state: LegState, feed: str, time: datetime) -> LegState:
+    """The state after a feed told how the sky was at a time, whether or not there was anything in it."""
+    clock = max(micros(time), state.clocks.get(feed, LONG_AGO))
+    return replace(state, clocks={**state.clocks, feed: clock})
+
+
+def _in_sight_until(state: LegState, numbers: Iterable[int], now: datetime) -> dict[int, datetime]:
+    """Of these aircraft, those that only feeds heard lately which are behind `now`, with the time up to which they
+    would have been seen: an outage of ours says nothing of the aircraft.
+
+    Lately is within `LOST_AFTER` of its last position. A feed that was never polled (an import) is not waited for.
+    """
+    clocks = np.array([state.clocks.get(name, micros(now)) for name in state.open.feeds], dtype=np.int64)
+    clocks[clocks < micros(now - SILENT_FOR_GOOD)] = micros(now)
+    if not (clocks < micros(now)).any():
+        return {}
+    found = state.open.sources.take(np.isin(state.open.sources.aircraft, np.array(list(numbers), dtype=np.int64)))
+    if not len(found):
+        return {}
+    first = np.flatnonzero(np.r_[True, found.aircraft[1:] != found.aircraft[:-1]])
+    newest = np.maximum.reduceat(found.heard, first)
+    lately = found.heard >= np.repeat(newest, np.diff(np.r_[first, len(found)])) - LOST_AFTER
+    until = np.maximum(np.maximum.reduceat(np.where(lately, clocks[found.feed], LONG_AGO), first), newest)
+    aircraft = found.aircraft[first]
+    return {int(n): utc(int(t)) for n, t in zip(aircraft, until, strict=True) if t < micros(now)}
+
+
 def current(state: LegState, numbers: Iterable[int], model: Model, now: datetime) -> dict[int, tuple[Leg, ...]]:
     """The legs of these aircraft as they stand at `now`: those settled and in memory, then those that may still
     change."""
@@ -152,13 +188,15 @@ def current(state: LegState, numbers: Iterable[int], model: Model, now: datetime
 
 
 def unsettled(state: LegState, numbers: Iterable[int], model: Model, now: datetime) -> dict[int, tuple[Leg, ...]]:
-    """The legs of these aircraft that may still change, as they stand at `now`."""
+    """The legs of these aircraft that may still change, as they stand at `now`; of those that only feeds hear which
+    have been out since, as they stood then."""
     wanted = np.array(sorted(numbers), dtype=np.int64)
     mine = state.open.pieces.take(np.isin(state.open.pieces.aircraft, wanted))
     logs = {int(n): state.logs.get(int(n), Log()) for n in wanted}
     for piece in each_piece(mine):
         logs[piece.aircraft] = absorb(logs[piece.aircraft], piece, model.airports, model.prior.seen_share)
-    return {n: complete(log, model, now, state.names) for n, log in logs.items()}
+    until = _in_sight_until(state, logs, now)
+    return {n: complete(log, model, until.get(n, now), state.names) for n, log in logs.items()}
 
 
 def seen_since(state: LegState, time: datetime) -> set[int]:
@@ -191,7 +229,7 @@ def nearer_than(state: LegState, numbers: set[int], airports: Airports, rows: Se
 
 def emptied(state: LegState) -> LegState:
     """A state without any aircraft that numbers the feeds as this one does."""
-    return LegState(replace(OpenPieces.none(), feeds=state.open.feeds))
+    return LegState(replace(OpenPieces.none(), feeds=state.open.feeds), clocks=state.clocks)
 
 
 def replaced(state: LegState, number: int, alone: LegState) -> LegState:
@@ -210,7 +248,13 @@ def without(state: LegState, numbers: Iterable[int]) -> LegState:
     gone = set(numbers)
     others = np.isin(state.open.pieces.aircraft, list(gone), invert=True)
     waiting = np.isin(state.open.waiting.aircraft, list(gone), invert=True)
-    opened = replace(state.open, pieces=state.open.pieces.take(others), waiting=state.open.waiting.take(waiting))
+    sources = np.isin(state.open.sources.aircraft, list(gone), invert=True)
+    opened = replace(
+        state.open,
+        pieces=state.open.pieces.take(others),
+        waiting=state.open.waiting.take(waiting),
+        sources=state.open.sources.take(sources),
+    )
     names = {aircraft_text(n) for n in gone}
     events = {name: events for name, events in state.events.items() if name not in names}
     return replace(state, open=opened, logs={n: log for n, log in state.logs.items() if n not in gone}, events=events)
@@ -218,9 +262,9 @@ def without(state: LegState, numbers: Iterable[int]) -> LegState:
 
 def part_of(state: LegState, number: int) -> LegState:
     """The state of one aircraft alone."""
-    pieces, waiting = state.open.pieces, state.open.waiting
-    mine, theirs = (slice(*np.searchsorted(rows.aircraft, [number, number + 1])) for rows in (pieces, waiting))
-    opened = replace(state.open, pieces=pieces.take(mine), waiting=waiting.take(theirs))
+    pieces, waiting, sources = state.open.pieces, state.open.waiting, state.open.sources
+    ours, held, heard = (slice(*np.searchsorted(a.aircraft, [number, number + 1])) for a in (pieces, waiting, sources))
+    opened = replace(state.open, pieces=pieces.take(ours), waiting=waiting.take(held), sources=sources.take(heard))
     name = aircraft_text(number)
     events = {name: state.events[name]} if name in state.events else {}
     return LegState(opened, {number: state.logs[number]} if number in state.logs else {}, events=events)
@@ -236,7 +280,8 @@ def joined(state: LegState, other: LegState, numbers: Iterable[int]) -> LegState
     feeds = max(state.open.feeds, other.open.feeds, key=len)
     waiting = rows_together(state.open.waiting, other.open.waiting)
     waiting = waiting.take(np.lexsort((waiting.time, waiting.aircraft)))
-    opened = OpenPieces(_pieces.concatenate([state.open.pieces, other.open.pieces]), waiting, feeds)
+    pieces = _pieces.concatenate([state.open.pieces, other.open.pieces])
+    opened = OpenPieces(pieces, waiting, _merging.together([state.open.sources, other.open.sources]), feeds)
     numbers = list(numbers)
     logs = {**state.logs, **{n: other.logs.get(n, Log()) for n in numbers}}
     names = [name for n in numbers if (name := aircraft_text(n)) in other.events]
@@ -273,9 +318,11 @@ class _Saved(msgspec.Struct):
     words: dict[str, list[str | None]]
     waiting: dict[str, tuple[str, tuple[int, ...], bytes]]
     vocabulary: dict[str, list[str]]
+    sources: dict[str, tuple[str, tuple[int, ...], bytes]]
     logs: dict[int, Log]
     aliases: dict[str, str]
     events: dict[str, tuple[Event, ...]]
+    clocks: dict[str, int]
 
 
 def to_bytes(state: LegState) -> bytes:
@@ -290,9 +337,11 @@ def to_bytes(state: LegState) -> bytes:
         words,
         waiting,
         state.open.waiting.vocabulary,
+        {n: _packed(getattr(state.open.sources, n)) for n in _merging.NAMES},
         dict(state.logs),
         dict(state.aliases),
         dict(state.events),
+        dict(state.clocks),
     )
     return msgspec.msgpack.encode(saved)
 
@@ -309,7 +358,9 @@ def from_bytes(data: bytes) -> LegState:
     arrays |= {n: _objects(texts) for n, texts in saved.words.items()}
     rows: dict[str, Any] = {n: _unpacked(packed) for n, packed in saved.waiting.items()}
     waiting = Rows(**rows, vocabulary=saved.vocabulary)
-    return LegState(OpenPieces(Pieces(**arrays), waiting, tuple(saved.feeds)), saved.logs, saved.aliases, saved.events)
+    told: dict[str, Any] = {n: _unpacked(packed) for n, packed in saved.sources.items()}
+    opened = OpenPieces(Pieces(**arrays), waiting, Sources(**told), tuple(saved.feeds))
+    return LegState(opened, saved.logs, saved.aliases, saved.events, saved.clocks)
 
 
 def _packed(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> tuple[str, tuple[int, ...], bytes]:

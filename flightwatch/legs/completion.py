@@ -70,12 +70,14 @@ class Who(Protocol):
 @dataclass(frozen=True)
 class Model:
     """What legs are judged with: places, history as of the day before, and who an address is on a date. Legs of the
-    `fleeting` feeds, whose positions nobody may keep for long, keep no way."""
+    `fleeting` feeds, whose positions nobody may keep for long, keep no way; the `preferred` feeds come before others of
+    the same quality, in their order."""
 
     airports: Airports
     prior: Prior
     who: Who
     fleeting: frozenset[str] = frozenset()
+    preferred: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -531,7 +533,7 @@ def _leg(draft: Draft, who: Aircraft, origin: End, destination: End, landed: flo
         positions=draft.count,
         model=utc(draft.first_seen).date().isoformat(),
         source="tracked",
-        feeds=tuple(feed for bit, feed in enumerate(names.feeds) if draft.feeds >> bit & 1),
+        feeds=tuple(sorted(feed for bit, feed in enumerate(names.feeds) if draft.feeds >> bit & 1)),
         way=ended(draft.way, last.time, last.latitude, last.longitude, last.altitude),
     )
 

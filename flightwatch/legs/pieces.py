@@ -128,7 +128,9 @@ def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints, confirmed: Int
     start = np.flatnonzero(steps.begins | steps.first)
     stop = np.r_[start[1:], len(rows)]
     inner = ~(steps.begins | steps.first)  # what lies between two pieces belongs to neither
-    still = (phase == GROUND) & ((rows.groundspeed < ON_THE_MOVE_KT) | (~steps.begins & (steps.metres == 0)))
+    # of two feeds one place may come twice within a second, which says nothing of an aircraft that tells its speed
+    unmoved = ~steps.begins & (steps.metres == 0) & ((steps.elapsed >= SECOND) | np.isnan(rows.groundspeed))
+    still = (phase == GROUND) & ((rows.groundspeed < ON_THE_MOVE_KT) | unmoved)
     points = np.stack([getattr(rows, name).astype(np.float64) for name in POINT], axis=1)
     head, tail = _ends(rows.time, points, start, stop)
     return Pieces(
@@ -206,14 +208,23 @@ def join(a: Pieces, b: Pieces, metres: Ints, elapsed: Ints) -> Pieces:
         still_from=np.minimum(a.still_from, b.still_from),
         still_until=np.maximum(a.still_until, b.still_until),
         feeds=a.feeds | b.feeds,
-        head=_packed(np.concatenate([a.head, b_head], axis=1))[:, :ENDS],
-        tail=_packed(np.concatenate([a.tail, b_tail], axis=1), to_end=True)[:, -ENDS:],
+        head=_joined(a.head, b_head),
+        tail=_joined(a.tail, b_tail, to_end=True),
         last=b.last,
         way=ways.joined(a.way, b.way, b.ended),
         confirmed=b.confirmed,
         sound=b.sound,
         **words,
     )
+
+
+def _joined(a: Floats, b: Floats, *, to_end: bool = False) -> Floats:
+    """The first of the positions at two ends, or the last. Most polls add none: a minute has its position already."""
+    adds = ~np.isnan(b[..., 0]).all(axis=1)
+    both = _packed(np.concatenate([a[adds], b[adds]], axis=1), to_end=to_end)
+    joined = a.copy()
+    joined[adds] = both[:, -ENDS:] if to_end else both[:, :ENDS]
+    return joined
 
 
 def _packed(ends: Floats, *, to_end: bool = False) -> Floats:
@@ -233,6 +244,9 @@ def empty_pieces() -> Pieces:
 
 
 def concatenate(parts: list[Pieces]) -> Pieces:
-    """Pieces of several arrays as one, sorted by aircraft and time."""
+    """Pieces of several arrays, each sorted by aircraft and time, as one that is."""
+    parts = [p for p in parts if len(p)] or parts[:1]
+    if len(parts) == 1:
+        return parts[0]
     joined = Pieces(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in NAMES})
     return joined.take(np.lexsort((joined.started, joined.aircraft)))

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+Grades = NDArray[np.int8]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
@@ -33,6 +34,20 @@ SOUND_NIC, SOUND_NAC_P = 7.0, 8.0
 HIGHEST_FIELD_FT = 16_000.0
 """No airport lies higher (Daocheng Yading: 14,472 ft; the ellipsoid is some 200 ft off there), so nobody stands above."""
 
+LONG_AGO = -(1 << 62)
+"""Before every time, and far enough from the smallest number that the difference to a time is one."""
+
+QUALITY = {"adsb": 0, "adsr": 1, "tisb": 2, "adsc": 3, "radar": 4, "mlat": 5, "other": 7, "mode_s": 8}
+"""By `source`, the best first: what the aircraft says of itself, the same passed on by a station, then what others
+make out. What names no source may be anything, and counts as `other`."""
+
+DOUBTED = 6
+"""ADS-B that vouches for nothing (NIC or NACp is 0): MLAT, which does not rest on the aircraft's own satellite
+navigation, is better."""
+
+LAGS_S = 90.0
+"""A position older than this when it came: others have had the aircraft elsewhere since."""
+
 NUMBERS = ("latitude", "longitude", "altitude", "groundspeed", "track", "vertical_rate")
 TEXTS = ("callsign", "registration", "typecode", "category", "feed")
 
@@ -49,7 +64,8 @@ def aircraft_text(number: int) -> str:
 
 @dataclass(frozen=True)
 class Rows:
-    """Arrays of one length. Texts are codes into `vocabulary`, -1 for null."""
+    """Arrays of one length. Texts are codes into `vocabulary`, -1 for null. `grade`: see `_grades`; `also` has the bits
+    of the feeds whose positions gave way to this one (see `tracking`)."""
 
     aircraft: Ints
     time: Ints
@@ -63,6 +79,8 @@ class Rows:
     onground: NDArray[np.int8]
     integrity: NDArray[np.int8]
     mlat: Flags
+    grade: Grades
+    also: Ints
     callsign: NDArray[np.int32]
     registration: NDArray[np.int32]
     typecode: NDArray[np.int32]
@@ -112,22 +130,34 @@ def usable(table: pa.Table) -> pa.Table:
     return table.filter(pc.and_(known, pc.invert(estimated)))
 
 
+def _grades(table: pa.Table, time: Ints, received: Ints) -> Grades:
+    """How good each position is, 0 the best: twice its quality, and one more where it was old when it came."""
+    source, words = _codes(table, "source")
+    quality = np.array([*(QUALITY.get(word, QUALITY["other"]) for word in words), QUALITY["other"]])[source]
+    unsure = (_floats(table, "nic") == 0) | (_floats(table, "nac_p") == 0)
+    quality = np.where((quality == QUALITY["adsb"]) & unsure, DOUBTED, quality)
+    return np.asarray(2 * quality + (received - time > LAGS_S * SECOND), dtype=np.int8)
+
+
 def rows_from_table(table: pa.Table) -> Rows:
-    """A table with the columns of `POSITIONS` as sorted rows; of rows alike in aircraft and time, the one received
-    first stays."""
+    """A table with the columns of `POSITIONS` as sorted rows; of rows alike in aircraft, time and feed, the best
+    stays, and of those the one received first."""
     table = usable(table)
     address, addresses = _codes(table, "icao24")
     numbers = np.array([aircraft_number(a) for a in addresses], dtype=np.int64)
     texts = {name: _codes(table, name) for name in TEXTS}
     columns: dict[str, Any] = {name: _floats(table, name) for name in NUMBERS}
     columns |= {name: codes for name, (codes, _) in texts.items()}
+    time, received = _times(table, "timestamp"), _times(table, "received")
     rows = Rows(
         aircraft=numbers[address] if len(numbers) else np.empty(0, np.int64),
-        time=_times(table, "timestamp"),
-        received=_times(table, "received"),
+        time=time,
+        received=received,
         onground=_on_ground(table),
         integrity=_integrity(table),
         mlat=_is_source(table, "mlat"),
+        grade=_grades(table, time, received),
+        also=np.zeros(len(time), np.int64),
         **columns,
         vocabulary={name: words for name, (_, words) in texts.items()},
     )
@@ -158,15 +188,19 @@ def _integrity(table: pa.Table) -> NDArray[np.int8]:
 
 def _sorted_once(rows: Rows) -> Rows:
     rows = rows.take(np.lexsort((rows.time, rows.aircraft)))
-    if not _repeats(rows).any():
+    if not _repeats(rows, "aircraft", "time").any():
         return rows
-    rows = rows.take(np.lexsort((rows.longitude, rows.latitude, rows.received, rows.time, rows.aircraft)))
-    return rows.take(np.logical_not(_repeats(rows)))
+    keys = (rows.longitude, rows.latitude, rows.received, rows.grade, rows.feed, rows.time, rows.aircraft)
+    rows = rows.take(np.lexsort(keys))
+    return rows.take(np.logical_not(_repeats(rows, "aircraft", "time", "feed")))
 
 
-def _repeats(rows: Rows) -> Flags:
-    """Whether a row has the aircraft and time of the one before it."""
-    same = (rows.aircraft[1:] == rows.aircraft[:-1]) & (rows.time[1:] == rows.time[:-1])
+def _repeats(rows: Rows, *names: str) -> Flags:
+    """Whether a row has these values of the one before it."""
+    same = np.ones(max(len(rows) - 1, 0), bool)
+    for name in names:
+        values = getattr(rows, name)
+        same &= values[1:] == values[:-1]
     return np.asarray(np.r_[np.zeros(min(len(rows), 1), bool), same], dtype=bool)
 
 
@@ -198,7 +232,7 @@ def compacted(rows: Rows) -> Rows:
 
 
 def empty_rows() -> Rows:
-    kinds: dict[str, Any] = {"aircraft": np.int64, "time": np.int64, "received": np.int64} | dict.fromkeys(TEXTS, np.int32)
-    kinds |= {"onground": np.int8, "integrity": np.int8, "mlat": bool}
+    kinds: dict[str, Any] = dict.fromkeys(("aircraft", "time", "received", "also"), np.int64)
+    kinds |= dict.fromkeys(("onground", "integrity", "grade"), np.int8) | dict.fromkeys(TEXTS, np.int32) | {"mlat": bool}
     arrays: dict[str, Any] = {name: np.empty(0, kinds.get(name, np.float64)) for name in ARRAYS}
     return Rows(**arrays, vocabulary={name: [] for name in TEXTS})

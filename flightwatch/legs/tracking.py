@@ -1,37 +1,39 @@
 """Batches of rows in, pieces out: the part of the leg computation that sees every row.
 
-`OpenPieces` is all that is carried from batch to batch: for each aircraft the piece that it is in the middle of, and
-the rows that wait for a verdict. Cut the same rows into batches any way you like: the pieces are the same.
+`OpenPieces` is all that is carried from batch to batch: for each aircraft the piece that it is in the middle of, the
+rows that wait for a verdict, and what each source said last. Cut the same rows into batches any way you like: the
+pieces are the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from flightwatch.legs import cleaning, phases, pieces
+from flightwatch.legs import cleaning, merging, phases, pieces
+from flightwatch.legs.merging import MOST_FEEDS, Merged, Sources
 from flightwatch.legs.pieces import METRES_PER_NM, Pieces
 from flightwatch.legs.rows import SECOND, TEXTS, UNTOLD, Flags, Floats, Ints, Rows, compacted, empty_rows
 from flightwatch.legs.rows import concatenate as rows_together
 from flightwatch.legs.suspicion import Suspects
 
-MOST_FEEDS = 62
-"""Feeds are remembered by a bit each; all later ones share the last bit."""
-
 
 @dataclass(frozen=True)
 class OpenPieces:
-    """The open piece of each aircraft, the rows that wait for a verdict, and the names behind the feed bits."""
+    """The open piece of each aircraft, the rows that wait for a verdict, what each source said last, and the names
+    behind the numbers of feeds, which are those of their bits, too."""
 
     pieces: Pieces
     waiting: Rows
+    sources: Sources
     feeds: tuple[str, ...]
 
     @staticmethod
     def none() -> OpenPieces:
-        return OpenPieces(pieces.empty_pieces(), empty_rows(), ())
+        return OpenPieces(pieces.empty_pieces(), empty_rows(), merging.no_sources(), ())
 
 
 @dataclass(frozen=True)
@@ -47,30 +49,42 @@ class Advance:
     late: Rows
 
 
-def advance(state: OpenPieces, batch: Rows) -> tuple[OpenPieces, Advance]:
+def advance(state: OpenPieces, batch: Rows, preferred: Sequence[str] = ()) -> tuple[OpenPieces, Advance]:
     """Takes a batch (sorted by aircraft and time) into the open pieces. Rows older than what was seen of their
-    aircraft are handed back."""
-    batch, late = _in_time(state, batch)
-    aircraft = np.unique(batch.aircraft)
+    aircraft are handed back. `preferred` are names of feeds, the better first."""
+    feeds, feed = _numbered(state.feeds, batch)
+    batch, source, rank = _better_first(batch, merging.sources_of(batch.grade, feed), merging.ranks(feeds, preferred))
+    merged = merging.merge(state.sources, batch, source, rank)
+    gave_way = batch.take(merged.gives_way)
+    batch, late, repeated = _in_time(state, batch, merged)
+    aircraft = _concerned(state, batch, gave_way)
     concerned = np.isin(state.waiting.aircraft, aircraft)
     rows, is_context, waited = _merged(_context(state.pieces, aircraft), state.waiting.take(concerned), batch)
     verdicts = cleaning.judge(rows, is_context, waited, *_remembered(state.pieces, rows.aircraft))
+    old, rows = _named(_reminded(state.pieces, rows.aircraft, verdicts), rows, verdicts.code, is_context, gave_way, feeds)
     waiting = _still_waiting(state.waiting.take(~concerned), rows.take(verdicts.code == cleaning.WAITING))
     kept = verdicts.code == cleaning.ACCEPTED
-    feeds, bits = _feed_bits(state.feeds, rows)
-    old = _reminded(state.pieces, rows.aircraft, verdicts)
     accepted = _without_heights(rows.take(kept), verdicts.no_height[kept])
     new, steps, phase = _steps(accepted, is_context[kept], verdicts, kept, state.pieces)
     fresh = kept & ~is_context
-    parts = pieces.cut(new, phase, steps, bits[fresh], verdicts.confirmed[fresh], verdicts.sound[fresh])
+    parts = pieces.cut(new, phase, steps, _bits(feeds, new) | new.also, verdicts.confirmed[fresh], verdicts.sound[fresh])
     opened, ended = _continue(old, parts, steps, new)
     suspect = Suspects.of(rows, verdicts, is_context | waited)
-    brought = Advance(ended, np.unique(new.aircraft[steps.turns]), _counts(verdicts), _doubts(verdicts, kept), suspect, late)
-    return OpenPieces(opened, waiting, feeds), brought
+    turned = np.unique(new.aircraft[steps.turns])
+    brought = Advance(ended, turned, _counts(verdicts, repeated), _doubts(verdicts, kept), suspect, late)
+    return OpenPieces(opened, waiting, merged.sources, feeds), brought
 
 
-def _counts(verdicts: cleaning.Verdicts) -> dict[str, int]:
+def _concerned(state: OpenPieces, batch: Rows, gave_way: Rows) -> Ints:
+    """The aircraft that are gone through: those with rows to judge, and those with rows that wait and may be given the
+    names of others."""
+    also = gave_way.aircraft[np.isin(gave_way.aircraft, state.waiting.aircraft)]
+    return np.unique(np.concatenate([batch.aircraft, also]))
+
+
+def _counts(verdicts: cleaning.Verdicts, repeated: int) -> dict[str, int]:
     counted = np.bincount(verdicts.code, minlength=max(cleaning.REASONS) + 1)
+    counted[cleaning.REPEAT] += repeated
     return {reason: int(counted[code]) for code, reason in cleaning.REASONS.items()}
 
 
@@ -108,9 +122,33 @@ def _without_heights(rows: Rows, which: Flags) -> Rows:
     return replace(rows, altitude=rows.altitude + nothing, vertical_rate=rows.vertical_rate + nothing)
 
 
-def _in_time(state: OpenPieces, batch: Rows) -> tuple[Rows, Rows]:
-    """The rows that are newer than everything seen of their aircraft, and those that are late and say something
-    new."""
+def _numbered(known: tuple[str, ...], batch: Rows) -> tuple[tuple[str, ...], Ints]:
+    """The names of all feeds so far, and the number of each row's feed."""
+    words = batch.vocabulary["feed"]
+    names = (list(known) + [w for w in dict.fromkeys(words) if w not in known])[:MOST_FEEDS]
+    number = {name: i for i, name in enumerate(names)}
+    numbers = np.array([*(number.get(w, MOST_FEEDS - 1) for w in words), MOST_FEEDS - 1], dtype=np.int64)
+    return tuple(names), numbers[batch.feed]
+
+
+def _bits(feeds: tuple[str, ...], rows: Rows) -> Ints:
+    """The bit of each row's feed; 0 where it has none."""
+    number = {name: i for i, name in enumerate(feeds)}
+    words = rows.vocabulary["feed"]
+    return np.array([*(1 << number.get(w, MOST_FEEDS - 1) for w in words), 0], dtype=np.int64)[rows.feed]
+
+
+def _better_first(batch: Rows, source: Ints, rank: Ints) -> tuple[Rows, Ints, Ints]:
+    """The batch with the better row first where several are of one aircraft and time."""
+    if not ((batch.aircraft[1:] == batch.aircraft[:-1]) & (batch.time[1:] == batch.time[:-1])).any():
+        return batch, source, rank
+    order = np.lexsort((rank[source], batch.time, batch.aircraft))
+    return batch.take(order), source[order], rank
+
+
+def _in_time(state: OpenPieces, batch: Rows, merged: Merged) -> tuple[Rows, Rows, int]:
+    """Of the rows that count, those that are newer than everything seen of their aircraft, and those that are late and
+    do not say again what was known; and how many newer ones only repeat what their source said last."""
     seen_until = _look_up(state.pieces.aircraft, state.pieces.ended, batch.aircraft, -pieces.NEVER)
     latest = np.flatnonzero(np.r_[state.waiting.aircraft[1:] != state.waiting.aircraft[:-1], True][: len(state.waiting)])
     waiting = state.waiting.take(latest)
@@ -119,7 +157,9 @@ def _in_time(state: OpenPieces, batch: Rows) -> tuple[Rows, Rows]:
     known = batch.time == seen_until
     known |= _says_again(batch, state.pieces.aircraft, state.pieces.last[:, 1], state.pieces.last[:, 2])
     known |= _says_again(batch, waiting.aircraft, waiting.latitude, waiting.longitude)
-    return batch.take(fresh), batch.take(~fresh & ~known)
+    counts = ~merged.gives_way & ~merged.repeats
+    late = counts & ~fresh & (merged.news | ~known)
+    return batch.take(counts & fresh), batch.take(late), int(np.sum(merged.repeats & fresh))
 
 
 def _says_again(batch: Rows, aircraft: Ints, latitude: Floats, longitude: Floats) -> Flags:
@@ -150,6 +190,8 @@ def _context(open_pieces: Pieces, aircraft: Ints) -> Rows:
         aircraft=found.aircraft,
         time=found.ended,
         received=np.zeros(n, np.int64),
+        grade=np.zeros(n, np.int8),
+        also=np.zeros(n, np.int64),
         onground=np.where(found.phase == phases.GROUND, 1, 0).astype(np.int8),
         integrity=np.full(n, UNTOLD, np.int8),
         mlat=np.zeros(n, bool),
@@ -167,12 +209,59 @@ def _merged(context: Rows, waiting: Rows, batch: Rows) -> tuple[Rows, Flags, Fla
     return rows.take(order), order < len(context), (order >= len(context)) & (order < len(context) + len(waiting))
 
 
-def _feed_bits(known: tuple[str, ...], rows: Rows) -> tuple[tuple[str, ...], Ints]:
-    words = rows.vocabulary["feed"]
-    names = list(known) + [w for w in dict.fromkeys(words) if w not in known]
-    bit = {name: 1 << min(i, MOST_FEEDS - 1) for i, name in enumerate(names)}
-    bits = np.array([bit[w] for w in words] + [0], dtype=np.int64)
-    return tuple(names[:MOST_FEEDS]), bits[rows.feed]
+# ---------------------------------------------------------------------------------------------------------------- provenance
+# A leg names the feeds of the positions that gave way, too: each is noted with the last row that counts and is not after it.
+
+
+def _named(
+    open_pieces: Pieces, rows: Rows, code: cleaning.Codes, is_context: Flags, gave_way: Rows, feeds: tuple[str, ...]
+) -> tuple[Pieces, Rows]:
+    """The open pieces and the rows with the feeds of those that gave way. What a row had noted that counts no longer goes
+    to the one before it; what lies before all rows belongs to the open piece, if it lies within that: earlier ones
+    hardly ever miss a feed that the leg does not have."""
+    if not len(gave_way) and not rows.also.any():
+        return open_pieces, rows
+    counts = _count(rows, code)
+    handing = ~counts & (rows.also != 0)
+    aircraft = np.concatenate([rows.aircraft[handing], gave_way.aircraft])
+    time = np.concatenate([rows.time[handing], gave_way.time])
+    bits = np.concatenate([rows.also[handing], _bits(feeds, gave_way)])
+    to = _last_before(rows, counts, aircraft, time)
+    also, there = np.where(counts, rows.also, 0), to >= 0
+    np.bitwise_or.at(also, to[there], bits[there])
+    on_context = is_context & (also != 0)
+    inside = ~there & (_look_up(open_pieces.aircraft, open_pieces.started, aircraft, pieces.NEVER) <= time)
+    numbers = np.concatenate([rows.aircraft[on_context], aircraft[inside]])
+    named = open_pieces.feeds.copy()
+    np.bitwise_or.at(named, np.searchsorted(open_pieces.aircraft, numbers), np.concatenate([also[on_context], bits[inside]]))
+    return replace(open_pieces, feeds=named), replace(rows, also=also)
+
+
+def _count(rows: Rows, code: cleaning.Codes) -> Flags:
+    """The rows that are accepted or may still be: of a rival that interrupts the track, and not of one beside it."""
+    accepted = code == cleaning.ACCEPTED
+    next_one = np.minimum.accumulate(np.where(accepted, np.arange(len(rows)), len(rows))[::-1])[::-1]
+    goes_on = np.r_[rows.aircraft, -1][next_one] == rows.aircraft
+    return np.asarray(accepted | ((code == cleaning.WAITING) & ~goes_on))
+
+
+def _last_before(rows: Rows, counts: Flags, aircraft: Ints, time: Ints) -> Ints:
+    """For each aircraft and time the last of these rows that counts, is of the aircraft, and is not later; -1 where there
+    is none."""
+    n = len(rows)
+    aircraft = np.concatenate([rows.aircraft, aircraft])
+    order = np.lexsort((np.concatenate([rows.time, time]), aircraft))  # which leaves rows before others of their time
+    counting = np.zeros(len(order), bool)
+    counting[:n] = counts
+    latest = np.maximum.accumulate(np.where(counting[order], np.arange(len(order)), -1))
+    found = np.where(latest >= 0, order[latest], 0)
+    mine = (latest >= 0) & (aircraft[found] == aircraft[order])
+    last = np.empty(len(order), np.int64)
+    last[order] = np.where(mine, found, -1)
+    return last[n:]
+
+
+# ------------------------------------------------------------------------------------------------------------------ pieces
 
 
 def _steps(

@@ -248,6 +248,11 @@ class Snapshots:
         polled = self._catalog.db.execute("SELECT coalesce(max(feed_time_us), 0) FROM snapshots").fetchone()[0]
         return int(max(filed, polled))
 
+    def clocks(self) -> dict[str, datetime]:
+        """The time of the newest snapshot of each feed."""
+        rows = self._catalog.db.execute("SELECT feed, max(feed_time_us) FROM snapshots GROUP BY feed")
+        return {feed: utc(time_us) for feed, time_us in rows}
+
     def stored_hours(self) -> set[tuple[str, datetime]]:
         """The feeds and hours of which positions are stored."""
         found = self._catalog.db.execute("SELECT path, feed FROM files WHERE kind != 'legs' AND retired_us IS NULL")
