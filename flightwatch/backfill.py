@@ -162,16 +162,19 @@ def _keep(store: Store, legs: Sequence[Leg], derivable: Callable[[Leg], bool]) -
     corrections = [corrected(own, known.get(name, ()), derivable) for name, own in by_aircraft.items()]
     stored = {leg.leg_id: leg for group in known.values() for leg in group}
     for correction in corrections:
+        store.legs.keep_events(correction.legs)
         changed = tuple(leg for leg in correction.legs if not _is_stored(leg, stored.get(leg.leg_id)))
         _store(store, replace(correction, legs=changed))
     return {new: old for correction in corrections for new, old in correction.aliases.items()}
 
 
 def _keep_events(store: Store, found: Mapping[str, Event], known: Sequence[Event]) -> None:
-    """Stores the events that were derived; those of the known ones go that were not found again, unless their positions
-    are no longer stored."""
+    """Stores the events of positions that were derived; those of the known ones go that were not found again, unless their
+    positions are no longer stored. Events of legs come and go with these."""
     hours = store.snapshots.stored_hours()
-    derived = [e for e in known if any((feed, _hour(time)) in hours for feed in e.feeds for time in (e.since, e.until))]
+    derived = [
+        e for e in known if not e.legs and any((feed, _hour(time)) in hours for feed in e.feeds for time in (e.since, e.until))
+    ]
     store.events.put(found.values())
     store.events.withdraw(event.event_id for event in derived if event.event_id not in found)
 

@@ -24,6 +24,7 @@ from flightwatch.aircraft import Registry
 from flightwatch.errors import Damaged
 from flightwatch.legs import LegState, Model
 from flightwatch.legs.journeys import journeys, visit
+from flightwatch.legs.manoeuvres import Coverage
 from flightwatch.legs.rows import aircraft_number, aircraft_text
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline, Exposure
@@ -135,20 +136,21 @@ class Absorbed:
 @dataclass(frozen=True)
 class Pipeline:
     """The stages with their settings. `exposures` tells the covered days whenever a day's model is frozen, `fleeting` the
-    feeds whose positions nobody may keep for long."""
+    feeds whose positions nobody may keep for long, `seen` where an aircraft would have been seen."""
 
     airports: Airports
     registry: Registry
     rules: Sequence[Rule] = ()
     exposures: Callable[[], Sequence[Exposure]] = tuple
     fleeting: Callable[[], frozenset[str]] = frozenset
+    seen: Coverage | None = None
 
     def start(self, stored: pa.Table) -> State:
         """A state that knows the stored legs and has seen no position."""
         return State(Baseline(self.airports, stored, self.exposures()))
 
     def model(self, state: State) -> Model:
-        return Model(self.airports, state.baseline, self.registry.who, self.fleeting())
+        return Model(self.airports, state.baseline, self.registry.who, self.fleeting(), self.seen)
 
     # --------------------------------------------------------------------------------------------------------------- driving
 

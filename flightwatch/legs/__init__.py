@@ -11,11 +11,13 @@ stored positions make again.
     phases        on the ground or in the air
     pieces        stretches of track without a hole
     ways          the track of a leg, thinned
+    turning       how much it turned, and where
     tracking      batches of rows to pieces
     gaps          a hole: flying on, or a landing in between
     segmentation  pieces to drafts of legs
     ends          where it came from and went to, ranked
     completion    drafts to legs
+    manoeuvres    what legs did besides going from one place to another, as events
     journeys      legs to stays, journeys and visits
 """
 
@@ -42,6 +44,7 @@ from flightwatch.legs.rows import concatenate as rows_together
 from flightwatch.legs.segmentation import Log, absorb, each_piece
 from flightwatch.legs.tracking import OpenPieces
 from flightwatch.legs.tracking import advance as _track
+from flightwatch.legs.turning import STRETCH
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import EARTH_RADIUS_NM, unit_vectors
 from flightwatch.records import WAYPOINT, Event, Leg, micros, utc
@@ -70,10 +73,10 @@ __all__ = [
     "without",
 ]
 
-STATE_VERSION = 3
+STATE_VERSION = 4
 
-WAY = "way"
-"""How the saved form names arrays of waypoints."""
+STRUCTURED = {"way": WAYPOINT, "stretch": STRETCH}
+"""How the saved form names arrays of records."""
 
 
 @dataclass(frozen=True)
@@ -256,7 +259,9 @@ def renamed(state: LegState, aliases: Mapping[str, str]) -> LegState:
 
 def rename(leg: Leg, aliases: Mapping[str, str]) -> Leg:
     """A leg under the id that it is known by."""
-    return replace(leg, leg_id=aliases.get(leg.leg_id, leg.leg_id), journey_id=aliases.get(leg.journey_id, leg.journey_id))
+    name = aliases.get(leg.leg_id, leg.leg_id)
+    events = tuple(replace(e, event_id=name + e.event_id.removeprefix(leg.leg_id), legs=(name,)) for e in leg.events)
+    return replace(leg, leg_id=name, journey_id=aliases.get(leg.journey_id, leg.journey_id), events=events)
 
 
 # ------------------------------------------------------------------------------------------------------------------- saving
@@ -270,6 +275,7 @@ class _Saved(msgspec.Struct):
     feeds: tuple[str, ...]
     pieces: dict[str, tuple[str, tuple[int, ...], bytes]]
     words: dict[str, list[str | None]]
+    turns: list[bytes]
     waiting: dict[str, tuple[str, tuple[int, ...], bytes]]
     vocabulary: dict[str, list[str]]
     logs: dict[int, Log]
@@ -279,7 +285,7 @@ class _Saved(msgspec.Struct):
 
 def to_bytes(state: LegState) -> bytes:
     """The whole state, to be restored with `from_bytes`."""
-    arrays = {n: _packed(getattr(state.open.pieces, n)) for n in _pieces.NAMES if n not in _pieces.WORDS}
+    arrays = {n: _packed(getattr(state.open.pieces, n)) for n in _pieces.NAMES if n not in (*_pieces.WORDS, "turns")}
     words = {n: getattr(state.open.pieces, n).tolist() for n in _pieces.WORDS}
     waiting = {n: _packed(getattr(state.open.waiting, n)) for n in ARRAYS}
     saved = _Saved(
@@ -287,6 +293,7 @@ def to_bytes(state: LegState) -> bytes:
         state.open.feeds,
         arrays,
         words,
+        state.open.pieces.turns.tolist(),
         waiting,
         state.open.waiting.vocabulary,
         dict(state.logs),
@@ -305,24 +312,25 @@ def from_bytes(data: bytes) -> LegState:
     if saved.version != STATE_VERSION:
         raise Damaged(f"the saved state of the legs has version {saved.version}, not {STATE_VERSION}: run `flightwatch rebuild`")
     arrays: dict[str, Any] = {n: _unpacked(packed) for n, packed in saved.pieces.items()}
-    arrays |= {n: _objects(texts) for n, texts in saved.words.items()}
+    arrays |= {n: _objects(texts) for n, texts in saved.words.items()} | {"turns": _objects(saved.turns)}
     rows: dict[str, Any] = {n: _unpacked(packed) for n, packed in saved.waiting.items()}
     waiting = Rows(**rows, vocabulary=saved.vocabulary)
     return LegState(OpenPieces(Pieces(**arrays), waiting, tuple(saved.feeds)), saved.logs, saved.aliases, saved.events)
 
 
 def _packed(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> tuple[str, tuple[int, ...], bytes]:
-    if array.dtype == WAYPOINT:
-        return WAY, array.shape, array.tobytes()
+    for name, kind in STRUCTURED.items():
+        if array.dtype == kind:
+            return name, array.shape, array.tobytes()
     return array.dtype.newbyteorder("<").str, array.shape, array.astype(array.dtype.newbyteorder("<")).tobytes()
 
 
 def _unpacked(packed: tuple[str, tuple[int, ...], bytes]) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
     kind, shape, data = packed
-    return np.frombuffer(data, dtype=WAYPOINT if kind == WAY else kind).reshape(shape).copy()
+    return np.frombuffer(data, dtype=STRUCTURED.get(kind, kind)).reshape(shape).copy()
 
 
-def _objects(texts: list[str | None]) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+def _objects(texts: Sequence[str | bytes | None]) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
     array = np.empty(len(texts), dtype=object)
     array[:] = texts
     return array
