@@ -377,6 +377,7 @@ class Runner:
             self._state = backfill.rederive_late(self.store, self._pipeline, self._state, late, self._now())
         state, idle, legs = self._pipeline.put_aside(self._state, self._now())
         self.store.legs.put(legs)
+        backfill.note_meetings(self.store, self._pipeline, self._state, self._now())
         self.store.save_checkpoint(pipes.to_bytes(state, self._seq), idle)
         self._state = state
         self._checkpointed = self._clock.monotonic()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -25,6 +26,7 @@ from flightwatch.errors import Damaged
 from flightwatch.legs import LegState, Model
 from flightwatch.legs.journeys import journeys, visit
 from flightwatch.legs.manoeuvres import Coverage
+from flightwatch.legs.meetings import meetings
 from flightwatch.legs.rows import aircraft_number, aircraft_text
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline, Exposure
@@ -32,6 +34,7 @@ from flightwatch.records import (
     LEGS,
     Aircraft,
     Counted,
+    End,
     Event,
     Finding,
     Journey,
@@ -213,6 +216,23 @@ class Pipeline:
 
     def all_unsettled(self, state: State, now: datetime) -> tuple[Leg, ...]:
         return self.unsettled_legs(state, leg_stage.aircraft_of(state.legs), now)
+
+    def meetings(self, state: State, legs: Iterable[Leg]) -> tuple[Event, ...]:
+        """The meetings of those aircraft that are watched, given their legs in order."""
+        watched: dict[str, list[Leg]] = {}
+        for leg in legs:
+            if leg.source == "tracked" and self._who(aircraft_number(leg.aircraft), (leg,)).watchlists:
+                watched.setdefault(leg.aircraft, []).append(leg)
+        return meetings(watched, self.airports, lambda leg, end, ident: self._share(state, leg, end, ident))
+
+    def _share(self, state: State, leg: Leg, end: End, ident: str) -> float:
+        """The share of flights of such an aircraft that have an airport as this end, by the days before."""
+        row = self.airports.row(ident)
+        which: Literal["origin", "destination"] = "destination" if end is leg.destination else "origin"
+        prior = state.baseline.over(
+            which, _day(leg), aircraft=leg.aircraft, operator=leg.operator, typecode=leg.typecode, other=None
+        )
+        return float(prior[row]) if row is not None else 0.0
 
     def rederive(
         self,

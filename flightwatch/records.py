@@ -259,7 +259,15 @@ DIVERSION, TURN_BACK = "leg.diversion", "leg.turn_back"
 HOLDING, CIRCLING = "flight.holding", "flight.circling"
 TRANSPONDER_LOST = "transponder.lost"
 RENDEZVOUS = "rendezvous"
-EVENT_KINDS = (SUSPECT_POSITION, DIVERSION, TURN_BACK, HOLDING, CIRCLING, TRANSPONDER_LOST, RENDEZVOUS)
+HAPPENED = {
+    DIVERSION: "diverted",
+    TURN_BACK: "turned back",
+    HOLDING: "held",
+    CIRCLING: "circled",
+    TRANSPONDER_LOST: "fell silent where it would have been heard",
+    RENDEZVOUS: "met another watched aircraft",
+}
+"""What the kinds of events of legs mean, in words for people."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ stored positions make again.
     completion    drafts to legs
     manoeuvres    what legs did besides going from one place to another, as events
     journeys      legs to stays, journeys and visits
+    meetings      watched aircraft that meet, as events
 """
 
 from __future__ import annotations

@@ -53,6 +53,12 @@ class Events:
         """Drops events that better data do not bear out."""
         self._catalog.db.executemany("DELETE FROM events WHERE event_id = ?", [(e,) for e in event_ids])
 
+    def replace(self, kind: str, events: Iterable[Event], since: datetime) -> None:
+        """Keeps events of a kind instead of all those of it that began at or after a time."""
+        with self._catalog.transaction() as db:
+            db.execute("DELETE FROM events WHERE kind = ? AND since_us >= ?", (kind, micros(since)))
+            db.executemany(PUT, map(_row, events))
+
     def between(
         self, since: datetime | None = None, until: datetime | None = None, aircraft: Collection[str] = ()
     ) -> list[Event]:
@@ -71,6 +77,14 @@ class Events:
             (kind, micros(until), micros(since)),
         )
         return Counter({str(reason): int(count) for reason, count in rows})
+
+    def kinds(self, since: datetime, until: datetime) -> Counter[str]:
+        """How many events there were in a span of time, by kind."""
+        rows = self._rows(
+            "SELECT kind, count(*) FROM events WHERE since_us <= ? AND until_us >= ? GROUP BY kind",
+            (micros(until), micros(since)),
+        )
+        return Counter({str(kind): int(count) for kind, count in rows})
 
     def forget(self, before: datetime, feed: str | None = None) -> None:
         """Drops events that ended long ago; all, or those that a feed tells of."""

@@ -101,6 +101,17 @@ class Legs:
         table = self.table(aircraft=aircraft)
         return legs_from_table(table.filter(pc.equal(table["source"], "tracked")))
 
+    def recent_of(self, aircraft: Iterable[str], since: datetime) -> list[Leg]:
+        """The legs of some addresses that began at or after a time and are not in a file yet, in order for each: those of
+        the last week, found without reading the others."""
+        found = []
+        for name in aircraft:
+            found += self._catalog.db.execute(
+                "SELECT leg FROM legs WHERE aircraft = ? AND first_us >= ? AND leg IS NOT NULL ORDER BY first_us, leg_id",
+                (name, micros(since)),
+            ).fetchall()
+        return [_decode(data) for (data,) in found]
+
     def _from_catalog(self, table: str) -> tuple[list[Leg], list[str]]:
         rows = self._catalog.db.execute(f"SELECT leg_id, leg FROM {table}").fetchall()  # one of two names
         return [_decode(data) for _, data in rows if data is not None], [leg_id for leg_id, _ in rows]
