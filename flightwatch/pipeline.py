@@ -61,6 +61,9 @@ DAY_BEGINS = timedelta(hours=1)
 IDLE_AFTER = timedelta(hours=36)
 """By then an aircraft that nobody sees is down for all that is known: no type stays up for so long."""
 
+LOST_LATELY = timedelta(hours=1)
+"""Legs of aircraft that were lost no longer ago than this are stored as they stand, if silence may mean something."""
+
 FRESH = timedelta(days=3)
 """A visit is news for this long after the last thing that was seen of it; older ones belong in reports."""
 
@@ -216,6 +219,13 @@ class Pipeline:
 
     def all_unsettled(self, state: State, now: datetime) -> tuple[Leg, ...]:
         return self.unsettled_legs(state, leg_stage.aircraft_of(state.legs), now)
+
+    def gone_silent(self, state: State, now: datetime) -> set[int]:
+        """The aircraft that were lost in the last hour, where it is known that this may mean something."""
+        if self.seen is None:
+            return set()
+        lost = now - timedelta(microseconds=leg_stage.LOST_AFTER)
+        return leg_stage.seen_last_between(state.legs, lost - LOST_LATELY, lost)
 
     def meetings(self, state: State, legs: Iterable[Leg]) -> tuple[Event, ...]:
         """The meetings of those aircraft that are watched, given their legs in order."""

@@ -38,7 +38,7 @@ from flightwatch.errors import Damaged
 from flightwatch.legs import pieces as _pieces
 from flightwatch.legs import suspicion
 from flightwatch.legs.cleaning import ACCEPTED, judge
-from flightwatch.legs.completion import Model, Names, complete, settle
+from flightwatch.legs.completion import LOST_AFTER, Model, Names, complete, settle
 from flightwatch.legs.pieces import Pieces
 from flightwatch.legs.rows import ARRAYS, Rows, aircraft_text, rows_from_table
 from flightwatch.legs.rows import concatenate as rows_together
@@ -51,6 +51,7 @@ from flightwatch.places.great_circle import EARTH_RADIUS_NM, unit_vectors
 from flightwatch.records import WAYPOINT, Event, Leg, micros, utc
 
 __all__ = [
+    "LOST_AFTER",
     "LegState",
     "Model",
     "Outcome",
@@ -68,6 +69,7 @@ __all__ = [
     "rename",
     "renamed",
     "replaced",
+    "seen_last_between",
     "seen_since",
     "to_bytes",
     "unsettled",
@@ -167,6 +169,12 @@ def unsettled(state: LegState, numbers: Iterable[int], model: Model, now: dateti
 def seen_since(state: LegState, time: datetime) -> set[int]:
     """The aircraft with a position at or after a time."""
     return set(state.open.pieces.aircraft[state.open.pieces.ended >= micros(time)].tolist())
+
+
+def seen_last_between(state: LegState, since: datetime, until: datetime) -> set[int]:
+    """The aircraft whose newest position lies between two times."""
+    pieces = state.open.pieces
+    return set(pieces.aircraft[(pieces.ended >= micros(since)) & (pieces.ended < micros(until))].tolist())
 
 
 def aircraft_of(state: LegState) -> list[int]:

@@ -482,7 +482,7 @@ def _event(
         east=180.0 if wide else max(longitudes),
         count=leg.positions,
         feeds=leg.feeds,
-        evidence={name: round(value, 2) for name, value in sorted(evidence.items())},
+        evidence={name: round(float(value), 2) for name, value in sorted(evidence.items())},
         legs=(leg.leg_id,),
         airports=about,
         words=words,

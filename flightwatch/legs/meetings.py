@@ -169,7 +169,7 @@ def _together(first: Leg, second: Leg, a: NDArray[np.void], b: NDArray[np.void])
     close = (apart <= CLOSE_NM) & (np.abs(alt1 - alt2) <= CLOSE_FT)
     edges = np.flatnonzero(np.diff(np.r_[False, close, False].astype(np.int8)))
     runs = [(int(begin), int(end)) for begin, end in zip(edges[::2], edges[1::2], strict=True)]
-    lasted = [times[end - 1] - times[begin] for begin, end in runs]
+    lasted = [float(times[end - 1] - times[begin]) for begin, end in runs]
     if not runs or max(lasted) < CLOSE_S:
         return
     begin, end = runs[int(np.argmax(lasted))]
@@ -232,7 +232,7 @@ def _event(
         east=180.0 if across else east,
         count=sum(leg.positions for leg in legs),
         feeds=tuple(sorted({feed for leg in legs for feed in leg.feeds})),
-        evidence={name: round(value, 1) for name, value in sorted(evidence.items())},
+        evidence={name: round(float(value), 1) for name, value in sorted(evidence.items())},
         legs=tuple(dict.fromkeys(leg.leg_id for leg in legs)),
         airports=about,
         words=words,
