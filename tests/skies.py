@@ -81,8 +81,8 @@ def _act(flyer: _Flyer, action: str, step: float, flagged: bool, rows: list[Row]
         flyer.at += step
         rows.append({**rows[-1], "at": round(flyer.at, 3)})
     elif action == "circle":
-        for _ in range(24):
-            flyer.course = (flyer.course + min(1.5 * step, 110.0)) % 360
+        for _ in range(32):
+            flyer.course = (flyer.course + min(max(1.5 * step, 40.0), 110.0)) % 360
             _moved(flyer, step, 200.0)
             rows.append(_row(flyer, 200.0, in_air, flyer.altitude))
     elif action == "park":

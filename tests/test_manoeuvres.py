@@ -9,13 +9,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flightwatch import backfill
+from flightwatch import legs as leg_stage
 from flightwatch.aircraft import Registry, read_watchlist
 from flightwatch.alerts import AlertBook
 from flightwatch.config import DigestSettings, Settings
@@ -29,6 +33,7 @@ from flightwatch.pipeline import Pipeline
 from flightwatch.places import Airports
 from flightwatch.places import airports as all_airports
 from flightwatch.places.great_circle import destination
+from flightwatch.rarity import Baseline
 from flightwatch.records import Event, Scope, Snapshot, legs_from_table
 from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
@@ -80,7 +85,7 @@ def daily(flight: Flight, days: int) -> list[Flight]:
     ]
 
 
-# -------------------------------------------------------------------------------------------------------------- where it went
+# --------------------------------------------------------------------------------------------------------- where it went
 
 
 def test_a_flight_that_is_known_to_go_somewhere_and_lands_elsewhere_was_diverted(store: Store) -> None:
@@ -122,7 +127,7 @@ def test_who_comes_back_as_usual_or_stayed_near_did_not(store: Store) -> None:
     assert found == [BEGIN.date()], "of the first flight nobody knew that it would become a habit"
 
 
-# -------------------------------------------------------------------------------------------------------------- going round
+# --------------------------------------------------------------------------------------------------------- going round
 
 
 def test_rounds_at_a_height_before_landing_are_a_holding(store: Store) -> None:
@@ -161,7 +166,7 @@ def test_what_is_kept_of_turning_is_bounded() -> None:
     assert len(worth_keeping(many.tobytes())) == 96 * STRETCH.itemsize
 
 
-# -------------------------------------------------------------------------------------------------------------- out of sight
+# --------------------------------------------------------------------------------------------------------- out of sight
 
 
 def everywhere(probability: float | None) -> Coverage:
@@ -196,7 +201,7 @@ def test_a_hole_at_the_end_of_coverage_proves_nothing(store: Store) -> None:
     assert events_of(store, seen([EAST, other], (SILENCE,)), ends_at_60) == []
 
 
-# -------------------------------------------------------------------------------------------------------------- meetings
+# --------------------------------------------------------------------------------------------------------- meetings
 
 
 @pytest.fixture
@@ -243,7 +248,7 @@ def test_nobody_is_told_of_who_is_not_watched(store: Store) -> None:
     assert events_of(store, seen([PLANE, SECOND, replace(PLANE, icao24="a00007")], every_s=60.0)) == []
 
 
-# ------------------------------------------------------------------------------------------------------------- live and afterwards
+# --------------------------------------------------------------------------------------------------------- live and afterwards
 
 
 @pytest.mark.parametrize("kills", [[], [70, 130]])
@@ -266,6 +271,24 @@ def test_live_tells_the_same_events_as_what_was_stored(kills: list[int], tmp_pat
         for _ in range(2):
             backfill.derive(store, state_pipeline(store))
             assert {event.event_id: event for event in store.events.between()} == alive
+
+
+ROUND_AND_ROUND = seen([replace(PLANE, over=ring(51.0, 39.0, 5))])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, len(ROUND_AND_ROUND)), max_size=5))
+def test_events_of_legs_depend_on_the_positions_alone(cuts: list[int]) -> None:
+    """One batch or many, with restarts in between: the same rounds, to the last digit."""
+    positions = ROUND_AND_ROUND.sort_by("timestamp")
+    model, state = leg_stage.Model(all_airports(), Baseline(all_airports()), Registry().who), leg_stage.LegState()
+    for begin, end in pairwise([0, *sorted(cuts), len(positions)]):
+        state, _ = leg_stage.advance(state, positions.slice(begin, end - begin), model)
+        state = leg_stage.from_bytes(leg_stage.to_bytes(state))
+    whole, _ = leg_stage.advance(leg_stage.LegState(), positions, model)
+    told, expected = (leg_stage.unsettled(s, leg_stage.aircraft_of(s), model, BEGIN + timedelta(days=1)) for s in (state, whole))
+    assert told == expected
+    assert [event.kind for (leg,) in told.values() for event in leg.events] == ["flight.circling"]
 
 
 def test_late_data_revise_an_event_and_take_it_back(store: Store) -> None:
@@ -291,7 +314,7 @@ def test_late_data_revise_an_event_and_take_it_back(store: Store) -> None:
     assert store.events.between() == []
 
 
-# -------------------------------------------------------------------------------------------------------------- how it is shown
+# --------------------------------------------------------------------------------------------------------- how it is shown
 
 
 def test_events_of_legs_are_shown_and_counted(tmp_path: Path, typed: Typed) -> None:
@@ -308,14 +331,14 @@ def test_events_of_legs_are_shown_and_counted(tmp_path: Path, typed: Typed) -> N
 def test_the_digest_counts_them(tmp_path: Path, airports: Airports) -> None:
     with Store(tmp_path / "s") as store:
         events_of(store, seen([replace(PLANE, over=ring(51.0, 39.0, 5))]))
-        settings = DigestSettings.model_validate({"to": ["a@b.c"], "from": "f@b.c"})
+        wanted = DigestSettings.model_validate({"to": ["a@b.c"], "from": "f@b.c"})
         book = AlertBook(tmp_path / "s" / "alerts.sqlite")
-        digest = Desk(store, airports, Registry()).digest(book, BEGIN, BEGIN + timedelta(days=1), settings)
+        digest = Desk(store, airports, Registry()).digest(book, BEGIN, BEGIN + timedelta(days=1), wanted)
         book.close()
     assert any(note.startswith("What else happened, of all aircraft in sight: 1 circled.") for note in digest.notes)
 
 
-# -------------------------------------------------------------------------------------------------------------- real tracks
+# --------------------------------------------------------------------------------------------------------- real tracks
 
 
 @pytest.mark.parametrize(
