@@ -157,11 +157,12 @@ def _within(end: End, earliest: datetime, latest: datetime) -> End:
 
 
 def _events(leg: Leg, draft: Draft, who: Aircraft, model: Model) -> tuple[Event, ...]:
-    """What the leg did besides. Where it was heading is asked of a leg that is over, and only where history expected
-    another end than it came to: without earlier flights to a place nobody knows that it was meant."""
+    """What the leg did besides. Where it was heading is asked of a leg that is over and went out of its way, and only where
+    history expected another end than it came to: without earlier flights to a place nobody knows that it was meant."""
     heading, usual_return = None, 0.0
     origin, place = (model.airports.row(end.airport) for end in (leg.origin, leg.destination))
-    if draft.count > 0 and origin is not None and place is not None and manoeuvres.is_over(leg):
+    over = draft.count > 0 and manoeuvres.is_over(leg) and manoeuvres.went_out_of_its_way(leg, model.airports)
+    if over and origin is not None and place is not None:
         prior = _prior("destination", draft, who, origin, model)
         usual_return = float(prior[origin])
         if prior[place] < USUAL and float(prior.max(initial=0.0)) >= USUAL:

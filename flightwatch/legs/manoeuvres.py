@@ -30,7 +30,6 @@ from flightwatch.legs.rows import MINUTE, SECOND
 from flightwatch.legs.segmentation import Draft, Hole
 from flightwatch.legs.turning import MILLI, STRETCH, STRETCH_S
 from flightwatch.places import Airports
-from flightwatch.places.airports import Airport
 from flightwatch.places.great_circle import bearing_deg, destination, distance_nm
 from flightwatch.records import (
     CIRCLING,
@@ -152,7 +151,7 @@ class Turns:
 def events_of(
     leg: Leg, draft: Draft, heading: Heading | None, usual_return: float, airports: Airports, seen: Coverage | None
 ) -> tuple[Event, ...]:
-    """The events of a leg. `heading` is where it was going, if that was known; `usual_return` the share of such flights that
+    """The events of a leg. `heading` is where it was going, if that was known and it went out of its way; `usual_return` the share of such flights that
     come back to where they took off."""
     turns = turns_of(draft.turns)
     rounds = _going_round(leg, turns, airports)
@@ -185,7 +184,7 @@ def _diverted(leg: Leg, draft: Draft, heading: Heading | None, airports: Airport
     if meant is None or landed is None or landed.ident == leg.origin.airport:
         return []
     apart = float(distance_nm(meant.latitude, meant.longitude, landed.latitude, landed.longitude))
-    if apart < ELSEWHERE_NM or not _went_out_of_its_way(leg, landed, airports):
+    if apart < ELSEWHERE_NM:
         return []
     way = _way(draft, heading.since)
     lasted = (heading.until - heading.since) / MINUTE
@@ -212,10 +211,10 @@ def _diverted(leg: Leg, draft: Draft, heading: Heading | None, airports: Airport
     ]
 
 
-def _went_out_of_its_way(leg: Leg, landed: Airport, airports: Airports) -> bool:
-    """Whether it flew longer than who goes there from the start: else the guess was wrong, not the flight."""
-    origin = airports.get(leg.origin.airport)
-    if origin is None:
+def went_out_of_its_way(leg: Leg, airports: Airports) -> bool:
+    """Whether it flew longer than who goes there from the start. Else it meant to, whatever was to be thought on the way."""
+    origin, landed = airports.get(leg.origin.airport), airports.get(leg.destination.airport)
+    if origin is None or landed is None:
         return False
     straight = float(distance_nm(origin.latitude, origin.longitude, landed.latitude, landed.longitude))
     return leg.distance_nm >= OUT_OF_THE_WAY * straight
