@@ -797,6 +797,34 @@ def events(
 
 
 @app.command()
+def coverage(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where the picture goes (PNG).")] = Path("coverage.png"),
+    store: StorePath = None,
+    config: ConfigPath = DEFAULT_FILE,
+) -> None:
+    """Show where traffic is seen, by altitude band, as far as the legs of a store tell."""
+    from flightwatch.explore import Explorer
+    from flightwatch.maps import draw_coverage
+    from flightwatch.store import Store
+    from flightwatch.store.files import write_bytes
+    from flightwatch.userfiles import read_lists, settings_of
+
+    settings = settings_of(config)
+    try:
+        with _open(store, settings, config, make=False) as opened:
+            _derive(opened, read_lists(settings, config.parent))
+    except StoreBusy as busy:
+        errors.print(f"flightwatch: {busy}; showing what it has stored so far", markup=False)
+    with Store(_root(store, settings, config), read_only=True) as opened:
+        known = Explorer(opened).coverage()
+    for band in known.bands:
+        hours = band.seen_h + band.unseen_h
+        print(f"{band.name}: " + (f"{band.seen_h / hours:.0%} of {hours:,.1f} flying hours seen" if hours else "not known"))
+    write_bytes(output, draw_coverage(known))
+    print(f"Wrote {output}.")
+
+
+@app.command()
 def rebuild(store: StorePath = None, config: ConfigPath = DEFAULT_FILE) -> None:
     """Make the catalog and all legs anew from the stored files, after damage."""
     from flightwatch import backfill

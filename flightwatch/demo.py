@@ -47,6 +47,7 @@ from flightwatch.testing.feed import FeedServer
 from flightwatch.testing.mail import MailServer
 from flightwatch.testing.slack import Post, SlackServer
 from flightwatch.testing.world import Flight, Sky, World, path
+from flightwatch.testing.world.cases import ALONG_THE_BORDER
 
 SEED = 20230925
 POLL_S = 240
@@ -67,18 +68,6 @@ SUMMER_LANDING = datetime(2023, 7, 31, 21, 40, tzinfo=UTC)
 SUMMER_LEAVING = datetime(2023, 8, 2, 9, 40, tzinfo=UTC)
 AUTUMN_LANDING = datetime(2023, 9, 25, 22, 20, tzinfo=UTC)
 AUTUMN_LEAVING = datetime(2023, 9, 27, 23, 20, tzinfo=UTC)
-ALONG_THE_BORDER = (
-    (56.8, 60.6),
-    (55.0, 82.9),
-    (52.3, 104.4),
-    (52.0, 113.5),
-    (50.3, 127.5),
-    (48.5, 135.2),
-    (44.0, 132.3),
-    (42.0, 130.9),
-)
-"""Moscow to Pyongyang as it is flown: within Russia along the Chinese border, then down the coast."""
-
 FLEETS: tuple[tuple[str, str, int, tuple[str, ...], tuple[tuple[str, ...], ...]], ...] = (
     # operator, registration and first address, how many, types, homes with the places flown to
     (

@@ -20,9 +20,11 @@ import pyarrow.compute as pc
 
 from flightwatch import maps
 from flightwatch.alerts import AlertBook
-from flightwatch.alerts.wording import area_name, map_note
+from flightwatch.alerts.wording import area_name, coverage_note, map_note
+from flightwatch.errors import StoreError
 from flightwatch.places import airports
-from flightwatch.records import MapSpec, Track, credits_of, legs_from_table
+from flightwatch.rarity import Baseline
+from flightwatch.records import CoverageMap, MapSpec, Track, credits_of, legs_from_table
 from flightwatch.store import Store
 
 
@@ -77,6 +79,18 @@ class Explorer:
     def reconstructed(self) -> list[str]:
         """The feeds in this store that nobody observed: made up, or reconstructed."""
         return sorted(self.store.made_up())
+
+    def coverage(self) -> CoverageMap:
+        """Where traffic is seen, for all that the legs tell; `maps.draw_coverage` draws it. Raises StoreError where they
+        tell next to nothing."""
+        table = self.store.legs.table()
+        learned = Baseline(airports(), table).coverage
+        day = learned.told_until
+        bands = tuple(learned.as_of(day).bands())
+        if not any(len(band.share) for band in bands):
+            raise StoreError("too little is known yet of where traffic is seen: `flightwatch import` brings positions in")
+        terms = self.store.terms_of({feed for row in table["feeds"].to_pylist() for feed in row or ()}).values()
+        return CoverageMap(f"Where aircraft are seen, as of {day:%-d %b %Y}", bands, coverage_note(tuple(terms)))
 
     def picture(self, leg_id: str) -> bytes:
         """A leg on a map, as PNG: solid where it was seen, dashed to the airports that lead. Unlike a message, it shows

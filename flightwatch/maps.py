@@ -1,4 +1,5 @@
-"""Map pictures, made offline: solid where an aircraft was seen, dashed where its way is inferred.
+"""Map pictures, made offline: solid where an aircraft was seen, dashed where its way is inferred; and where traffic is
+seen, by altitude band.
 
 Coasts and borders are Natural Earth's (1:50m, public domain). The projection is azimuthal and equidistant around the
 middle of what is shown, so a great circle through the middle is straight, nothing breaks at the antimeridian, and the
@@ -15,7 +16,9 @@ from typing import Literal
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
@@ -23,7 +26,7 @@ from numpy.typing import NDArray
 
 from flightwatch.places import outlines
 from flightwatch.places.great_circle import EARTH_RADIUS_NM, bearing_deg, between, distance_nm, unit_vectors
-from flightwatch.records import MapSpec
+from flightwatch.records import CoverageMap, CoveredBand, MapSpec
 
 Floats = NDArray[np.float64]
 
@@ -31,6 +34,12 @@ WIDTH_PX, HEIGHT_PX, DPI = 900, 520, 100
 SEA, LAND, LINE, SEEN, GUESSED, INK = "#dce8f0", "#f7f5ef", "#9fb2c1", "#b3261e", "#b3261e", "#1f2a33"
 SMALLEST_SPAN_NM = 250.0
 MARGIN = 0.18
+COVERAGE_PX, BESIDE_PX, ABOVE_PX, TALLEST_PX = 1300, 150, 180, 1500
+"""The width of a picture of coverage, what of width and height is not maps, and the most that it is high."""
+
+COVERAGE_MARGIN_DEG, COVERAGE_SPAN_DEG = 3.0, 12.0
+SHARES = "viridis"
+"""Colours that are told apart without seeing red and green, and in print."""
 STEPS = 24
 """Points along each dashed line: enough to see that it is a great circle."""
 
@@ -65,6 +74,64 @@ def draw(spec: MapSpec) -> bytes:
     picture = io.BytesIO()
     figure.savefig(picture, format="png", metadata={"Software": "flightwatch"})
     return picture.getvalue()
+
+
+def draw_coverage(spec: CoverageMap) -> bytes:
+    """Where traffic is seen as PNG: a map for each altitude band, straight in latitude and longitude, of the part of
+    the world that is known."""
+    west, east, south, north = _window(np.concatenate([band.cells for band in spec.bands]))
+    stretch = 1 / max(float(np.cos(np.radians((south + north) / 2))), 0.2)
+    height = min((COVERAGE_PX - BESIDE_PX) * (north - south) * stretch / (east - west) + ABOVE_PX, TALLEST_PX)
+    figure = Figure(figsize=(COVERAGE_PX / DPI, height / DPI), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(2, 2).ravel()
+    for axes, band in zip(panels, spec.bands, strict=False):
+        axes.add_collection(_cells(band, west))
+        axes.add_collection(LineCollection(_outlines_from(west), colors=LINE, linewidths=0.7))
+        axes.set_xlim(west, east)
+        axes.set_ylim(south, north)
+        axes.set_aspect(stretch)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.set_title(band.name if len(band.share) else f"{band.name}: not known", fontsize=10.5, color=INK, loc="left")
+    figure.suptitle(_short(spec.title), fontsize=12, color=INK, parse_math=False)
+    figure.supxlabel("\n".join(textwrap.wrap(spec.note, 190)), fontsize=8.5, color=INK, parse_math=False)
+    scale = figure.colorbar(ScalarMappable(norm=Normalize(0, 1), cmap=SHARES), ax=list(panels), shrink=0.6)
+    scale.set_label("share seen", color=INK)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", metadata={"Software": "flightwatch"})
+    return picture.getvalue()
+
+
+def _window(cells: Floats) -> tuple[float, float, float, float]:
+    """West, east, south and north of what holds all cells, with a margin; it begins after the widest part of the world
+    that has none, so it may lie across the antimeridian."""
+    begins = np.sort(cells[:, 0])
+    free = np.diff(np.append(begins, begins[0] + 360))
+    west = float(begins[(int(np.argmax(free)) + 1) % len(begins)])
+    width = float((((cells[:, 2] - west - 1e-9) % 360) + 1e-9).max())
+    south, north = float(cells[:, 1].min()), float(cells[:, 3].max())
+    beside = max(COVERAGE_MARGIN_DEG, (COVERAGE_SPAN_DEG - width) / 2)
+    above = max(COVERAGE_MARGIN_DEG, (COVERAGE_SPAN_DEG - north + south) / 2)
+    if width + 2 * beside > 360:
+        return -180.0, 180.0, max(south - above, -90.0), min(north + above, 90.0)
+    return west - beside, west + width + beside, max(south - above, -90.0), min(north + above, 90.0)
+
+
+def _cells(band: CoveredBand, west: float) -> PolyCollection:
+    left, low, _, high = band.cells.T
+    x = (left - west) % 360 + west
+    right = x + band.cells[:, 2] - left
+    corners = np.stack([np.stack([x, low], 1), np.stack([right, low], 1), np.stack([right, high], 1), np.stack([x, high], 1)], 1)
+    return PolyCollection(list(corners), array=band.share, cmap=SHARES, norm=Normalize(0, 1), linewidths=0)
+
+
+def _outlines_from(west: float) -> list[Floats]:
+    """The outlines of the world, with longitudes from one on; cut where that divides them."""
+    points, starts = _joined("lines")
+    line = np.stack([(points[:, 1] - west) % 360 + west, points[:, 0]], axis=1)
+    cuts = np.union1d(starts[1:-1], np.flatnonzero(np.abs(np.diff(line[:, 0])) > 180) + 1)
+    return [part for part in np.split(line, cuts) if len(part) > 1]
 
 
 def _short(title: str) -> str:

@@ -25,7 +25,6 @@ from flightwatch.aircraft import Registry
 from flightwatch.errors import Damaged
 from flightwatch.legs import LegState, Model
 from flightwatch.legs.journeys import journeys, visit
-from flightwatch.legs.manoeuvres import Coverage
 from flightwatch.legs.meetings import meetings
 from flightwatch.legs.rows import aircraft_number, aircraft_text
 from flightwatch.places import Airports
@@ -61,8 +60,8 @@ DAY_BEGINS = timedelta(hours=1)
 IDLE_AFTER = timedelta(hours=36)
 """By then an aircraft that nobody sees is down for all that is known: no type stays up for so long."""
 
-LOST_LATELY = timedelta(hours=1)
-"""Legs of aircraft that were lost no longer ago than this are stored as they stand, if silence may mean something."""
+LOST_LATELY = timedelta(minutes=45)
+"""Legs of aircraft that were lost no longer ago than this are stored as they stand, with every checkpoint."""
 
 FRESH = timedelta(days=3)
 """A visit is news for this long after the last thing that was seen of it; older ones belong in reports."""
@@ -142,21 +141,20 @@ class Absorbed:
 @dataclass(frozen=True)
 class Pipeline:
     """The stages with their settings. `exposures` tells the covered days whenever a day's model is frozen, `fleeting` the
-    feeds whose positions nobody may keep for long, `seen` where an aircraft would have been seen."""
+    feeds whose positions nobody may keep for long."""
 
     airports: Airports
     registry: Registry
     rules: Sequence[Rule] = ()
     exposures: Callable[[], Sequence[Exposure]] = tuple
     fleeting: Callable[[], frozenset[str]] = frozenset
-    seen: Coverage | None = None
 
     def start(self, stored: pa.Table) -> State:
         """A state that knows the stored legs and has seen no position."""
         return State(Baseline(self.airports, stored, self.exposures()))
 
     def model(self, state: State) -> Model:
-        return Model(self.airports, state.baseline, self.registry.who, self.fleeting(), self.seen)
+        return Model(self.airports, state.baseline, self.registry.who, self.fleeting())
 
     # --------------------------------------------------------------------------------------------------------------- driving
 
@@ -221,11 +219,9 @@ class Pipeline:
         return self.unsettled_legs(state, leg_stage.aircraft_of(state.legs), now)
 
     def gone_silent(self, state: State, now: datetime) -> set[int]:
-        """The aircraft that were lost in the last hour, where it is known that this may mean something."""
-        if self.seen is None:
-            return set()
+        """The aircraft that were lost at cruise a short while ago: nothing else makes their legs be stored."""
         lost = now - timedelta(microseconds=leg_stage.LOST_AFTER)
-        return leg_stage.seen_last_between(state.legs, lost - LOST_LATELY, lost)
+        return leg_stage.lost_at_cruise(state.legs, lost - LOST_LATELY, lost)
 
     def meetings(self, state: State, legs: Iterable[Leg]) -> tuple[Event, ...]:
         """The meetings of those aircraft that are watched, given their legs in order."""

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 UNKNOWN = "unknown"
 
@@ -631,6 +632,27 @@ class MapSpec:
     track: Track
     inferred: tuple[tuple[float, float, float, float], ...]
     places: tuple[tuple[str, float, float], ...]
+    note: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CoveredBand:
+    """Where traffic is seen in one altitude band: cells (west, south, east, north in deg; shape (n, 4)), the share of the
+    flying time in each that was seen, and the hours of all of them, as they weigh today."""
+
+    name: str
+    cells: NDArray[np.float64]
+    share: NDArray[np.float64]
+    seen_h: float
+    unseen_h: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CoverageMap:
+    """What a picture of coverage shows; cells that stand in no band are not known."""
+
+    title: str
+    bands: tuple[CoveredBand, ...]
     note: str
 
 

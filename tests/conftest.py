@@ -115,9 +115,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden texts anew")
 
 
+@pytest.fixture
+def told_figures(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Takes what a test measured; it stands at the end of the run, whoever ran the test."""
+    return lambda text: record_property("figures", text)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How much hostile input there was."""
-    properties = [p for report in terminalreporter.stats.get("passed", []) for p in report.user_properties]
-    counts = [count for name, count in properties if name == "thrown"]
-    if counts:
+    """How much hostile input there was, and what tests measured."""
+    calls = [r for reports in terminalreporter.stats.values() for r in reports if getattr(r, "when", "") == "call"]
+    told = [(name, value, report.passed) for report in calls for name, value in report.user_properties]
+    if counts := [value for name, value, passed in told if name == "thrown" and passed]:
         terminalreporter.write_line(f"{sum(counts):,} changed replies and files, at {len(counts)} parsers: none got through")
+    for name, text, _ in told:
+        if name == "figures":
+            terminalreporter.write_line(f"\n{text}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,6 +23,7 @@ from flightwatch.store import Store
 from tests.conftest import Typed, positions, real
 from tests.samples import SAMPLES, day_archive, trace
 from tests.test_alerts import RULE, START, finding, told
+from tests.test_coverage import world as hidden_sky
 
 FLIGHT: list[dict[str, object]] = [
     {
@@ -277,6 +279,18 @@ def test_legs_of_what_was_imported_in_any_form(typed: Typed, tmp_path: Path) -> 
     status, out, _ = typed("legs", "--store", "s")
     assert status == 0
     assert "RA-86559" in out
+
+
+def test_coverage_is_told_by_altitude_and_drawn(typed: Typed, tmp_path: Path) -> None:
+    pq.write_table(hidden_sky([("UUEE", "UNNT")], days=2).positions(60.0), tmp_path / "sky.parquet")
+    typed("import", str(flight(tmp_path)), "--store", "s")
+    status, _, err = typed("coverage", "--store", "s")
+    assert (status, "too little is known yet" in err) == (1, True)
+    typed("import", "sky.parquet", "--store", "s", "--reconstructed")
+    status, out, _ = typed("coverage", "--store", "s", "-o", "seen.png")
+    assert status == 0
+    assert re.search(r"^above 25,000 ft: \d\d% of \d\.\d flying hours seen$", out, flags=re.MULTILINE)
+    assert (tmp_path / "seen.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_legs_can_be_chosen_by_aircraft_and_time(typed: Typed, tmp_path: Path) -> None:

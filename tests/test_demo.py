@@ -32,7 +32,7 @@ def words(text: str) -> str:
         r"Took off from Chkalovskiy Air Base \(UUMU\) 25 Sep 2023 .*: observed",
         r"By now probably on the ground in North Korea: not observed; down 0\.9\d, Pyongyang 0\.\d\d",
         r"Landing not observed: down (over )?0\.9",
-        r"Pyongyang Sunan International Airport \(ZKPY\) 0\.\d\d",
+        r"Pyongyang Sunan International Airport \(ZKPY\) (over )?0\.\d\d",
         r"Same aircraft as in Pyongyang on 1 – 2 Aug 2023 local time \(stayed 3[5-7] h, inferred\)",
         r"its second visit in 56 days",
         r"Probably left again between 27 Sep 2023 .* not observed",

@@ -351,7 +351,9 @@ def test_the_posterior_is_a_distribution_with_room_for_unknown(
     fix = Fix(0, lat, lon, altitude, 400.0, course, climb)
     prior = Baseline(table).over("destination", date(2024, 1, 1), aircraft="abc123", operator=None, typecode=None, other=None)
     none = np.zeros(len(table))
-    likelihood = ends.look("destination", Edge(fix, 400.0, climb), (fix,), None, "A320", 400.0, 0.0, prior, (none, none), table)
+    likelihood = ends.look(
+        "destination", Edge(fix, 400.0, climb), (fix,), None, "A320", 400.0, 0.0, prior, (none, none, none), table
+    )
     result = ends.posterior(likelihood, prior)
     assert np.all(result.probability >= 0)
     assert result.unknown >= ends.UNKNOWN_SHARE - 1e-9

@@ -97,7 +97,7 @@ def test_a_fortnight_of_regional_flights(tmp_path: Path, airports: Airports) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("feet", "floor"), [(10_000, 0.88), (20_000, 0.82)])
+@pytest.mark.parametrize(("feet", "floor"), [(10_000, 0.94), (20_000, 0.89)])
 def test_ends_that_were_cut_off_are_ranked_by_what_earlier_days_tell(
     feet: int, floor: float, tmp_path: Path, airports: Airports
 ) -> None:

@@ -245,7 +245,7 @@ def _takeoff_fact(leg: Leg, airports: Airports) -> str:
 
 
 def _last_seen_fact(leg: Leg, context: Context) -> str:
-    """Where it was seen last, and how far that is from where it probably went."""
+    """Where it was seen last, and how far that is from where it probably went and from the next likely place."""
     if leg.destination.basis == "observed" or leg.last_seen is None:
         return ""
     told = _sentence(leg.destination.reason.split(";")[0])
@@ -253,8 +253,14 @@ def _last_seen_fact(leg: Leg, context: Context) -> str:
     if airport is None or not track.latitude:
         return told
     at = len(track.latitude) - 1 if track.departs is None else track.departs - 1
-    way = shown_distance_nm(track.latitude[at], track.longitude[at], airport.latitude, airport.longitude)
-    return f"{told.removesuffix('.')}, {way:,.0f} nm from {airport.short_name}."
+    others = (c.airport for c in leg.destination.candidates if c.airport not in (UNKNOWN, airport.ident))
+    places = [airport, context.airports.get(next(others, None))]
+    away = [
+        f"{shown_distance_nm(track.latitude[at], track.longitude[at], p.latitude, p.longitude):,.0f} nm from {p.short_name}"
+        for p in places
+        if p is not None
+    ]
+    return f"{told.removesuffix('.')}, {' and '.join(away)}."
 
 
 def _where_fact(stop: Stop, leg: Leg, airports: Airports) -> str:
@@ -485,9 +491,22 @@ def _map(finding: Finding, title: str, context: Context) -> MapSpec:
 def map_note(terms: Sequence[Terms], withheld: Sequence[str] = ()) -> str:
     """What stands below a map: how to read it, whose data it shows, and whose it may not show."""
     closed = f", or seen by {' and '.join(withheld)} alone, which may not be republished" if withheld else ""
+    return f"Solid: seen. Dashed: inferred{closed}.{_whose(terms)}"
+
+
+def coverage_note(terms: Sequence[Terms]) -> str:
+    """What stands below a picture of coverage."""
+    return (
+        "Share of the flying time in which somebody saw the aircraft; what is months ago counts less. Blank: nobody is known"
+        f" to have flown there, so it is not known.{_whose(terms)}"
+    )
+
+
+def _whose(terms: Sequence[Terms]) -> str:
+    """Whose data a picture shows, and that nobody observed them where that is so."""
     made_up = " Reconstruction, not observed." if any(t.reconstructed for t in terms) else ""
     sources = credits_of(terms)
-    return f"Solid: seen. Dashed: inferred{closed}.{made_up}" + (f" Data: {'; '.join(sources)}." if sources else "")
+    return made_up + (f" Data: {'; '.join(sources)}." if sources else "")
 
 
 def _inferred(finding: Finding, context: Context) -> list[tuple[float, float, float, float]]:

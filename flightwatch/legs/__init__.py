@@ -13,6 +13,7 @@ stored positions make again.
     ways          the track of a leg, thinned
     turning       how much it turned, and where
     tracking      batches of rows to pieces
+    silence       where others are seen, what it tells that this one was not
     gaps          a hole: flying on, or a landing in between
     segmentation  pieces to drafts of legs
     ends          where it came from and went to, ranked
@@ -39,6 +40,7 @@ from flightwatch.legs import pieces as _pieces
 from flightwatch.legs import suspicion
 from flightwatch.legs.cleaning import ACCEPTED, judge
 from flightwatch.legs.completion import LOST_AFTER, Model, Names, complete, settle
+from flightwatch.legs.manoeuvres import CRUISE_FT
 from flightwatch.legs.pieces import Pieces
 from flightwatch.legs.rows import ARRAYS, Rows, aircraft_text, rows_from_table
 from flightwatch.legs.rows import concatenate as rows_together
@@ -64,12 +66,12 @@ __all__ = [
     "from_bytes",
     "idle_since",
     "joined",
+    "lost_at_cruise",
     "nearer_than",
     "part_of",
     "rename",
     "renamed",
     "replaced",
-    "seen_last_between",
     "seen_since",
     "to_bytes",
     "unsettled",
@@ -123,7 +125,7 @@ def advance(state: LegState, positions: pa.Table, model: Model) -> tuple[LegStat
     settled: list[Leg] = []
     for piece in each_piece(step.ended):
         log = changed.get(piece.aircraft) or state.logs.get(piece.aircraft, Log())
-        log, done = settle(absorb(log, piece, model.airports), model, names)
+        log, done = settle(absorb(log, piece, model.airports, model.prior.seen_share), model, names)
         changed[piece.aircraft] = log
         settled += done
     turned = tuple(step.turned.tolist())
@@ -162,7 +164,7 @@ def unsettled(state: LegState, numbers: Iterable[int], model: Model, now: dateti
     mine = state.open.pieces.take(np.isin(state.open.pieces.aircraft, wanted))
     logs = {int(n): state.logs.get(int(n), Log()) for n in wanted}
     for piece in each_piece(mine):
-        logs[piece.aircraft] = absorb(logs[piece.aircraft], piece, model.airports)
+        logs[piece.aircraft] = absorb(logs[piece.aircraft], piece, model.airports, model.prior.seen_share)
     return {n: complete(log, model, now, state.names) for n, log in logs.items()}
 
 
@@ -171,10 +173,11 @@ def seen_since(state: LegState, time: datetime) -> set[int]:
     return set(state.open.pieces.aircraft[state.open.pieces.ended >= micros(time)].tolist())
 
 
-def seen_last_between(state: LegState, since: datetime, until: datetime) -> set[int]:
-    """The aircraft whose newest position lies between two times."""
+def lost_at_cruise(state: LegState, since: datetime, until: datetime) -> set[int]:
+    """The aircraft that were seen last between two times, high up."""
     pieces = state.open.pieces
-    return set(pieces.aircraft[(pieces.ended >= micros(since)) & (pieces.ended < micros(until))].tolist())
+    lost = (pieces.ended >= micros(since)) & (pieces.ended < micros(until)) & (pieces.last[:, 3] >= CRUISE_FT)
+    return set(pieces.aircraft[lost].tolist())
 
 
 def aircraft_of(state: LegState) -> list[int]:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -18,13 +19,14 @@ from flightwatch.aircraft.types import performance
 from flightwatch.legs import ends, manoeuvres, ways
 from flightwatch.legs.ends import Posterior, Prior
 from flightwatch.legs.gaps import HOUR, Fix
-from flightwatch.legs.manoeuvres import Coverage, Heading
+from flightwatch.legs.manoeuvres import Heading
 from flightwatch.legs.pieces import ENDS, METRES_PER_NM
 from flightwatch.legs.rows import MINUTE, SECOND, aircraft_text
 from flightwatch.legs.segmentation import CONTIGUOUS_S, Draft, Ground, Hole, Log
+from flightwatch.legs.ways import ended
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import distance_nm
-from flightwatch.records import UNKNOWN, WAYPOINT, Aircraft, Basis, Candidate, End, Event, Gap, Leg, Status, utc
+from flightwatch.records import UNKNOWN, WAYPOINT, Aircraft, Basis, Candidate, End, Event, Gap, Leg, Status, micros, utc
 
 LOST_AFTER = 20 * MINUTE
 """Without a position for this long an aircraft in the air is lost; the slowest feed polls every 15 minutes."""
@@ -49,6 +51,9 @@ QUICKEST_TURNROUND = 20 * MINUTE
 USUAL = 0.05
 """Of the flights like this one, the share that makes a place one that they go to."""
 
+BACK_WIND = 1.2
+"""How much faster than it showed an aircraft may have been over the ground, both ways."""
+
 NEGLIGIBLE = 1e-4
 """Candidates with less than this do not move the probability of being down."""
 
@@ -69,14 +74,12 @@ class Who(Protocol):
 @dataclass(frozen=True)
 class Model:
     """What legs are judged with: places, history as of the day before, and who an address is on a date. Legs of the
-    `fleeting` feeds, whose positions nobody may keep for long, keep no way. `seen` tells where an aircraft would have been
-    seen, if anybody knows."""
+    `fleeting` feeds, whose positions nobody may keep for long, keep no way."""
 
     airports: Airports
     prior: Prior
     who: Who
     fleeting: frozenset[str] = frozenset()
-    seen: Coverage | None = None
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def _finish(
     """One leg, and the origin of the one after it."""
     who = _identity(draft, model)
     origin = draft.origin or _first_origin(draft, who, model)
-    destination = _destination_alone(draft, origin, who, model)
+    destination = _destination_alone(draft, origin, who, model, following.head[0].time if following is not None else micros(now))
     following_origin = None
     if following is not None:
         destination, following_origin = _stop(draft, destination, following, _identity(following, model), model)
@@ -167,7 +170,8 @@ def _events(leg: Leg, draft: Draft, who: Aircraft, model: Model) -> tuple[Event,
         usual_return = float(prior[origin])
         if prior[place] < USUAL and float(prior.max(initial=0.0)) >= USUAL:
             heading = _heading(draft, origin, place, who, prior, model)
-    return manoeuvres.events_of(leg, draft, heading, usual_return, model.airports, model.seen)
+    seen = partial(model.prior.seen_share, utc(draft.first_seen).date())
+    return manoeuvres.events_of(leg, draft, heading, usual_return, model.airports, seen)
 
 
 def _heading(draft: Draft, origin: int, place: int, who: Aircraft, prior: ends.Floats, model: Model) -> Heading | None:
@@ -259,24 +263,16 @@ def _where_it_went(draft: Draft, ground: Ground, origin: End | None, who: Aircra
     no more: there, or somewhere else from where it came there unseen."""
     other = model.airports.row(origin.airport) if origin else None
     prior = _prior("destination", draft, who, other, model)
-    alone = ends.posterior(_look(draft, "destination", other, who, prior, model), prior)
+    alone = ends.posterior(_look(draft, "destination", other, who, prior, model, ground.since), prior)
     field = ends.at_field(ground.first.latitude, ground.first.longitude, model.airports)
     there = np.isin(alone.rows, field.rows[field.probability > NEGLIGIBLE])
     share = max(float(alone.probability[there].sum()), TURNED_BACK)
-    weight = np.where(there, 0.0, alone.probability * UNSEEN_LEG * _reachable(draft, ground, alone.rows, model))
+    possible = _there_and_on(draft.tail[-1], ground.first, alone.rows, _speed(draft), model)
+    weight = np.where(there, 0.0, alone.probability * UNSEEN_LEG * possible)
     rows = np.concatenate([field.rows, alone.rows[~there]])
     values = np.concatenate([share * field.probability, weight[~there]])
     total = float(values.sum()) + alone.unknown * UNSEEN_LEG
     return Posterior(rows, values / total)
-
-
-def _reachable(draft: Draft, ground: Ground, rows: ends.Ints, model: Model) -> ends.Floats:
-    """1 for airports that leave the time to fly there, turn round, and fly to where it was seen on the ground."""
-    last, at, table = draft.tail[-1], ground.first, model.airports
-    out = distance_nm(last.latitude, last.longitude, table.latitude[rows], table.longitude[rows])
-    back = distance_nm(table.latitude[rows], table.longitude[rows], at.latitude, at.longitude)
-    needed = (out + back) / _speed(draft) * HOUR + QUICKEST_TURNROUND
-    return (needed <= ground.since - last.time).astype(np.float64)
 
 
 def _at(found: Posterior, ground: Ground, model: Model) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -325,13 +321,13 @@ def _origin_guess(draft: Draft, ground: Ground | None, who: Aircraft, model: Mod
     return Guess(begin, "inferred", f"stood there until {utc(ground.until):%d %b %H:%M} UTC; {_unseen_words('first', draft)}")
 
 
-def _destination_alone(draft: Draft, origin: End, who: Aircraft, model: Model) -> Guess:
-    """Where the leg went, by what was seen of it alone."""
+def _destination_alone(draft: Draft, origin: End, who: Aircraft, model: Model, silent_until: int) -> Guess:
+    """Where the leg went, by what was seen of it alone, and that it was not seen until a time."""
     if draft.landing is not None:
         return _seen_down(draft, draft.landing, origin, who, model)
     other = model.airports.row(origin.airport)
     prior = _prior("destination", draft, who, other, model)
-    result = ends.posterior(_look(draft, "destination", other, who, prior, model), prior)
+    result = ends.posterior(_look(draft, "destination", other, who, prior, model, silent_until), prior)
     return Guess(result, "inferred", _unseen_words("last", draft))
 
 
@@ -363,10 +359,26 @@ def _stop(draft: Draft, alone: Guess, following: Draft, who: Aircraft, model: Mo
     prior = _prior("origin", following, who, other, model)
     likelihood = _look(following, "origin", other, who, prior, model)
     apart_days = (following.head[0].time - draft.tail[-1].time) / (24 * HOUR)
-    end, begin = ends.same_stop(alone.posterior, likelihood, prior, apart_days)
+    end, begin = ends.same_stop(_in_time(alone.posterior, draft, following, model), likelihood, prior, apart_days)
     later = f"; seen again {utc(following.first_seen):%d %b %H:%M} UTC on its next leg"
     origin = Guess(begin, "inferred", _unseen_words("first", following) + "; the leg before it was lost on the way there")
     return Guess(end, "inferred", alone.reason + later), _end("origin", following, origin, model, earliest=draft.tail[-1].time)
+
+
+def _in_time(found: Posterior, draft: Draft, following: Draft, model: Model) -> Posterior:
+    """Where a leg ended, without the places too far away for what was seen next of the aircraft, if that leaves any."""
+    speed = BACK_WIND * max(_speed(draft), _speed(following))
+    there = _there_and_on(draft.tail[-1], following.head[0], found.rows, speed, model)
+    weight = found.probability * there
+    return Posterior(found.rows, weight / (float(weight.sum()) + found.unknown)) if there.any() else found
+
+
+def _there_and_on(last: Fix, then: Fix, rows: ends.Ints, speed: float, model: Model) -> ends.Floats:
+    """1 for airports that leave the time to fly there, turn round, and fly to where the aircraft was seen next."""
+    table = model.airports
+    out = distance_nm(last.latitude, last.longitude, table.latitude[rows], table.longitude[rows])
+    back = distance_nm(table.latitude[rows], table.longitude[rows], then.latitude, then.longitude)
+    return ((out + back) / speed * HOUR + QUICKEST_TURNROUND <= then.time - last.time).astype(np.float64)
 
 
 def _stop_before_unseen(draft: Draft, following: Draft, ground: Ground, who: Aircraft, model: Model) -> tuple[Guess, End]:
@@ -382,16 +394,28 @@ def _stop_before_unseen(draft: Draft, following: Draft, ground: Ground, who: Air
     return end, _end("origin", following, origin, model, earliest=draft.tail[-1].time)
 
 
-def _look(draft: Draft, which: ends.Which, other: int | None, who: Aircraft, prior: ends.Floats, model: Model) -> ends.Likelihood:
+def _look(
+    draft: Draft,
+    which: ends.Which,
+    other: int | None,
+    who: Aircraft,
+    prior: ends.Floats,
+    model: Model,
+    silent_until: int | None = None,
+) -> ends.Likelihood:
+    """What one end of a track says. Of the silence before an origin nothing follows: nobody knows whether anybody was
+    listening before, and feeds begin in the middle of flights."""
     edge, path = (draft.end, draft.tail) if which == "destination" else (draft.start, draft.head)
     flown = draft.metres / METRES_PER_NM
     ways = _ways(which, draft, edge.fix, path, other, model)
-    return ends.look(which, edge, path, other, who.typecode, draft.fastest, flown, prior, ways, model.airports)
+    silent_min = 0.0 if silent_until is None else (silent_until - edge.fix.time) / MINUTE
+    seen = partial(model.prior.seen_share, utc(draft.first_seen).date())
+    return ends.look(which, edge, path, other, who.typecode, draft.fastest, flown, prior, ways, model.airports, silent_min, seen)
 
 
 def _ways(
     which: ends.Which, draft: Draft, fix: Fix, path: Sequence[Fix], other: int | None, model: Model
-) -> tuple[ends.Floats, ends.Floats]:
+) -> tuple[ends.Floats, ends.Floats, ends.Floats]:
     """What the ways of earlier flights say of one end."""
     courses = ends.courses_at(which, fix, path)
     course = math.nan if not courses else courses[0] if which == "destination" else (courses[0] + 180) % 360
@@ -539,7 +563,7 @@ def _status(draft: Draft, landed: float, now: datetime) -> Status:
 
 
 def _leg(draft: Draft, who: Aircraft, origin: End, destination: End, landed: float, now: datetime, names: Names) -> Leg:
-    name = aircraft_text(draft.aircraft)
+    name, last = aircraft_text(draft.aircraft), draft.tail[-1]
     leg_id = f"{name}-{utc(draft.first_seen):%Y%m%dT%H%M%S}"
     return Leg(
         leg_id=names.aliases.get(leg_id, leg_id),
@@ -563,7 +587,7 @@ def _leg(draft: Draft, who: Aircraft, origin: End, destination: End, landed: flo
         model=utc(draft.first_seen).date().isoformat(),
         source="tracked",
         feeds=tuple(feed for bit, feed in enumerate(names.feeds) if draft.feeds >> bit & 1),
-        way=draft.way,
+        way=ended(draft.way, last.time, last.latitude, last.longitude, last.altitude),
     )
 
 

@@ -25,8 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightwatch.aircraft.types import performance
+from flightwatch.legs import silence
 from flightwatch.legs.gaps import TREND_FT_MIN, Edge, Fix
 from flightwatch.legs.rows import MINUTE
+from flightwatch.legs.silence import Seen
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import EARTH_RADIUS_NM, bearing_deg, distance_nm, turn_deg, unit_vectors
 from flightwatch.records import UNKNOWN, Candidate
@@ -87,8 +89,7 @@ CLIMBS_OUT_NM = 15.0
 """An aircraft whose trend is not known, this near to where it took off, is climbing."""
 
 KNOWN_WAYS = 0.95
-"""Share of the flights between two places that take a way flown before, once many are known; after one flight it is
-half of that, after two two thirds."""
+"""The most that is believed of flights keeping to ways flown before, however many did."""
 
 WAY_SHARPNESS = 8.0
 """How much closer together flights are that follow one another than the best that geometry alone expects."""
@@ -105,6 +106,12 @@ MISSED_AFTER_DAYS = 20.0
 NEARBY_NM, NOTABLE_PRIOR = 250.0, 1e-4
 """Strips farther away than this are in question only if history gives them at least this."""
 
+IN_QUESTION = 1e-4
+"""Airports this much less likely than the likeliest one are not worth a look at the coverage on the way there."""
+
+SLOWEST_KT = 60.0
+"""Less is no speed that an aircraft flies on with."""
+
 LISTED = 0.01
 """Candidates from this probability up are listed."""
 
@@ -112,13 +119,14 @@ MOST_LISTED = 20
 
 
 class Prior(Protocol):
-    """What history says of an end of a leg. `over`: a probability for every row of the airport table, with a sum of at
-    most one. `came_by`: for every row, how many earlier flights had it as their end, and how many of these came by a
-    position on this course (NaN: unknown)."""
+    """What history says of a leg. `over`: a probability for every row of the airport table, with a sum of at
+    most one. `came_by`: for every row, how many earlier flights had it as their end, how many of these came by a
+    position on this course (NaN: unknown), and which share of such flights takes a way flown before. `seen_share`: how
+    much of the traffic at some positions was seen, and of how much there is no telling."""
 
     def came_by(
         self, which: Which, day: date, *, other: int | None, latitude: float, longitude: float, altitude: float, course: float
-    ) -> tuple[Floats, Floats]: ...
+    ) -> tuple[Floats, Floats, Floats]: ...
 
     def over(
         self,
@@ -131,6 +139,8 @@ class Prior(Protocol):
         other: int | None,
         clock_min: int | None = None,
     ) -> Floats: ...
+
+    def seen_share(self, day: date, latitude: Floats, longitude: Floats, altitude: Floats) -> tuple[Floats, Floats]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +182,17 @@ def look(
     fastest_kt: float,
     flown_nm: float,
     prior: Floats,
-    ways: tuple[Floats, Floats],
+    ways: tuple[Floats, Floats, Floats],
     airports: Airports,
+    silent_min: float = 0.0,
+    seen: Seen = silence.nothing_known,
 ) -> Likelihood:
     """What the edge of a track says of the airport beyond it.
 
     `path` are the fixes at that edge in time order, `other` the row of the leg's other end if that is known,
     `fastest_kt` the highest speed seen on the leg (NaN where none was), which tells a jet where the type is not
-    known, `ways` what `Prior.came_by` says. Far airports without scheduled service that nobody is known to fly to are
+    known, `ways` what `Prior.came_by` says, `silent_min` for how long nobody saw the aircraft, `seen` how much of the
+    traffic is seen where. Far airports without scheduled service that nobody is known to fly to are
     left out: there are 40,000 of them, and each matters only to those who are near.
     """
     fix = edge.fix
@@ -198,10 +211,34 @@ def look(
     if other is not None:
         geometry += _detour_log(behind, distance, other, leaving, airports, rows)
         best += _detour_log(0.0, distance * 0.0, other, leaving, airports, rows)
-    log = _by_known_ways(geometry, best, ways[0][rows], ways[1][rows])
+    log = _by_known_ways(geometry, best, *(of[rows] for of in ways))
     needed_ft = max(limits.runway_ft, JET_RUNWAY_FT if fastest_kt > JET_KT else 0.0)
     log += _runway_log(needed_ft, airports, rows)
-    return Likelihood(rows, log, float(np.logaddexp.reduce(geometry)) - math.log(len(rows)) if len(rows) else 0.0)
+    nowhere = float(np.logaddexp.reduce(geometry)) - math.log(len(rows)) if len(rows) else 0.0
+    if silent_min <= 0:
+        return Likelihood(rows, log, nowhere)
+    silent, anywhere = _silence_log(edge, log, prior[rows], limits.cruise_kt, silent_min, seen, airports, rows)
+    return Likelihood(rows, log + silent, nowhere + anywhere)
+
+
+def _silence_log(
+    edge: Edge, log: Floats, prior: Floats, usual_kt: float, silent_min: float, seen: Seen, airports: Airports, rows: Ints
+) -> tuple[Floats, float]:
+    """How little the silence since the last fix surprises, for each airport, and for places that the table lacks: as
+    for the airports on the whole. That also stands for those that are hardly in question, which nobody looks at."""
+    weight = log + np.log(np.maximum(prior, 1e-300))
+    weight = np.exp(weight - weight.max(initial=-np.inf))
+    likely = np.flatnonzero(weight > IN_QUESTION)
+    fields = np.stack([airports.latitude[rows], airports.longitude[rows], np.nan_to_num(airports.elevation_ft[rows])], axis=1)
+    fix, climbs = edge.fix, edge.climb_ft_min > TREND_FT_MIN
+    speed = edge.speed_kt if edge.speed_kt > SLOWEST_KT else usual_kt
+    at = (fix.latitude, fix.longitude, fix.altitude)
+    chances = silence.to_airports(at, silence.CEILING_FT, fields[likely], speed, silent_min, seen, climbs=climbs)
+    total = float(weight[likely].sum())
+    anywhere = math.log(float(weight[likely] @ chances) / total) if total > 0 else 0.0
+    out = np.full(len(rows), anywhere)
+    out[likely] = np.log(chances)
+    return out, anywhere
 
 
 def _climb(which: Which, edge: Edge, behind_nm: float) -> float:
@@ -211,10 +248,10 @@ def _climb(which: Which, edge: Edge, behind_nm: float) -> float:
     return edge.climb_ft_min if which == "destination" else -edge.climb_ft_min
 
 
-def _by_known_ways(geometry: Floats, best: Floats, flights: Floats, came: Floats) -> Floats:
+def _by_known_ways(geometry: Floats, best: Floats, flights: Floats, came: Floats, shared: Floats) -> Floats:
     """The log-likelihood of the edge for each airport: a mixture of what geometry says and of the ways that earlier
-    flights flew, as far as there were any. `best` is the most that geometry can say."""
-    known = KNOWN_WAYS * flights / (flights + 1)
+    flights flew, as far as there were any and flights share them. `best` is the most that geometry can say."""
+    known = np.minimum(shared, KNOWN_WAYS) * flights / (flights + 1)
     follows = known * came / np.maximum(flights, 1e-9) * WAY_SHARPNESS
     with np.errstate(divide="ignore"):
         return np.asarray(np.logaddexp(np.log1p(-known) + geometry, np.log(follows) + best))

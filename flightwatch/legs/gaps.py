@@ -3,7 +3,7 @@
 Bayes' rule over two stories. *Flying on*: the time that passed is the distance at the speed of this aircraft, give or
 take. *Landed*: the time that the flying does not explain was spent on the ground, and the signal died going down and
 came back going up. Both stories give a density for the unexplained time; heights and trends at both ends multiply the
-odds.
+odds, and so does the silence: whoever flew on, or went down and up again, did it where others are seen or are not.
 
 The constants are judgements from turnaround times and descent profiles of scheduled traffic, checked on masked
 flights of known truth (`tests/test_real_tracks.py`); none was fitted to a single file.
@@ -17,9 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flightwatch.legs import silence
 from flightwatch.legs.rows import MINUTE
+from flightwatch.legs.silence import Point, Seen
 from flightwatch.places import Airports
-from flightwatch.places.great_circle import distance_nm
+from flightwatch.places.great_circle import between, distance_nm
 
 HOUR = 60 * MINUTE
 
@@ -104,11 +106,18 @@ def edge(fixes: Sequence[Fix], *, at_end: bool) -> Edge:
     return Edge(fix, speed, climb)
 
 
-def judge_gap(before: Edge, after: Edge, fastest_kt: float, usual_kt: float, airports: Airports) -> Judgement:
+def judge_gap(
+    before: Edge,
+    after: Edge,
+    fastest_kt: float,
+    usual_kt: float,
+    airports: Airports,
+    seen: Seen = silence.nothing_known,
+) -> Judgement:
     """How probable it is that the aircraft was down in the hole between two edges.
 
     `fastest_kt` is the highest speed seen on the leg so far (NaN where none was), `usual_kt` what the type cruises
-    at.
+    at, `seen` how much of the traffic is seen where.
     """
     minutes = (after.fix.time - before.fix.time) / MINUTE
     distance = _distance(before.fix, after.fix)
@@ -117,9 +126,10 @@ def judge_gap(before: Edge, after: Edge, fastest_kt: float, usual_kt: float, air
     speed = speed_across(before, after, fastest_kt, usual_kt)
     flying_min = distance / speed * 60
     flown = flying_density(minutes - flying_min, flying_min)
-    detour_min, place = _way_over_an_airport(before, after, distance, speed, airports)
+    detour_min, place, down = _way_over_an_airport(before, after, distance, speed, airports)
     stayed = stay_density(minutes - flying_min - detour_min) * place
     odds = PRIOR_LANDED / (1 - PRIOR_LANDED) * stayed / flown * going_down(before) * going_down_backwards(after)
+    odds *= _silence_odds(before.fix, after.fix, minutes, down, speed, seen)
     landed = odds / (1 + odds)
     spare = max(minutes - flying_min, 0.0)
     reason = (
@@ -175,21 +185,42 @@ def going_down_backwards(edge: Edge) -> float:
     return going_down(Edge(edge.fix, edge.speed_kt, -edge.climb_ft_min))
 
 
-def _way_over_an_airport(before: Edge, after: Edge, straight_nm: float, speed: float, airports: Airports) -> tuple[float, float]:
-    """Minutes that landing somewhere between adds to the flying, and a factor for whether there is a place to
-    land."""
+def _silence_odds(before: Fix, after: Fix, minutes: float, down: Point, speed: float, seen: Seen) -> float:
+    """How much likelier nobody saw it going down to a place and up again than nobody saw it flying on. Nothing is said
+    of the time on the ground."""
+    ends = [(fix.latitude, fix.longitude, fix.altitude) for fix in (before, after)]
+    down_up = [
+        max(float(distance_nm(*end[:2], *down[:2])) / speed * 60, abs(end[2] - down[2]) / silence.SINK_FT_MIN) for end in ends
+    ]
+    landed = silence.across([ends[0], down, ends[1]], down_up, seen)
+    return landed / silence.across(ends, [minutes], seen)
+
+
+def _way_over_an_airport(
+    before: Edge, after: Edge, straight_nm: float, speed: float, airports: Airports
+) -> tuple[float, float, Point]:
+    """Minutes that landing somewhere between adds to the flying, a factor for whether there is a place to land, and
+    that place; of an aircraft that was high at both ends, halfway."""
+    middle = [float(values[1]) for values in between(*_place(before), *_place(after), 2)]
+    halfway = (middle[0], middle[1], 0.0)
     low = min(_height(before), _height(after)) < 10_000
     if not low:
-        return APPROACH_MIN, 1.0
+        return APPROACH_MIN, 1.0, halfway
     lower = before.fix if _height(before) <= _height(after) else after.fix
     rows, _ = airports.near(lower.latitude, lower.longitude, AIRPORT_REACH_NM)
     if not len(rows):
-        return APPROACH_MIN, 0.1
+        return APPROACH_MIN, 0.1, halfway
     lat, lon = airports.latitude[rows], airports.longitude[rows]
     way = distance_nm(before.fix.latitude, before.fix.longitude, lat, lon) + distance_nm(
         lat, lon, after.fix.latitude, after.fix.longitude
     )
-    return APPROACH_MIN / 2 + max(float(np.min(way)) - straight_nm, 0.0) / speed * 60, 1.0
+    best = int(np.argmin(way))
+    field = (float(lat[best]), float(lon[best]), float(np.nan_to_num(airports.elevation_ft[rows[best]])))
+    return APPROACH_MIN / 2 + max(float(way[best]) - straight_nm, 0.0) / speed * 60, 1.0, field
+
+
+def _place(edge: Edge) -> tuple[float, float]:
+    return edge.fix.latitude, edge.fix.longitude
 
 
 def _height(edge: Edge) -> float:

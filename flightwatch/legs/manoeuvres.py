@@ -18,9 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +26,7 @@ from numpy.typing import NDArray
 from flightwatch.legs.gaps import HOUR, TREND_FT_MIN
 from flightwatch.legs.rows import MINUTE, SECOND
 from flightwatch.legs.segmentation import Draft, Hole
+from flightwatch.legs.silence import Seen
 from flightwatch.legs.turning import MILLI, STRETCH, STRETCH_S
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import bearing_deg, destination, distance_nm
@@ -98,19 +97,13 @@ AHEAD = (0, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE)
 """Where it would have been seen had it flown on: the first quarter of an hour of its silence."""
 
 SURELY_SEEN = 0.9
+"""Of the traffic there, this much has to be seen: with what nobody knows counted as unseen, some three hours of it."""
 
 ONCE = (DIVERSION, TURN_BACK)
 """Kinds that a leg has one of; the others go by when they began."""
 
 MOST_OF_ONE_SORT = 5
 """Times of going round, and times out of sight, that are told of one leg: the first ones."""
-
-
-class Coverage(Protocol):
-    """Tells how probable it is that an aircraft at a place (deg) and height (ft) at a time would have been seen within
-    some minutes; None where nobody knows."""
-
-    def __call__(self, latitude: float, longitude: float, altitude: float, time: datetime) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +142,10 @@ class Turns:
 
 
 def events_of(
-    leg: Leg, draft: Draft, heading: Heading | None, usual_return: float, airports: Airports, seen: Coverage | None
+    leg: Leg, draft: Draft, heading: Heading | None, usual_return: float, airports: Airports, seen: Seen
 ) -> tuple[Event, ...]:
-    """The events of a leg. `heading` is where it was going, if that was known and it went out of its way; `usual_return` the share of such flights that
-    come back to where they took off."""
+    """The events of a leg. `heading` is where it was going, if that was known and it went out of its way; `usual_return` the
+    share of such flights that come back to where they took off."""
     turns = turns_of(draft.turns)
     rounds = _going_round(leg, turns, airports)
     circled = any(event.kind == CIRCLING for event in rounds)
@@ -374,16 +367,14 @@ def _round(leg: Leg, kind: str, turns: Turns) -> Event:
 # ------------------------------------------------------------------------------------------------------------------- out of sight
 
 
-def _silent(leg: Leg, draft: Draft, airports: Airports, seen: Coverage | None) -> list[Event]:
+def _silent(leg: Leg, draft: Draft, airports: Airports, seen: Seen) -> list[Event]:
     """Times in which nothing was heard of it although it would have been. Unknown coverage proves nothing."""
-    if seen is None:
-        return []
     found = [event for hole in draft.holes if (event := _silent_between(leg, draft, hole, seen)) is not None]
     last = _lost_for_good(leg, draft, airports, seen)
     return found if last is None else [*found, last]
 
 
-def _silent_between(leg: Leg, draft: Draft, hole: Hole, seen: Coverage) -> Event | None:
+def _silent_between(leg: Leg, draft: Draft, hole: Hole, seen: Seen) -> Event | None:
     """A hole in the middle of a leg, at cruise on both sides."""
     way = np.frombuffer(draft.way, WAYPOINT)
     times = way["time"].astype(np.int64) * SECOND
@@ -397,13 +388,13 @@ def _silent_between(leg: Leg, draft: Draft, hole: Hole, seen: Coverage) -> Event
     course = float(bearing_deg(a["latitude"], a["longitude"], b["latitude"], b["longitude"]))
     speed = float(distance_nm(a["latitude"], a["longitude"], b["latitude"], b["longitude"])) / hours
     place = float(a["latitude"]), float(a["longitude"]), float(a["altitude"])
-    probability = _would_have_been_seen(*place, course, speed, hole.start, seen)
+    probability = _would_have_been_seen(*place, course, speed, seen)
     if probability is None:
         return None
     return _silence(leg, "between", hole.start, hole.end, place, probability, f"seen again {utc(hole.end):%d %b %H:%M} UTC")
 
 
-def _lost_for_good(leg: Leg, draft: Draft, airports: Airports, seen: Coverage) -> Event | None:
+def _lost_for_good(leg: Leg, draft: Draft, airports: Airports, seen: Seen) -> Event | None:
     """A leg that ends out of sight, far from where it probably went to."""
     fix, edge = draft.tail[-1], draft.end
     if draft.count == 0 or draft.ending == "ground" or leg.status == "airborne" or edge.climb_ft_min < -TREND_FT_MIN:
@@ -417,7 +408,7 @@ def _lost_for_good(leg: Leg, draft: Draft, airports: Airports, seen: Coverage) -
         if left < FAR_FROM_DESCENT * NM_PER_FT * fix.altitude:
             return None
     where = fix.latitude, fix.longitude, fix.altitude
-    probability = _would_have_been_seen(*where, course, edge.speed_kt, fix.time, seen)
+    probability = _would_have_been_seen(*where, course, edge.speed_kt, seen)
     if probability is None:
         return None
     went = "where it went is not known" if place is None else f"it went to {place.ident} ({_basis_words(leg.destination)})"
@@ -430,13 +421,14 @@ def _course(draft: Draft) -> float:
 
 
 def _would_have_been_seen(
-    latitude: float, longitude: float, altitude: float, course: float, speed_kt: float, time: int, seen: Coverage
+    latitude: float, longitude: float, altitude: float, course: float, speed_kt: float, seen: Seen
 ) -> float | None:
-    """The least probability on the way ahead, if it is everywhere high enough."""
-    ahead = [destination(latitude, longitude, course, speed_kt * after / HOUR) for after in AHEAD]
-    told = [seen(float(lat), float(lon), altitude, utc(time + after)) for (lat, lon), after in zip(ahead, AHEAD, strict=True)]
-    known = [p for p in told if p is not None]
-    return min(known) if len(known) == len(told) and min(known) >= SURELY_SEEN else None
+    """The least share of the traffic that is seen on the way ahead, if it is everywhere high enough. Where little is known
+    the share is small."""
+    ahead = destination(latitude, longitude, course, speed_kt * np.array(AHEAD) / HOUR)
+    shares, _ = seen(*ahead, np.full(len(AHEAD), altitude))
+    least = float(shares.min())
+    return least if least >= SURELY_SEEN else None
 
 
 def _silence(
@@ -444,10 +436,10 @@ def _silence(
 ) -> Event:
     latitude, longitude, altitude = place
     words = (
-        f"last heard {utc(since):%d %b %H:%M} UTC near {latitude:.2f}, {longitude:.2f} at {altitude:,.0f} ft, where aircraft"
-        f" are seen ({probability:.0%}); {then}"
+        f"last heard {utc(since):%d %b %H:%M} UTC near {latitude:.2f}, {longitude:.2f} at {altitude:,.0f} ft, where"
+        f" {probability:.0%} of the traffic is seen; {then}"
     )
-    evidence = {"altitude_ft": altitude, "seen_probability": probability}
+    evidence = {"altitude_ft": altitude, "seen_share": probability}
     return _event(
         leg, TRANSPONDER_LOST, reason, since, until, [latitude], [longitude], evidence, (), words, "inferred", probability
     )

@@ -10,19 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from datetime import date
+from functools import partial
+from typing import Any, Literal, Protocol
 
 from flightwatch.aircraft.types import performance
 from flightwatch.legs.gaps import Edge, Fix, edge, judge_gap
 from flightwatch.legs.phases import GROUND, WALKING_KT
 from flightwatch.legs.pieces import HOLE_S, METRES_PER_NM, NEVER, Pieces
 from flightwatch.legs.rows import MINUTE, SECOND
+from flightwatch.legs.silence import Floats, Seen
 from flightwatch.legs.turning import MOST as MOST_TURNS
 from flightwatch.legs.turning import STRETCH, worth_keeping
 from flightwatch.legs.ways import packed, together
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import distance_nm
-from flightwatch.records import End, Leg
+from flightwatch.records import End, Leg, utc
 
 SAME_FIELD_NM = 4.0
 """Two places on the ground closer than this lie on one airport (the largest measure 4 nm across)."""
@@ -53,6 +56,13 @@ PLAIN = (
     "still_from", "still_until", "after_jump", "feeds", "callsign", "registration", "typecode", "category",
 )  # fmt: skip
 """The arrays of `Pieces` that a `Piece` has as they are."""
+
+
+class SeenShare(Protocol):
+    """How much of the traffic at some positions was seen in the time before a day, and of how much there is no
+    telling."""
+
+    def __call__(self, day: date, latitude: Floats, longitude: Floats, altitude: Floats) -> tuple[Floats, Floats]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +198,13 @@ class Log:
         return self.legs[-1] if self.legs and self.legs[-1].ending == "open" else None
 
 
-def absorb(log: Log, piece: Piece, airports: Airports) -> Log:
-    """The log after one more piece of the same aircraft."""
+def absorb(log: Log, piece: Piece, airports: Airports, seen_share: SeenShare) -> Log:
+    """The log after one more piece of the same aircraft. `seen_share` tells before which day how much of the traffic was
+    seen where."""
     if piece.airborne and not (log.ground is not None and _never_flew(log.ground, piece, airports)):
-        return _absorb_air(log, piece, airports)
+        return _absorb_air(log, piece, airports, seen_share)
     if not piece.airborne and log.flying is not None and _hangs_in_the_air(piece, airports):
-        return _absorb_air(log, piece, airports)
+        return _absorb_air(log, piece, airports, seen_share)
     return _absorb_ground(log, piece)
 
 
@@ -215,12 +226,12 @@ def _never_flew(ground: Ground, piece: Piece, airports: Airports) -> bool:
     return not piece.highest > field_ft + HOP_FT
 
 
-def _absorb_air(log: Log, piece: Piece, airports: Airports) -> Log:
+def _absorb_air(log: Log, piece: Piece, airports: Airports, seen_share: SeenShare) -> Log:
     flying = log.flying
     if flying is not None and piece.after_jump and flying.count < ORPHAN_ROWS:
         return _replace_last(log, _begin(piece, flying.takeoff))
     if flying is not None:
-        return _after_gap(log, flying, piece, airports)
+        return _after_gap(log, flying, piece, airports, partial(seen_share, utc(flying.first_seen).date()))
     if log.legs and _touched_and_went(log, piece):
         again = replace(log.legs[-1], ending="open", landing=None)
         return replace(log, legs=(*log.legs[:-1], _extend(again, piece, None)), ground=None)
@@ -236,9 +247,9 @@ def _touched_and_went(log: Log, piece: Piece) -> bool:
     return not ground.stopped and _contiguous(ground.until, piece.started)
 
 
-def _after_gap(log: Log, flying: Draft, piece: Piece, airports: Airports) -> Log:
+def _after_gap(log: Log, flying: Draft, piece: Piece, airports: Airports, seen: Seen) -> Log:
     fastest, usual = max_known(flying.fastest, piece.fastest), performance(piece.typecode or flying.typecode).cruise_kt
-    judged = judge_gap(_last_edge(flying), edge(piece.head, at_end=False), fastest, usual, airports)
+    judged = judge_gap(_last_edge(flying), edge(piece.head, at_end=False), fastest, usual, airports, seen)
     hole = Hole(flying.last_seen, piece.started, judged.landed, judged.reason)
     if judged.landed < 0.5:
         return _replace_last(log, _extend(flying, piece, hole))

@@ -1,8 +1,8 @@
 """The way of a flight: its track thinned to a few positions, for those who compare it with other flights.
 
 In: the rows of pieces, or two parts of a way. Out: at most `MOST` waypoints, the first position in each stretch of
-time. How long the stretches are follows from when the way began and ended, so it is the same however the positions
-came in.
+time; the way of a leg ends with its very last position. How long the stretches are follows from when the way began and
+ended, so it is the same however the positions came in.
 """
 
 from __future__ import annotations
@@ -84,3 +84,10 @@ def together(a: bytes, b: bytes, ended: int) -> bytes:
         return a or b
     both = np.frombuffer(a + b, WAYPOINT)
     return packed(_thinned_again(both[None, :], np.array([ended // SECOND])))[0]
+
+
+def ended(way: bytes, time: int, latitude: float, longitude: float, altitude: float) -> bytes:
+    """A way that keeps the last position (time in µs) of its leg, too."""
+    points = np.frombuffer(way, WAYPOINT)
+    last = np.array([(time // SECOND, latitude, longitude, altitude)], WAYPOINT)
+    return way if not len(points) or points["time"][-1] >= last["time"][0] else way + last.tobytes()

@@ -5,7 +5,9 @@ aircraft, its operator, its type and anybody, and the sentences that a reader ge
 of the flight and answered from the days before.
 
 How often is counted on observed days alone: visits that are on record from other days (a press report of years ago)
-are told, and say nothing of how often.
+are told, and say nothing of how often. A day counts for all places alike, also for those where nobody sees aircraft come
+down: what visits there are known from is where the signal died, and how much of the flying around there is seen is told
+beside the count (`Baseline.low_share`), so that none of them is taken for more than it is.
 """
 
 from __future__ import annotations
@@ -24,6 +26,10 @@ from flightwatch.rarity.baseline import ANYBODY, Baseline, Exposure, Tail
 from flightwatch.records import Aircraft, Counted, EarlierVisit, Rarity, Target
 
 __all__ = ["Baseline", "Exposure", "count", "place_flags", "place_name", "rarities", "visits_of_tail"]
+
+
+MOSTLY = 0.5
+"""Where less of the flying around a place is seen than this, it is said."""
 
 
 def count(baseline: Baseline, of: str, target: Target, aircraft: Aircraft, day: date) -> Counted:
@@ -47,7 +53,8 @@ def rarities(baseline: Baseline, target: Target, aircraft: Aircraft, day: date) 
     place = place_name(target, baseline.airports)
     name = aircraft.registration or aircraft.icao24 or "this aircraft"
     own = _past(baseline, "tail", target, aircraft, day)
-    told = [_rarity(name, place, own, _own_sentence(name, place, own, baseline.airports))]
+    sight = _sight_sentence(baseline.low_share(day, place_flags(target, baseline.airports)))
+    told = [_rarity(name, place, own, _own_sentence(name, place, own, baseline.airports) + sight)]
     if aircraft.operator:
         fleet = _past(baseline, "fleet", target, aircraft, day)
         others = replace(fleet, visits=tuple(v for v in fleet.visits if v.registration != aircraft.registration))
@@ -166,6 +173,14 @@ def _strangers_sentence(place: str, visits: Sequence[EarlierVisit], airports: Ai
     whose = f" ({last.operator})" if last.operator else ""
     times = "One visit" if len(visits) == 1 else f"{len(visits):,} visits"
     return f"{times} of others to {place} on record{_last(visits, airports, tails=True)}{whose}."
+
+
+def _sight_sentence(share: float | None) -> str:
+    """What the coverage around a place means for the counts; nothing where most is seen, or where it is not known."""
+    if share is None or share >= MOSTLY:
+        return ""
+    seen = "Next to nothing" if share < 0.01 else f"Only {share:.0%}"
+    return f" {seen} of the flying below 10,000 ft around there was seen: landings are inferred, and some may be missing."
 
 
 def _visits(number: int, none: str, one: str, earlier: str = "earlier ") -> str:

@@ -13,7 +13,8 @@ IEEE Transactions on Communications 38, 1990), and what a narrower table has giv
 because there it is no news. The probabilities sum to one. What is drawn from the tables that do not know the leg's
 other end goes by half to places as far from there as flights of the type go.
 
-Beside it stand the ways that the legs flew (`flown`): where a leg leads is also told by who flew this way before.
+Beside it stand the ways that the legs flew (`flown`): where a leg leads is also told by who flew this way before. And
+where the legs were seen and where not (`coverage`): where everybody is seen, silence tells something, too.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from numpy.typing import NDArray
 
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import distance_nm
+from flightwatch.rarity.coverage import KNOWN_MIN, Coverage
 from flightwatch.rarity.flown import Flown, flown
 from flightwatch.records import LEGS, EarlierVisit, Scope, utc
 
@@ -62,6 +64,9 @@ SCHEDULED_FACTOR = 3.0
 
 NEAREST_NM = 25.0
 """The shortest class of lengths reaches to twice this; each other one is twice as long as the one before."""
+
+SHARING, LEANING = 0.9, 3.0
+"""Before anything is known, the share of flights that take a way flown before, and for how many flights that stands."""
 
 LENGTH_CLASSES = 10
 """25 nm to half way round the Earth."""
@@ -131,19 +136,49 @@ class Baseline:
     """The history, built from a table of `LEGS`. `extended` gives a new one with more legs; nothing changes in
     place."""
 
-    def __init__(self, airports: Airports, legs: pa.Table | None = None, exposures: Sequence[Exposure] = ()) -> None:
+    def __init__(
+        self,
+        airports: Airports,
+        legs: pa.Table | None = None,
+        exposures: Sequence[Exposure] = (),
+        coverage: Coverage | None = None,
+    ) -> None:
+        """`coverage` is what these legs tell of it, where that is known already."""
         self.airports = airports
         self.exposures = tuple(exposures)
         self._table = LEGS.empty_table() if legs is None else legs
         self._visitors: dict[tuple[int, ...], frozenset[str]] = {}
         self._priors: dict[tuple[object, ...], Floats] = {}
         self._exposed: dict[Tail, frozenset[int]] = {}
+        self._coverage = coverage
 
     def extended(self, legs: pa.Table, exposures: Sequence[Exposure] | None = None) -> Baseline:
         """With these legs added; one whose `leg_id` is there already takes its place."""
         known = pc.is_in(self._table["leg_id"], value_set=legs["leg_id"].combine_chunks())
         table = pa.concat_tables([self._table.filter(pc.invert(known)), legs])
-        return Baseline(self.airports, table, self.exposures if exposures is None else exposures)
+        coverage = self.coverage.changed(legs, self._table.filter(known), self.airports)
+        return Baseline(self.airports, table, self.exposures if exposures is None else exposures, coverage)
+
+    # ----------------------------------------------------------------------------------------------------------- coverage
+
+    @property
+    def coverage(self) -> Coverage:
+        """What the legs tell of where traffic is seen."""
+        if self._coverage is None:
+            self._coverage = Coverage().changed(self._table, self._table.slice(0, 0), self.airports)
+        return self._coverage
+
+    def seen_share(self, day: date, latitude: Floats, longitude: Floats, altitude: Floats) -> tuple[Floats, Floats]:
+        """How much of the traffic at these positions was seen in the time before a day, and of how much there is no
+        telling."""
+        return self.coverage.as_of(day).share(latitude, longitude, altitude)
+
+    def low_share(self, day: date, places: Flags) -> float | None:
+        """How much of the flying below 10,000 ft around some places (a flag for each row of the airport table) was seen
+        in the time before a day; None where nobody is known to have come by, or where no leg tells of anything."""
+        table = self.coverage.as_of(day)
+        seen, unseen = table.low_minutes(self.airports.latitude[places], self.airports.longitude[places])
+        return seen / (seen + unseen) if seen + unseen >= KNOWN_MIN else None
 
     # ------------------------------------------------------------------------------------------------------------ columns
 
@@ -345,21 +380,36 @@ class Baseline:
 
     def came_by(
         self, which: Which, day: date, *, other: int | None, latitude: float, longitude: float, altitude: float, course: float
-    ) -> tuple[Floats, Floats]:
+    ) -> tuple[Floats, Floats, Floats]:
         """Of the tracked legs before a day with that other end (any, for None): how many had each row of the airport
-        table as their end, and how many of these came by a position on this course (deg; NaN: unknown), each counting
-        between 0 and 1. Those of which nobody saw whether they did are left out of both."""
+        table as their end; how many of these came by a position on this course (deg; NaN: unknown), each counting
+        between 0 and 1; and which share of flights there takes a way flown before. Those of which nobody saw whether they
+        did are left out of the counts."""
         rows, size = self.columns, len(self.airports)
         ours, theirs = (rows.destination, rows.origin) if which == "destination" else (rows.origin, rows.destination)
-        usable = (ours >= 0) & (ours < size) & (rows.arrived < _midnight(day)) & self._has_way
-        if other is not None:
-            usable &= theirs == other
+        past = (ours >= 0) & (ours < size) & (rows.arrived < _midnight(day)) & self._has_way
         legs, seen, unseen = self._flown.near(latitude, longitude, altitude, course)
         came, told = np.zeros(len(ours)), np.ones(len(ours))
         came[legs], told[legs] = seen, 1 - np.maximum(unseen - seen, 0.0)
-        index = np.flatnonzero(usable)
+        index = np.flatnonzero(past & (theirs == other)) if other is not None else np.flatnonzero(past)
         flights, passed = (np.bincount(ours[index], weights=of[index], minlength=size) for of in (told, came))
-        return flights.astype(np.float64), passed.astype(np.float64)
+        return flights.astype(np.float64), passed.astype(np.float64), self._sharing(past, index, ours)
+
+    def _sharing(self, past: Flags, index: Ints, ours: Ints) -> Floats:
+        """The share of flights that take a way flown before, for each airport: that among these legs, leaning to that of
+        all routes as if `LEANING` of them had been seen."""
+        compared = np.flatnonzero(past & ~np.isnan(self._follows))
+        usual = (self._follows[compared].sum() + SHARING * LEANING) / (len(compared) + LEANING)
+        index = index[~np.isnan(self._follows[index])]
+        count = np.bincount(ours[index], minlength=len(self.airports))
+        total = np.bincount(ours[index], weights=self._follows[index], minlength=len(self.airports))
+        return np.asarray((total + usual * LEANING) / (count + LEANING))
+
+    @cached_property
+    def _follows(self) -> Floats:
+        rows, size = self.columns, len(self._codes)
+        named = (rows.origin != NULL) & (rows.destination != NULL)
+        return self._flown.follows(np.where(named, rows.origin * size + rows.destination, NULL))
 
     @cached_property
     def _has_way(self) -> Flags:

@@ -1,7 +1,8 @@
 """The ways that earlier flights flew: how many of those to a place came by here.
 
 In: the legs of the history with their thinned tracks. Out: for each of them how near it came to a position, with what
-course and at what height. A stretch that nobody saw (a hole, an end out of sight) says nothing either way.
+course and at what height, and whether it took a way that a flight between the same places had taken before. A stretch
+that nobody saw (a hole, an end out of sight) says nothing either way.
 
 Angles in degrees, distances in nm, heights in ft.
 """
@@ -9,7 +10,7 @@ Angles in degrees, distances in nm, heights in ft.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,12 @@ middle of an airway for 95 % of the time (RNAV 5, ICAO Doc 9613), and a thinned 
 
 FAR = 4.0
 """Beyond so many times that, nothing is left."""
+
+FOLLOWING = float(np.exp(-2.0))
+"""Within twice these one flight follows another."""
+
+COMPARED = 20
+"""Earlier flights on a route that one is compared with: the last ones."""
 
 HOLE_S, HOLE_TIMES = 900, 3
 """A stretch longer than a quarter of an hour and than three times the shortest one of its way was a hole."""
@@ -53,10 +60,20 @@ class Flown:
         """The legs that come near a position, how well the seen part of each fits it (1: the very place, course and
         height), and how well what nobody saw of it does. NaN for a height or course that is not known."""
         window = self.widest + FAR * ASIDE_NM / 60
-        inside = slice(*np.searchsorted(self.middle, [latitude - window, latitude + window]))
+        there = self._take(slice(*np.searchsorted(self.middle, [latitude - window, latitude + window])))
+        fit = there.fit(latitude, longitude, altitude, course)
+        close = np.flatnonzero(fit)
+        legs, place = np.unique(there.leg[close], return_inverse=True)
+        seen, unseen = np.zeros(len(legs)), np.zeros(len(legs))
+        np.maximum.at(seen, place, np.where(there.seen[close], fit[close], 0.0))
+        np.maximum.at(unseen, place, np.where(there.seen[close], 0.0, fit[close]))
+        return legs, seen, unseen
+
+    def fit(self, latitude: float, longitude: float, altitude: float, course: float) -> Floats:
+        """How well each stretch fits a position: 1 for the very place, course and height; 0 for far away."""
         shrink = np.cos(np.radians(latitude))
-        x, to_x = ((_east(lon[inside] - longitude)) * 60 * shrink for lon in (self.longitude, self.to_longitude))
-        y, to_y = ((lat[inside] - latitude) * 60 for lat in (self.latitude, self.to_latitude))
+        x, to_x = ((_east(lon - longitude)) * 60 * shrink for lon in (self.longitude, self.to_longitude))
+        y, to_y = ((lat - latitude) * 60 for lat in (self.latitude, self.to_latitude))
         along_x, along_y = to_x - x, to_y - y
         length = np.maximum(along_x**2 + along_y**2, 1e-9)
         share = np.clip(-(x * along_x + y * along_y) / length, 0.0, 1.0)
@@ -64,15 +81,42 @@ class Flown:
         close = np.flatnonzero(aside < FAR * ASIDE_NM)
         off = (aside[close] / ASIDE_NM) ** 2
         if not np.isnan(course):
-            off += (turn_deg(self.course[inside][close], course) / COURSE_OFF_DEG) ** 2
-        low, high = self.altitude[inside][close], self.to_altitude[inside][close]
+            off += (turn_deg(self.course[close], course) / COURSE_OFF_DEG) ** 2
+        low, high = self.altitude[close], self.to_altitude[close]
         off += np.nan_to_num((low + share[close] * (high - low) - altitude) / HEIGHT_OFF_FT, nan=0.0) ** 2
-        fit = np.exp(-0.5 * off)
-        legs, place = np.unique(self.leg[inside][close], return_inverse=True)
-        seen, unseen = np.zeros(len(legs)), np.zeros(len(legs))
-        np.maximum.at(seen, place, np.where(self.seen[inside][close], fit, 0.0))
-        np.maximum.at(unseen, place, np.where(self.seen[inside][close], 0.0, fit))
-        return legs, seen, unseen
+        fit = np.zeros(len(self.leg))
+        fit[close] = np.exp(-0.5 * off)
+        return fit
+
+    def follows(self, route: Ints) -> Floats:
+        """For each leg (`route` says which have the same ends; -1: none) whether the middle of its way follows that of an
+        earlier one on its route, as 0 or 1; NaN for the first, and where nothing was seen. The legs are in order of
+        time."""
+        whose = self.leg[self.seen]
+        order = np.flatnonzero(self.seen)[np.lexsort((whose, route[whose]))]
+        routes = route[self.leg[order]]
+        out = np.full(len(route), np.nan)
+        for part in np.split(order, np.flatnonzero(np.diff(routes)) + 1):
+            if len(part) and route[self.leg[part[0]]] >= 0:
+                self._follow(part, out)
+        return out
+
+    def _follow(self, part: Ints, out: Floats) -> None:
+        """Fills in the legs of one route, whose stretches these are, in order of the legs."""
+        mine = self._take(part)
+        legs, start = np.unique(mine.leg, return_index=True)
+        stop = np.r_[start[1:], len(part)]
+        for i in range(1, len(legs)):
+            at = start[i] + (stop[i] - start[i]) // 2
+            before = mine._take(slice(int(start[max(i - COMPARED, 0)]), int(start[i])))
+            fit = before.fit(
+                float(mine.latitude[at]), float(mine.longitude[at]), float(mine.altitude[at]), float(mine.course[at])
+            )
+            out[legs[i]] = float(fit.max(initial=0.0) >= FOLLOWING)
+
+    def _take(self, index: Ints | slice) -> Flown:
+        columns = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "widest"}
+        return Flown(**columns, widest=self.widest)
 
 
 def flown(ways: Sequence[bytes], ends: Floats, ends_seen: Flags) -> Flown:
@@ -86,7 +130,8 @@ def flown(ways: Sequence[bytes], ends: Floats, ends_seen: Flags) -> Flown:
     inner = np.flatnonzero(leg[1:] == leg[:-1])
     lasted = time[inner + 1] - time[inner]
     shortest = np.full(len(counts), np.iinfo(np.int64).max // HOLE_TIMES)
-    np.minimum.at(shortest, leg[inner], lasted)
+    whole = np.r_[leg[inner][1:] == leg[inner][:-1], False][: len(inner)]  # the last one of a way ends early
+    np.minimum.at(shortest, leg[inner][whole], lasted[whole])
     seen = lasted <= np.maximum(HOLE_S, HOLE_TIMES * shortest[leg[inner]])
     flew = np.flatnonzero(counts > 0)
     last = np.cumsum(counts)[flew] - 1

@@ -5,7 +5,7 @@ All servers listen on the loopback address alone. Nothing here is imported by th
 demo`.
 
     clock   a clock that runs as fast as it is asked
-    world   made-up flights through real places, with the holes that real coverage has; seeded
+    world   made-up flights through real places, with the holes that real coverage has, and the truth about them; seeded
     feed    serves a world in the v2 format
     files   serves files as storage does, in parts and with broken lines
     slack   a Slack workspace of one channel
