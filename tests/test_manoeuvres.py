@@ -8,7 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from flightwatch.desk import Desk
 from flightwatch.doctor import examine
 from flightwatch.eventtables import show
 from flightwatch.imports import import_file
-from flightwatch.legs.manoeuvres import Coverage
+from flightwatch.legs.rows import Floats
 from flightwatch.legs.turning import STRETCH, worth_keeping
 from flightwatch.pipeline import Pipeline
 from flightwatch.places import Airports
@@ -37,7 +37,7 @@ from flightwatch.rarity import Baseline
 from flightwatch.records import Event, Scope, Snapshot, legs_from_table
 from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
-from flightwatch.testing.world import Flight, Region, Sky, World
+from flightwatch.testing.world import Flight, Hold, Region, Sky, World, diverted, landing, silent_from
 from tests.conftest import Typed, real
 from tests.live_runs import Ledger, poll_until, running
 from tests.live_runs import pipeline as state_pipeline
@@ -67,12 +67,10 @@ def filled(store: Store, positions: pa.Table) -> None:
     store.snapshots.append(Snapshot("synthetic", newest, newest, Scope("world"), positions, {}))
 
 
-def events_of(
-    store: Store, positions: pa.Table, coverage: Coverage | None = None, registry: Registry | None = None
-) -> list[Event]:
+def events_of(store: Store, positions: pa.Table, registry: Registry | None = None) -> list[Event]:
     """What is told of positions, derived once."""
     filled(store, positions)
-    pipe = Pipeline(all_airports(), registry or Registry(), exposures=backfill.exposures(store), seen=coverage)
+    pipe = Pipeline(all_airports(), registry or Registry(), exposures=backfill.exposures(store))
     backfill.derive(store, pipe)
     return store.events.between()
 
@@ -89,7 +87,7 @@ def daily(flight: Flight, days: int) -> list[Flight]:
 
 
 def test_a_flight_that_is_known_to_go_somewhere_and_lands_elsewhere_was_diverted(store: Store) -> None:
-    astray = replace(PLANE, over=(OFF_SOCHI,), destination=MINVODY)
+    astray = diverted(PLANE, all_airports(), 0.85, MINVODY)
     (event,) = events_of(store, seen([*daily(PLANE, 12), astray], every_s=60.0))
     assert (event.kind, event.aircraft, event.airports) == ("leg.diversion", ("a00001",), (SOCHI, MINVODY))
     assert (event.reason, event.basis) == ("observed", "inferred"), "where it landed was seen, where it meant to go was not"
@@ -103,7 +101,7 @@ def test_a_flight_that_is_known_to_go_somewhere_and_lands_elsewhere_was_diverted
     ("earlier", "flight"),
     [
         (12, PLANE),  # it went where it always goes
-        (0, replace(PLANE, over=(OFF_SOCHI,), destination=MINVODY)),  # nobody knows where it meant to go
+        (0, diverted(PLANE, all_airports(), 0.85, MINVODY)),  # nobody knows where it meant to go
         (12, replace(PLANE, destination=MINVODY)),  # it went elsewhere from the start
     ],
 )
@@ -131,13 +129,12 @@ def test_who_comes_back_as_usual_or_stayed_near_did_not(store: Store) -> None:
 
 
 def test_rounds_at_a_height_before_landing_are_a_holding(store: Store) -> None:
-    held = replace(PLANE, over=(*ring(44.4, 39.3, 4), (43.9, 39.7)), cruise_ft=15_000.0)
-    (event,) = events_of(store, seen([held], every_s=15.0))
+    held = replace(PLANE, hold=Hold(to_go_nm=40, minutes=15))
+    (event,) = events_of(store, seen([held]))
     assert (event.kind, event.reason, event.airports, event.basis) == ("flight.holding", "right", (SOCHI,), "observed")
-    assert event.evidence["rounds"] == pytest.approx(4, abs=0.7)
-    assert event.evidence["highest_ft"] == 15_000
-    assert event.south < 44.4 < event.north
-    assert event.west < 39.3 < event.east
+    assert event.evidence["rounds"] >= 2
+    assert event.evidence["minutes"] == pytest.approx(15, abs=6)
+    assert "before landing at URSS (seen there)" in event.words
 
 
 def test_rounds_on_the_way_are_circling_and_few_of_them_nothing(store: Store) -> None:
@@ -169,36 +166,57 @@ def test_what_is_kept_of_turning_is_bounded() -> None:
 # --------------------------------------------------------------------------------------------------------- out of sight
 
 
-def everywhere(probability: float | None) -> Coverage:
-    return lambda latitude, longitude, altitude, time: probability
+class Seeing(Baseline):
+    """History that knows nothing but how much of the traffic is seen to the west of a meridian."""
+
+    share, east_end = 0.97, 180.0
+
+    def seen_share(self, day: date, latitude: Floats, longitude: Floats, altitude: Floats) -> tuple[Floats, Floats]:
+        seen = np.where(np.asarray(longitude) < self.east_end, self.share, 0.0)
+        return seen, np.where(seen > 0, 0.0, 1.0)
 
 
-SILENCE = Region(((70.0, 60.0), (70.0, 90.0), (50.0, 90.0), (50.0, 60.0)))
+def told_of_silence(flight: Flight, share: float = 0.97, east_end: float = 180.0) -> list[Event]:
+    """The events of a flight where so much of the traffic is seen."""
+    prior = Seeing(all_airports())
+    prior.share, prior.east_end = share, east_end
+    model = leg_stage.Model(all_airports(), prior, Registry().who)
+    state, _ = leg_stage.advance(leg_stage.LegState(), seen([flight]), model)
+    found = leg_stage.unsettled(state, leg_stage.aircraft_of(state), model, BEGIN + timedelta(hours=4))
+    return [event for legs in found.values() for leg in legs for event in leg.events]
+
+
 EAST = replace(PLANE, destination=NOVOSIBIRSK)
+LOST = silent_from(EAST, BEGIN + timedelta(hours=1))
 
 
-@pytest.mark.parametrize(("coverage", "told"), [(everywhere(0.97), 1), (everywhere(0.5), 0), (everywhere(None), 0), (None, 0)])
-def test_silence_counts_where_aircraft_are_surely_seen(coverage: Coverage | None, told: int, store: Store) -> None:
-    other = replace(PLANE, icao24="a00003", takeoff=BEGIN + timedelta(hours=3))  # time goes on
-    found = events_of(store, seen([EAST, other], (SILENCE,)), coverage)
+@pytest.mark.parametrize(("share", "told"), [(0.97, 1), (0.5, 0), (0.0, 0)])
+def test_silence_counts_where_aircraft_are_surely_seen(share: float, told: int) -> None:
+    found = told_of_silence(LOST, share)
     assert [event.kind for event in found] == ["transponder.lost"] * told
     for event in found:
         assert (event.reason, event.basis, event.probability) == ("until the end", "inferred", 0.97)
-        assert 59 < event.west < 60.5
+        assert event.since == pytest.approx(BEGIN + timedelta(hours=1), abs=timedelta(minutes=1))
 
 
-def test_silence_in_the_middle_ends_when_it_is_heard_again(store: Store) -> None:
-    gone = Region(((58.0, 55.0), (58.0, 63.0), (50.0, 63.0), (50.0, 55.0)))
-    (event,) = events_of(store, seen([EAST], (gone,)), everywhere(0.97))
+def test_silence_in_the_middle_ends_when_it_is_heard_again() -> None:
+    (event,) = told_of_silence(silent_from(EAST, BEGIN + timedelta(hours=1), BEGIN + timedelta(minutes=100)))
     assert event.reason == "between"
-    assert timedelta(minutes=20) < event.until - event.since < timedelta(minutes=60)
+    assert event.until - event.since == pytest.approx(timedelta(minutes=40), abs=timedelta(minutes=1))
     assert "seen again" in event.words
 
 
-def test_a_hole_at_the_end_of_coverage_proves_nothing(store: Store) -> None:
-    ends_at_60 = lambda latitude, longitude, altitude, time: 0.99 if longitude < 60.5 else None  # noqa: E731  # a map in one line
-    other = replace(PLANE, icao24="a00003", takeoff=BEGIN + timedelta(hours=3))
-    assert events_of(store, seen([EAST, other], (SILENCE,)), ends_at_60) == []
+def test_silence_at_the_end_of_coverage_or_on_the_way_down_proves_nothing() -> None:
+    assert told_of_silence(LOST, east_end=51.0) == []
+    assert told_of_silence(silent_from(EAST, landing(EAST, all_airports()) - timedelta(minutes=15))) == []
+
+
+def test_where_everybody_was_heard_before_it_is_told_from_what_is_stored(store: Store) -> None:
+    before = [replace(EAST, icao24=f"c{i:05x}", takeoff=BEGIN - timedelta(hours=8 * i)) for i in range(1, 46)]
+    later = replace(EAST, icao24="a00003", takeoff=BEGIN + timedelta(hours=1))  # time goes on
+    (event,) = events_of(store, seen([*before, LOST, later], every_s=120.0))
+    assert (event.kind, event.aircraft) == ("transponder.lost", ("a00001",))
+    assert event.probability >= 0.9
 
 
 # --------------------------------------------------------------------------------------------------------- meetings

@@ -164,7 +164,7 @@ def _events(leg: Leg, draft: Draft, who: Aircraft, model: Model) -> tuple[Event,
     history expected another end than it came to: without earlier flights to a place nobody knows that it was meant."""
     heading, usual_return = None, 0.0
     origin, place = (model.airports.row(end.airport) for end in (leg.origin, leg.destination))
-    over = draft.count > 0 and manoeuvres.is_over(leg) and manoeuvres.went_out_of_its_way(leg, model.airports)
+    over = draft.count > 0 and manoeuvres.is_over(leg) and manoeuvres.went_out_of_its_way(leg, draft, model.airports)
     if over and origin is not None and place is not None:
         prior = _prior("destination", draft, who, origin, model)
         usual_return = float(prior[origin])

@@ -5,7 +5,7 @@ belongs to the leg, so they are the same live and afterwards, and change or go w
 
     leg.diversion     landed elsewhere than it had been heading for half an hour
     leg.turn_back     came back to where it took off, from 50 nm away or more
-    flight.holding    two full turns or more at a constant height, on its arrival from somewhere else
+    flight.holding    two full turns or more on its arrival from somewhere else, one of them at a constant height
     flight.circling   three full turns or more over one place, higher than a circuit, that is no holding
     transponder.lost  out of sight for 20 minutes at cruise, where it would have been seen
 
@@ -24,12 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightwatch.legs.gaps import HOUR, TREND_FT_MIN
-from flightwatch.legs.rows import MINUTE, SECOND
+from flightwatch.legs.rows import MINUTE, SECOND, Flags, Floats, Ints
 from flightwatch.legs.segmentation import Draft, Hole
 from flightwatch.legs.silence import Seen
 from flightwatch.legs.turning import MILLI, STRETCH, STRETCH_S
 from flightwatch.places import Airports
-from flightwatch.places.great_circle import bearing_deg, destination, distance_nm
+from flightwatch.places.airports import Airport
+from flightwatch.places.great_circle import bearing_deg, destination, distance_nm, turn_deg
 from flightwatch.records import (
     CIRCLING,
     DIVERSION,
@@ -53,9 +54,10 @@ HEADED, HEADED_FOR = 0.8, 30 * MINUTE
 ELSEWHERE_NM = 60.0
 """Airports closer together than this serve one region; going to the other one is told as the landing that it is."""
 
-OUT_OF_THE_WAY = 1.15
-"""A leg that flew less than this times the straight line went where it meant to: nine in ten scheduled flights of more
-than 300 nm do (1.14 at most; measured on 422 regional ones)."""
+OUT_OF_THE_WAY, TURNED_OFF_DEG, ON_COURSE_DEG = 1.15, 50.0, 30.0
+"""Nine in ten scheduled flights of more than 300 nm fly less than this times the straight line (1.14; measured on 422 regional
+ones). Ten of 1,650 flights seemed to head for another place for half an hour and were not diverted: none of them turned off
+by so much while it flew there."""
 
 TURNED_BACK_NM = 50.0
 """Beyond the area in which departing aircraft are led around (as TURNS_BACK of a terminal area)."""
@@ -78,8 +80,9 @@ ONE_PLACE_NM = 15.0
 HOLDING_NM, HOLDING_BEFORE = 80.0, 30 * MINUTE
 """Holdings belong to the arrival: within this of the destination, and in the last half hour."""
 
-LEVEL_FT = 1500.0
-"""A step down in a stack is 1,000 ft; pressure and reports move heights by some 300 ft."""
+LEVEL_DEG, LEVEL_FT = 360.0, 1500.0
+"""Of a holding at least one round is flown at a height; a spiral has none. A step down in a stack is 1,000 ft; pressure and
+reports move heights by some 300 ft."""
 
 CIRCUIT_NM, CIRCUIT_FT = 5.0, 2000.0
 """Circuits are flown at 1,000 to 1,500 ft above the field, within its control zone."""
@@ -118,7 +121,8 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """A time of turning one way over one place. Times in µs, `degrees` to the right positive."""
+    """A time of turning one way over one place. Times in µs, `degrees` to the right positive; `level` those of them that were
+    turned at one height."""
 
     since: int
     until: int
@@ -129,7 +133,7 @@ class Turns:
     east: float
     lowest: float
     highest: float
-    level: bool
+    level: float
 
     @property
     def middle(self) -> tuple[float, float]:
@@ -171,13 +175,13 @@ def _is_sure(end: End) -> bool:
 
 
 def _diverted(leg: Leg, draft: Draft, heading: Heading | None, airports: Airports) -> list[Event]:
-    if heading is None or not is_over(leg):
+    if heading is None or not is_over(leg) or not _is_sure(leg.origin):
         return []
     meant, landed = airports.get(heading.airport), airports.get(leg.destination.airport)
     if meant is None or landed is None or landed.ident == leg.origin.airport:
         return []
     apart = float(distance_nm(meant.latitude, meant.longitude, landed.latitude, landed.longitude))
-    if apart < ELSEWHERE_NM:
+    if apart < ELSEWHERE_NM or not (_flew_long(leg, landed, airports) or _turned_away(draft, heading, meant, landed)):
         return []
     way = _way(draft, heading.since)
     lasted = (heading.until - heading.since) / MINUTE
@@ -204,13 +208,47 @@ def _diverted(leg: Leg, draft: Draft, heading: Heading | None, airports: Airport
     ]
 
 
-def went_out_of_its_way(leg: Leg, airports: Airports) -> bool:
-    """Whether it flew longer than who goes there from the start. Else it meant to, whatever was to be thought on the way."""
-    origin, landed = airports.get(leg.origin.airport), airports.get(leg.destination.airport)
-    if origin is None or landed is None:
+def went_out_of_its_way(leg: Leg, draft: Draft, airports: Airports) -> bool:
+    """Whether it flew longer than who goes there from the start, or turned towards it somewhere. Else it meant to go there,
+    whatever was to be thought on the way."""
+    landed = airports.get(leg.destination.airport)
+    return landed is not None and (_flew_long(leg, landed, airports) or bool(_turned_off(draft, landed).any()))
+
+
+def _flew_long(leg: Leg, landed: Airport, airports: Airports) -> bool:
+    origin = airports.get(leg.origin.airport)
+    if origin is None:
         return False
     straight = float(distance_nm(origin.latitude, origin.longitude, landed.latitude, landed.longitude))
     return leg.distance_nm >= OUT_OF_THE_WAY * straight
+
+
+def _turned_off(draft: Draft, landed: Airport) -> Flags:
+    """At which inner waypoints of a leg it turned to fly to an airport that was still far."""
+    latitude, longitude, _ = _track(draft)
+    then = bearing_deg(latitude[2:], longitude[2:], landed.latitude, landed.longitude)
+    far = distance_nm(latitude[2:], longitude[2:], landed.latitude, landed.longitude) >= ELSEWHERE_NM
+    return np.asarray(far & (turn_deg(_courses(latitude, longitude), then) >= TURNED_OFF_DEG))
+
+
+def _turned_away(draft: Draft, heading: Heading, meant: Airport, landed: Airport) -> bool:
+    """Whether it turned off while it was heading for a place, and flying there."""
+    latitude, longitude, time = _track(draft)
+    there = bearing_deg(latitude[1:-1], longitude[1:-1], meant.latitude, meant.longitude)
+    on_course = turn_deg(_courses(latitude, longitude), there) <= ON_COURSE_DEG
+    meanwhile = (time[1:-1] >= heading.since) & (time[1:-1] <= heading.until)
+    return bool((_turned_off(draft, landed) & on_course & meanwhile).any())
+
+
+def _track(draft: Draft) -> tuple[Floats, Floats, Ints]:
+    """Latitudes, longitudes and times (µs) of a way."""
+    way = _way(draft)
+    return way["latitude"].astype(np.float64), way["longitude"].astype(np.float64), way["time"].astype(np.int64) * SECOND
+
+
+def _courses(latitude: Floats, longitude: Floats) -> Floats:
+    """The course with which each inner waypoint was reached."""
+    return bearing_deg(latitude[:-2], longitude[:-2], latitude[1:-1], longitude[1:-1])
 
 
 def _turned_back(
@@ -289,7 +327,7 @@ def turns_of(stretches: bytes) -> list[Turns]:
 def _one_stretch(
     time: int, turned: int, south: float, west: float, north: float, east: float, lowest: float, highest: float
 ) -> Turns:
-    level = highest - lowest <= LEVEL_FT
+    level = turned / MILLI if highest - lowest <= LEVEL_FT else 0.0
     return Turns(time * SECOND, (time + STRETCH_S) * SECOND, turned / MILLI, south, west, north, east, lowest, highest, level)
 
 
@@ -304,7 +342,7 @@ def _both(a: Turns, b: Turns) -> Turns:
         max(a.east, b.east),
         float(np.fmin(a.lowest, b.lowest)),
         float(np.fmax(a.highest, b.highest)),
-        a.level and b.level,
+        a.level + b.level,
     )
 
 
@@ -315,7 +353,7 @@ def _radius_nm(turns: Turns) -> float:
 def _going_round(leg: Leg, turns: Sequence[Turns], airports: Airports) -> list[Event]:
     found = []
     for one in turns:
-        held = one.level and is_over(leg) and _is_arriving(leg, one, airports)
+        held = abs(one.level) >= LEVEL_DEG and is_over(leg) and _is_arriving(leg, one, airports)
         if abs(one.degrees) >= (HELD_DEG if held else CIRCLED_DEG) and not _in_a_circuit(one, airports):
             found.append(_round(leg, HOLDING if held else CIRCLING, one))
     return found
