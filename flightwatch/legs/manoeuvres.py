@@ -56,7 +56,7 @@ ELSEWHERE_NM = 60.0
 
 OUT_OF_THE_WAY, TURNED_OFF_DEG, ON_COURSE_DEG = 1.15, 50.0, 30.0
 """Nine in ten scheduled flights of more than 300 nm fly less than this times the straight line (1.14; measured on 422 regional
-ones). Ten of 1,650 flights seemed to head for another place for half an hour and were not diverted: none of them turned off
+ones). Ten of 1,650 flights seemed to head for another place for half an hour and were not diverted: one of them turned off
 by so much while it flew there."""
 
 TURNED_BACK_NM = 50.0
