@@ -276,7 +276,7 @@ def test_live_tells_the_same_events_as_what_was_stored(kills: list[int], tmp_pat
     """Polled every minute and killed in the middle, or not; then derived anew, twice."""
     circled = replace(PLANE, icao24="15521f", over=ring(51.0, 39.0, 5))
     back = replace(PLANE, over=((52.5, 38.2),), destination=MOSCOW, takeoff=BEGIN + timedelta(minutes=10))
-    beside = replace(circled, icao24="155220", registration="RA-86560", takeoff=BEGIN + timedelta(seconds=20))
+    beside = replace(circled, icao24="155221", registration="RA-86561", takeoff=BEGIN + timedelta(seconds=20))
     sky = Sky(World((circled, back, beside), airports, (), seed=3), 20.0)
     ledger, clock = Ledger(), FakeClock(BEGIN - timedelta(minutes=10))
     for minutes in [*kills, 210]:
@@ -284,7 +284,7 @@ def test_live_tells_the_same_events_as_what_was_stored(kills: list[int], tmp_pat
             poll_until(runner, clock, BEGIN + timedelta(minutes=minutes - 10))
             alive = {event.event_id: event for event in runner.store.events.between()}
     kinds = Counter(event.kind for event in alive.values())
-    assert (kinds["flight.circling"], kinds["leg.turn_back"]) == (2, 1)
+    assert (kinds["flight.circling"], kinds["leg.turn_back"], kinds["rendezvous"]) == (2, 1, 3), "before, on the way, and after"
     shutil.copytree(tmp_path / "store", tmp_path / "copy")
     with Store(tmp_path / "copy") as store:
         store.catalog.db.execute("DELETE FROM events")
