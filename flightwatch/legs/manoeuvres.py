@@ -220,7 +220,7 @@ def _flew_long(leg: Leg, landed: Airport, airports: Airports) -> bool:
     if origin is None:
         return False
     straight = float(distance_nm(origin.latitude, origin.longitude, landed.latitude, landed.longitude))
-    return leg.distance_nm >= OUT_OF_THE_WAY * straight
+    return leg.distance_nm >= max(OUT_OF_THE_WAY * straight, straight + ELSEWHERE_NM)
 
 
 def _turned_off(draft: Draft, landed: Airport) -> Flags:
