@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,10 +19,16 @@ from flightwatch import pipeline as pipes
 from flightwatch.legs.rows import aircraft_number
 from flightwatch.pipeline import Correction, Pipeline, State, corrected
 from flightwatch.rarity import Baseline, Exposure
-from flightwatch.records import Event, Leg, legs_from_table, legs_table, utc
+from flightwatch.records import RENDEZVOUS, Event, Leg, legs_from_table, legs_table, utc
 from flightwatch.store import EVERYTHING, Store
 
 BATCH_ROWS = 1_000_000
+
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+MEETINGS_LOOK_BACK, MEETINGS_RENEWED = timedelta(days=6), timedelta(days=4)
+"""Live, meetings that began within the last four days are found anew: a stay lasts two days at most, and legs leave the
+catalog after seven."""
 
 __all__ = ["EVERYTHING", "Derived", "derive", "exposures", "frozen_baseline", "newest", "rederive_late", "refresh"]
 
@@ -60,6 +66,7 @@ def refresh(store: Store, pipeline: Pipeline, progress: Progress | None = None) 
             store.legs.put(outcome.settled)
             store.events.put(outcome.events)
         store.legs.put(pipeline.all_unsettled(state, newest(store)))
+        note_meetings(store, pipeline, state, newest(store))
 
 
 def recalled(store: Store, pipeline: Pipeline, state: State, positions: pa.Table) -> State:
@@ -102,6 +109,8 @@ def derive(store: Store, pipeline: Pipeline, progress: Progress | None = None) -
     found |= {leg.leg_id: leg for leg in pipeline.all_unsettled(state, now)}
     aliases = _keep(store, list(found.values()), derivable)
     _keep_events(store, events, store.events.between())
+    if watched := pipeline.registry.addresses():
+        store.events.replace(RENDEZVOUS, pipeline.meetings(state, store.legs.tracked_of(watched)), EVER)
     state = replace(state, legs=leg_stage.renamed(state.legs, aliases))
     store.legs.freeze([leg_stage.rename(leg, aliases) for leg in frozen.values()], anew=True)
     store.legs_done()
@@ -119,6 +128,15 @@ def rederive_late(store: Store, pipeline: Pipeline, state: State, late: Sequence
         _keep_events(store, {event.event_id: event for event in correction.events}, alone)
         store.unmark([icao24])
     return state
+
+
+def note_meetings(store: Store, pipeline: Pipeline, state: State, now: datetime) -> None:
+    """Stores the meetings of the last days anew, by the legs that are stored of the aircraft on the lists. Entries without
+    an address are not asked about: who they are is known when they turn up."""
+    if watched := pipeline.registry.addresses():
+        found = pipeline.meetings(state, store.legs.recent_of(watched, now - MEETINGS_LOOK_BACK))
+        since = now - MEETINGS_RENEWED
+        store.events.replace(RENDEZVOUS, [event for event in found if event.since >= since], since)
 
 
 def newest(store: Store) -> datetime:
@@ -165,16 +183,19 @@ def _keep(store: Store, legs: Sequence[Leg], derivable: Callable[[Leg], bool]) -
     corrections = [corrected(own, known.get(name, ()), derivable) for name, own in by_aircraft.items()]
     stored = {leg.leg_id: leg for group in known.values() for leg in group}
     for correction in corrections:
+        store.legs.keep_events(correction.legs)
         changed = tuple(leg for leg in correction.legs if not _is_stored(leg, stored.get(leg.leg_id)))
         _store(store, replace(correction, legs=changed))
     return {new: old for correction in corrections for new, old in correction.aliases.items()}
 
 
 def _keep_events(store: Store, found: Mapping[str, Event], known: Sequence[Event]) -> None:
-    """Stores the events that were derived; those of the known ones go that were not found again, unless their positions
-    are no longer stored."""
+    """Stores the events of positions that were derived; those of the known ones go that were not found again, unless their
+    positions are no longer stored. Events of legs come and go with these."""
     hours = store.snapshots.stored_hours()
-    derived = [e for e in known if any((feed, _hour(time)) in hours for feed in e.feeds for time in (e.since, e.until))]
+    derived = [
+        e for e in known if not e.legs and any((feed, _hour(time)) in hours for feed in e.feeds for time in (e.since, e.until))
+    ]
     store.events.put(found.values())
     store.events.withdraw(event.event_id for event in derived if event.event_id not in found)
 

@@ -771,7 +771,8 @@ def events(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="events.parquet, events.csv or events.json.")] = None,
     config: ConfigPath = DEFAULT_FILE,
 ) -> None:
-    """Show or write what happened besides legs: positions that cannot be true, and why."""
+    """Show or write what happened besides legs: diversions, turning back, holding, circling, silence, meetings of watched
+    aircraft, and positions that cannot be true."""
     from flightwatch.eventtables import show, write
     from flightwatch.store import Store
     from flightwatch.userfiles import read_lists, settings_of

@@ -26,7 +26,18 @@ from flightwatch.deliveries.digest import Digest, FeedDay, Movement, render
 from flightwatch.deliveries.email import digest_mail
 from flightwatch.legs import believed
 from flightwatch.places import Airports
-from flightwatch.records import SUSPECT_POSITION, Aircraft, Finding, Leg, Message, Terms, Track, credits_of, legs_from_table
+from flightwatch.records import (
+    HAPPENED,
+    SUSPECT_POSITION,
+    Aircraft,
+    Finding,
+    Leg,
+    Message,
+    Terms,
+    Track,
+    credits_of,
+    legs_from_table,
+)
 from flightwatch.store import Store
 
 log = logging.getLogger(__name__)
@@ -107,7 +118,7 @@ class Desk:
             feeds=tuple(self._feed_days(since, until)),
             unobserved=(*self._outages(since, until), *self._suspect(since, until), *self._unobserved(watched)),
             undelivered=tuple(f"{subject} to {channel}: {error}" for subject, channel, error in book.undelivered()),
-            notes=(*notes, *self._troubles()),
+            notes=(*notes, *self._happened(since, until), *self._troubles()),
             sources=self._sources([*changed, *still_open], watched),
         )
 
@@ -170,6 +181,13 @@ class Desk:
         """How much of what came in is not believed."""
         counts = self.store.events.counts(SUSPECT_POSITION, since, until)
         told = f"Positions that cannot be true: {_counts(counts)}. `flightwatch events` tells of whom and where."
+        return [told] if counts else []
+
+    def _happened(self, since: datetime, until: datetime) -> list[str]:
+        """What the aircraft in sight did besides going from one place to another, watched or not."""
+        kinds = self.store.events.kinds(since, until)
+        counts = {words: kinds[kind] for kind, words in HAPPENED.items() if kinds[kind]}
+        told = f"What else happened, of all aircraft in sight: {_counts(counts)}. `flightwatch events` tells of whom and where."
         return [told] if counts else []
 
     def _troubles(self) -> list[str]:

@@ -17,7 +17,7 @@ from flightwatch.alerts.wording import duration
 from flightwatch.config import Settings
 from flightwatch.errors import FlightwatchError, StoreError
 from flightwatch.feeds.outages import patience
-from flightwatch.records import SUSPECT_POSITION, QueryHealth, utc
+from flightwatch.records import HAPPENED, SUSPECT_POSITION, QueryHealth, utc
 from flightwatch.store import Store
 from flightwatch.store.lock import holder
 
@@ -46,7 +46,13 @@ def examine(settings: Settings, root: Path, now: datetime) -> list[Check]:
     checks = [_disk(root)]
     try:
         with Store(root, read_only=True) as store:
-            checks += [*_store(store, root), *_newest(store, now), *_suspect(store), *_feeds(store, settings, now)]
+            checks += [
+                *_store(store, root),
+                *_newest(store, now),
+                *_suspect(store),
+                *_happened(store),
+                *_feeds(store, settings, now),
+            ]
             checks += [Check(False, in_words(outage, now)) for outage in store.health.ongoing()]
     except (FlightwatchError, OSError) as error:
         return [*checks, Check(False, f"store: {error}")]
@@ -96,6 +102,14 @@ def _suspect(store: Store) -> Iterator[Check]:
     newest = utc(store.snapshots.newest_us())
     if counts := store.events.counts(SUSPECT_POSITION, newest - timedelta(days=1), newest):
         yield Check(True, f"suspect positions in the last day of data: {_counts(counts)}; `flightwatch events` shows them")
+
+
+def _happened(store: Store) -> Iterator[Check]:
+    """Events of legs in the last day that there are data of."""
+    newest = utc(store.snapshots.newest_us())
+    kinds = store.events.kinds(newest - timedelta(days=1), newest)
+    if counts := {words: kinds[kind] for kind, words in HAPPENED.items() if kinds[kind]}:
+        yield Check(True, f"events in the last day of data: {_counts(counts)}; `flightwatch events` shows them")
 
 
 def _feeds(store: Store, settings: Settings, now: datetime) -> Iterator[Check]:

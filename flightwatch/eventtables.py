@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from flightwatch.errors import InputError
-from flightwatch.records import TIME, Event, Terms, credits_of
+from flightwatch.records import HAPPENED, SUSPECT_POSITION, TIME, Event, Terms, credits_of
 from flightwatch.store import files
 
 SHOWN = 40
@@ -37,10 +37,17 @@ EVENTS = pa.schema(
         ("count", pa.int64()),
         ("feeds", pa.list_(pa.string())),
         ("evidence", pa.string()),
+        ("legs", pa.list_(pa.string())),
+        ("airports", pa.list_(pa.string())),
+        ("words", pa.string()),
+        ("basis", pa.string()),
+        ("probability", pa.float64()),
         ("reconstructed", pa.bool_()),
     ]
 )
 """The columns of a file of events; `evidence` is JSON text, `reconstructed` says that nobody observed it."""
+
+LISTS = ("aircraft", "feeds", "legs", "airports")
 
 WORDS = {
     "ghost": "sent a place where it cannot have been",
@@ -58,7 +65,7 @@ def write(events: Sequence[Event], path: Path, terms: Mapping[str, Terms]) -> li
     if suffix == ".parquet":
         files.write_parquet(path, pa.Table.from_pylist(rows, schema=EVENTS))
     elif suffix == ".csv":
-        flat = [row | {"aircraft": " ".join(row["aircraft"]), "feeds": " ".join(row["feeds"])} for row in rows]
+        flat = [row | {name: " ".join(row[name]) for name in LISTS} for row in rows]
         files.write_bytes(path, pd.DataFrame(flat, columns=EVENTS.names).to_csv(index=False).encode())
     elif suffix == ".json":
         text = json.dumps([row | {"evidence": json.loads(row["evidence"])} for row in rows], default=_iso, indent=1)
@@ -77,7 +84,7 @@ def _credits(events: Iterable[Event], terms: Mapping[str, Terms]) -> tuple[str, 
 
 def _row(event: Event, terms: Mapping[str, Terms]) -> dict[str, Any]:
     row = asdict(event)
-    row |= {"aircraft": list(event.aircraft), "feeds": list(event.feeds), "evidence": json.dumps(dict(event.evidence))}
+    row |= {name: list(row[name]) for name in LISTS} | {"evidence": json.dumps(dict(event.evidence))}
     return row | {"reconstructed": _is_made_up(event, terms)}
 
 
@@ -93,7 +100,13 @@ def show(events: Sequence[Event], terms: Mapping[str, Terms]) -> str:
     """The last events, a line each. `terms` are those of feeds, by name."""
     lines = [_line(event) + ("  RECONSTRUCTION" if _is_made_up(event, terms) else "") for event in events[-SHOWN:]]
     more = [f"... and {len(events) - SHOWN:,} before: -o FILE writes all"] if len(events) > SHOWN else []
-    legend = ["", "None of these positions made a leg, a landing or an alert, save those of jamming: they count as poor."]
+    legend = [""]
+    if any(event.kind == SUSPECT_POSITION for event in events[-SHOWN:]):
+        legend.append(
+            "None of the suspect positions made a leg, a landing or an alert, save those of jamming: they count as poor."
+        )
+    if any(event.basis == "inferred" for event in events[-SHOWN:]):
+        legend.append("Inferred means that nobody saw it: the percentage says how probable it is.")
     if told := _credits(events, terms):
         legend.append(f"Data: {'; '.join(told)}.")
     return "\n".join([*lines, *more, *legend])
@@ -101,7 +114,11 @@ def show(events: Sequence[Event], terms: Mapping[str, Terms]) -> str:
 
 def _line(event: Event) -> str:
     names = " ".join(event.aircraft[:NAMED]) + (f" and {len(event.aircraft) - NAMED} more" if len(event.aircraft) > NAMED else "")
-    lasted = f"{event.since:%Y-%m-%d %H:%M:%S} to {event.until:%H:%M:%S} UTC"
+    until = f"{event.until:%H:%M:%S}" if event.until.date() == event.since.date() else f"{event.until:%Y-%m-%d %H:%M:%S}"
+    lasted = f"{event.since:%Y-%m-%d %H:%M:%S} to {until} UTC"
+    if event.kind != SUSPECT_POSITION:
+        certainty = "observed" if event.basis == "observed" else f"{event.basis}, {event.probability:.0%}"
+        return f"{lasted}  {names}: {HAPPENED.get(event.kind, event.kind)} ({certainty}): {event.words}"
     area = f"{event.south:.2f} to {event.north:.2f}, {event.west:.2f} to {event.east:.2f}"
     positions = f"{event.count:,} position{'' if event.count == 1 else 's'}"
     facts = ", ".join(f"{name.replace('_', ' ')} {value:,.0f}" for name, value in event.evidence.items())

@@ -54,7 +54,7 @@ def write(table: pa.Table, path: Path, sources: Mapping[str, Terms]) -> list[str
     nobody observed, and without the thinned track, which is for comparing legs; tells what must be known of the file, a
     line each. Raises InputError for another format."""
     made_up = _made_up(sources)
-    table = table.drop_columns(["way"]).append_column(
+    table = table.drop_columns(["way", "events"]).append_column(
         "reconstructed", pa.array([_is_made_up(feeds, made_up) for feeds in table["feeds"].to_pylist()], pa.bool_())
     )
     suffix = path.suffix.lower()

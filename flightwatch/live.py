@@ -375,8 +375,10 @@ class Runner:
         if late:
             self._save_legs(map(aircraft_number, late))
             self._state = backfill.rederive_late(self.store, self._pipeline, self._state, late, self._now())
+        self._unsaved |= self._pipeline.gone_silent(self._state, self._now())
         state, idle, legs = self._pipeline.put_aside(self._state, self._now())
         self.store.legs.put(legs)
+        backfill.note_meetings(self.store, self._pipeline, self._state, self._now())
         self.store.save_checkpoint(pipes.to_bytes(state, self._seq), idle)
         self._state = state
         self._checkpointed = self._clock.monotonic()

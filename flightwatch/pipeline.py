@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -24,6 +25,7 @@ from flightwatch.aircraft import Registry
 from flightwatch.errors import Damaged
 from flightwatch.legs import LegState, Model
 from flightwatch.legs.journeys import journeys, visit
+from flightwatch.legs.meetings import meetings
 from flightwatch.legs.rows import aircraft_number, aircraft_text
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline, Exposure
@@ -31,6 +33,7 @@ from flightwatch.records import (
     LEGS,
     Aircraft,
     Counted,
+    End,
     Event,
     Finding,
     Journey,
@@ -56,6 +59,9 @@ DAY_BEGINS = timedelta(hours=1)
 
 IDLE_AFTER = timedelta(hours=36)
 """By then an aircraft that nobody sees is down for all that is known: no type stays up for so long."""
+
+LOST_LATELY = timedelta(minutes=45)
+"""Legs of aircraft that were lost no longer ago than this are stored as they stand, with every checkpoint."""
 
 FRESH = timedelta(days=3)
 """A visit is news for this long after the last thing that was seen of it; older ones belong in reports."""
@@ -216,6 +222,28 @@ class Pipeline:
 
     def all_unsettled(self, state: State, now: datetime) -> tuple[Leg, ...]:
         return self.unsettled_legs(state, leg_stage.aircraft_of(state.legs), now)
+
+    def gone_silent(self, state: State, now: datetime) -> set[int]:
+        """The aircraft that were lost at cruise a short while ago: nothing else makes their legs be stored."""
+        lost = now - timedelta(microseconds=leg_stage.LOST_AFTER)
+        return leg_stage.lost_at_cruise(state.legs, lost - LOST_LATELY, lost)
+
+    def meetings(self, state: State, legs: Iterable[Leg]) -> tuple[Event, ...]:
+        """The meetings of those aircraft that are watched, given their legs in order."""
+        watched: dict[str, list[Leg]] = {}
+        for leg in legs:
+            if leg.source == "tracked" and self._who(aircraft_number(leg.aircraft), (leg,)).watchlists:
+                watched.setdefault(leg.aircraft, []).append(leg)
+        return meetings(watched, self.airports, lambda leg, end, ident: self._share(state, leg, end, ident))
+
+    def _share(self, state: State, leg: Leg, end: End, ident: str) -> float:
+        """The share of flights of such an aircraft that have an airport as this end, by the days before."""
+        row = self.airports.row(ident)
+        which: Literal["origin", "destination"] = "destination" if end is leg.destination else "origin"
+        prior = state.baseline.over(
+            which, _day(leg), aircraft=leg.aircraft, operator=leg.operator, typecode=leg.typecode, other=None
+        )
+        return float(prior[row]) if row is not None else 0.0
 
     def rederive(
         self,

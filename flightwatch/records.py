@@ -108,6 +108,7 @@ LEGS = pa.schema(
         _field("feeds", pa.list_(pa.string())),
         _field("list_order", pa.int64(), "place in the flight list, where it comes from one"),
         _field("way", pa.binary(), "the track thinned to a few positions: the bytes of an array of WAYPOINT"),
+        _field("events", pa.binary(), "what it did besides going from one place to another: Events as MessagePack"),
     ],
     metadata={"flightwatch": "legs 1"},
 )
@@ -249,6 +250,59 @@ class Outage:
         return f"feed-{self.feed}-{self.kind}-{self.since:%Y%m%dT%H%M%S}"
 
 
+# ---------------------------------------------------------------------------------------------------------------------- events
+
+
+SUSPECT_POSITION = "position.suspect"
+"""The kind of event for positions that are not believed."""
+
+DIVERSION, TURN_BACK = "leg.diversion", "leg.turn_back"
+HOLDING, CIRCLING = "flight.holding", "flight.circling"
+TRANSPONDER_LOST = "transponder.lost"
+RENDEZVOUS = "rendezvous"
+HAPPENED = {
+    DIVERSION: "diverted",
+    TURN_BACK: "turned back",
+    HOLDING: "held",
+    CIRCLING: "circled",
+    TRANSPONDER_LOST: "fell silent where it would have been heard",
+    RENDEZVOUS: "met another watched aircraft",
+}
+"""What the kinds of events of legs mean, in words for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to one aircraft or several, whether or not a rule asks for it.
+
+    `kind` is what (`position.suspect`), `reason` which sort of it. It lies between `since` and `until`, and in the area
+    between the parallels and meridians (degrees; an area across the antimeridian is told as the whole width). `count`
+    positions of `feeds` tell of it; `evidence` are numbers by name, with their units in the names.
+
+    Events of legs name them (`legs`), the `airports` that they are about, and say in `words` what they rest on;
+    `probability` and `basis` are those of what is claimed.
+    """
+
+    event_id: str
+    kind: str
+    reason: str
+    aircraft: tuple[str, ...]
+    since: datetime
+    until: datetime
+    south: float
+    west: float
+    north: float
+    east: float
+    count: int
+    feeds: tuple[str, ...] = ()
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    legs: tuple[str, ...] = ()
+    airports: tuple[str, ...] = ()
+    words: str = ""
+    basis: Basis = "observed"
+    probability: float = 1.0
+
+
 # ------------------------------------------------------------------------------------------------------------------------ legs
 
 
@@ -292,7 +346,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One flight of one aircraft, take-off to landing."""
+    """One flight of one aircraft, take-off to landing. `events` are what it did besides: see `legs.manoeuvres`."""
 
     leg_id: str
     revision: int
@@ -317,6 +371,7 @@ class Leg:
     feeds: tuple[str, ...]
     list_order: int | None = None
     way: bytes = b""
+    events: tuple[Event, ...] = ()
 
     @property
     def aircraft(self) -> str:
@@ -355,13 +410,16 @@ def _end(name: str, row: Mapping[str, Any]) -> End:
     )
 
 
-_PLAIN = [f.name for f in LEGS if not f.name.startswith(("origin", "destination", "takeoff", "landing_")) and f.name != "gaps"]
+_OTHERWISE = ("origin", "destination", "takeoff", "landing_", "gaps", "events")
+_PLAIN = [f.name for f in LEGS if not f.name.startswith(_OTHERWISE)]
+_write_events = msgspec.msgpack.Encoder().encode
 
 
 def leg_row(leg: Leg) -> dict[str, Any]:
     """One row of `LEGS`."""
     row = {name: getattr(leg, name) for name in _PLAIN}
     row["feeds"] = list(leg.feeds)
+    row["events"] = _write_events(leg.events) if leg.events else None
     row["gaps"] = [{name: getattr(g, name) for name in ("start", "end", "decision", "probability", "reason")} for g in leg.gaps]
     return row | _end_row("origin", leg.origin) | _end_row("destination", leg.destination)
 
@@ -370,7 +428,8 @@ def leg_from_row(row: Mapping[str, Any]) -> Leg:
     """The inverse of `leg_row`."""
     plain = {name: row[name] for name in _PLAIN} | {"feeds": tuple(row["feeds"] or ()), "way": row["way"] or b""}
     gaps = tuple(Gap(**g) for g in row["gaps"] or ())
-    return Leg(**plain, gaps=gaps, origin=_end("origin", row), destination=_end("destination", row))
+    events = msgspec.msgpack.decode(row["events"], type=tuple[Event, ...]) if row["events"] else ()
+    return Leg(**plain, gaps=gaps, events=events, origin=_end("origin", row), destination=_end("destination", row))
 
 
 def legs_table(legs: Iterable[Leg]) -> pa.Table:
@@ -434,37 +493,6 @@ class Visit:
     @property
     def arrival(self) -> Leg:
         return self.way[-1]
-
-
-# ---------------------------------------------------------------------------------------------------------------------- events
-
-
-SUSPECT_POSITION = "position.suspect"
-"""The kind of event for positions that are not believed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened to one aircraft or several, whether or not a rule asks for it.
-
-    `kind` is what (`position.suspect`), `reason` which sort of it. It lies between `since` and `until`, and in the area
-    between the parallels and meridians (degrees; an area across the antimeridian is told as the whole width). `count`
-    positions of `feeds` tell of it; `evidence` are numbers by name, with their units in the names.
-    """
-
-    event_id: str
-    kind: str
-    reason: str
-    aircraft: tuple[str, ...]
-    since: datetime
-    until: datetime
-    south: float
-    west: float
-    north: float
-    east: float
-    count: int
-    feeds: tuple[str, ...] = ()
-    evidence: Mapping[str, float] = field(default_factory=dict)
 
 
 # --------------------------------------------------------------------------------------------------------------------- aircraft

@@ -12,7 +12,7 @@ from flightwatch.places.great_circle import destination
 
 Row = dict[str, object]
 
-CLEAN = ("cruise", "climb", "descend", "park", "hole", "long hole")
+CLEAN = ("cruise", "climb", "descend", "circle", "park", "hole", "long hole")
 DIRTY = ("ghost", "repeat", "flap", "spoof", "away", "twin", "spike", "slow", "jam", "zigzag")
 ACTIONS = CLEAN + DIRTY
 
@@ -80,6 +80,11 @@ def _act(flyer: _Flyer, action: str, step: float, flagged: bool, rows: list[Row]
     elif action == "repeat" and rows and rows[-1]["icao24"] == flyer.icao24:
         flyer.at += step
         rows.append({**rows[-1], "at": round(flyer.at, 3)})
+    elif action == "circle":
+        for _ in range(32):
+            flyer.course = (flyer.course + min(max(1.5 * step, 40.0), 110.0)) % 360
+            _moved(flyer, step, 200.0)
+            rows.append(_row(flyer, 200.0, in_air, flyer.altitude))
     elif action == "park":
         flyer.altitude = 0.0
         for _ in range(4):

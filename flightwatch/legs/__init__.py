@@ -12,13 +12,16 @@ stored positions make again.
     phases        on the ground or in the air
     pieces        stretches of track without a hole
     ways          the track of a leg, thinned
+    turning       how much it turned, and where
     tracking      batches of rows to pieces
     silence       where others are seen, what it tells that this one was not
     gaps          a hole: flying on, or a landing in between
     segmentation  pieces to drafts of legs
     ends          where it came from and went to, ranked
     completion    drafts to legs
+    manoeuvres    what legs did besides going from one place to another, as events
     journeys      legs to stays, journeys and visits
+    meetings      watched aircraft that meet, as events
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ from flightwatch.legs import pieces as _pieces
 from flightwatch.legs import suspicion
 from flightwatch.legs.cleaning import ACCEPTED, judge
 from flightwatch.legs.completion import LOST_AFTER, Model, Names, complete, settle
+from flightwatch.legs.manoeuvres import CRUISE_FT
 from flightwatch.legs.merging import Sources
 from flightwatch.legs.pieces import Pieces
 from flightwatch.legs.rows import ARRAYS, LONG_AGO, Rows, aircraft_text, rows_from_table
@@ -46,11 +50,13 @@ from flightwatch.legs.rows import concatenate as rows_together
 from flightwatch.legs.segmentation import Log, absorb, each_piece
 from flightwatch.legs.tracking import OpenPieces
 from flightwatch.legs.tracking import advance as _track
+from flightwatch.legs.turning import STRETCH
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import EARTH_RADIUS_NM, unit_vectors
 from flightwatch.records import WAYPOINT, Event, Leg, micros, utc
 
 __all__ = [
+    "LOST_AFTER",
     "LegState",
     "Model",
     "Outcome",
@@ -63,6 +69,7 @@ __all__ = [
     "from_bytes",
     "idle_since",
     "joined",
+    "lost_at_cruise",
     "nearer_than",
     "part_of",
     "polled",
@@ -75,13 +82,13 @@ __all__ = [
     "without",
 ]
 
-STATE_VERSION = 4
+STATE_VERSION = 5
 
 SILENT_FOR_GOOD = timedelta(hours=36)
 """A feed that is out for longer than any aircraft stays up holds nothing back any more."""
 
-WAY = "way"
-"""How the saved form names arrays of waypoints."""
+STRUCTURED = {"way": WAYPOINT, "stretch": STRETCH}
+"""How the saved form names arrays of records."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +211,13 @@ def seen_since(state: LegState, time: datetime) -> set[int]:
     return set(state.open.pieces.aircraft[state.open.pieces.ended >= micros(time)].tolist())
 
 
+def lost_at_cruise(state: LegState, since: datetime, until: datetime) -> set[int]:
+    """The aircraft that were seen last between two times, high up."""
+    pieces = state.open.pieces
+    lost = (pieces.ended >= micros(since)) & (pieces.ended < micros(until)) & (pieces.last[:, 3] >= CRUISE_FT)
+    return set(pieces.aircraft[lost].tolist())
+
+
 def aircraft_of(state: LegState) -> list[int]:
     """The numbers of all aircraft in the state."""
     return sorted({*state.logs, *state.open.pieces.aircraft.tolist()})
@@ -302,7 +316,9 @@ def renamed(state: LegState, aliases: Mapping[str, str]) -> LegState:
 
 def rename(leg: Leg, aliases: Mapping[str, str]) -> Leg:
     """A leg under the id that it is known by."""
-    return replace(leg, leg_id=aliases.get(leg.leg_id, leg.leg_id), journey_id=aliases.get(leg.journey_id, leg.journey_id))
+    name = aliases.get(leg.leg_id, leg.leg_id)
+    events = tuple(replace(e, event_id=name + e.event_id.removeprefix(leg.leg_id), legs=(name,)) for e in leg.events)
+    return replace(leg, leg_id=name, journey_id=aliases.get(leg.journey_id, leg.journey_id), events=events)
 
 
 # ------------------------------------------------------------------------------------------------------------------- saving
@@ -316,6 +332,7 @@ class _Saved(msgspec.Struct):
     feeds: tuple[str, ...]
     pieces: dict[str, tuple[str, tuple[int, ...], bytes]]
     words: dict[str, list[str | None]]
+    turns: list[bytes]
     waiting: dict[str, tuple[str, tuple[int, ...], bytes]]
     vocabulary: dict[str, list[str]]
     sources: dict[str, tuple[str, tuple[int, ...], bytes]]
@@ -327,7 +344,7 @@ class _Saved(msgspec.Struct):
 
 def to_bytes(state: LegState) -> bytes:
     """The whole state, to be restored with `from_bytes`."""
-    arrays = {n: _packed(getattr(state.open.pieces, n)) for n in _pieces.NAMES if n not in _pieces.WORDS}
+    arrays = {n: _packed(getattr(state.open.pieces, n)) for n in _pieces.NAMES if n not in (*_pieces.WORDS, "turns")}
     words = {n: getattr(state.open.pieces, n).tolist() for n in _pieces.WORDS}
     waiting = {n: _packed(getattr(state.open.waiting, n)) for n in ARRAYS}
     saved = _Saved(
@@ -335,6 +352,7 @@ def to_bytes(state: LegState) -> bytes:
         state.open.feeds,
         arrays,
         words,
+        state.open.pieces.turns.tolist(),
         waiting,
         state.open.waiting.vocabulary,
         {n: _packed(getattr(state.open.sources, n)) for n in _merging.NAMES},
@@ -355,7 +373,7 @@ def from_bytes(data: bytes) -> LegState:
     if saved.version != STATE_VERSION:
         raise Damaged(f"the saved state of the legs has version {saved.version}, not {STATE_VERSION}: run `flightwatch rebuild`")
     arrays: dict[str, Any] = {n: _unpacked(packed) for n, packed in saved.pieces.items()}
-    arrays |= {n: _objects(texts) for n, texts in saved.words.items()}
+    arrays |= {n: _objects(texts) for n, texts in saved.words.items()} | {"turns": _objects(saved.turns)}
     rows: dict[str, Any] = {n: _unpacked(packed) for n, packed in saved.waiting.items()}
     waiting = Rows(**rows, vocabulary=saved.vocabulary)
     told: dict[str, Any] = {n: _unpacked(packed) for n, packed in saved.sources.items()}
@@ -364,17 +382,18 @@ def from_bytes(data: bytes) -> LegState:
 
 
 def _packed(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> tuple[str, tuple[int, ...], bytes]:
-    if array.dtype == WAYPOINT:
-        return WAY, array.shape, array.tobytes()
+    for name, kind in STRUCTURED.items():
+        if array.dtype == kind:
+            return name, array.shape, array.tobytes()
     return array.dtype.newbyteorder("<").str, array.shape, array.astype(array.dtype.newbyteorder("<")).tobytes()
 
 
 def _unpacked(packed: tuple[str, tuple[int, ...], bytes]) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
     kind, shape, data = packed
-    return np.frombuffer(data, dtype=WAYPOINT if kind == WAY else kind).reshape(shape).copy()
+    return np.frombuffer(data, dtype=STRUCTURED.get(kind, kind)).reshape(shape).copy()
 
 
-def _objects(texts: list[str | None]) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+def _objects(texts: Sequence[str | bytes | None]) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
     array = np.empty(len(texts), dtype=object)
     array[:] = texts
     return array

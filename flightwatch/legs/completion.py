@@ -16,16 +16,17 @@ from typing import Protocol
 import numpy as np
 
 from flightwatch.aircraft.types import performance
-from flightwatch.legs import ends
+from flightwatch.legs import ends, manoeuvres, ways
 from flightwatch.legs.ends import Posterior, Prior
 from flightwatch.legs.gaps import HOUR, Fix
-from flightwatch.legs.pieces import METRES_PER_NM
+from flightwatch.legs.manoeuvres import Heading
+from flightwatch.legs.pieces import ENDS, METRES_PER_NM
 from flightwatch.legs.rows import MINUTE, SECOND, aircraft_text
 from flightwatch.legs.segmentation import CONTIGUOUS_S, Draft, Ground, Hole, Log
 from flightwatch.legs.ways import ended
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import distance_nm
-from flightwatch.records import UNKNOWN, Aircraft, Basis, Candidate, End, Gap, Leg, Status, micros, utc
+from flightwatch.records import UNKNOWN, WAYPOINT, Aircraft, Basis, Candidate, End, Event, Gap, Leg, Status, micros, utc
 
 LOST_AFTER = 20 * MINUTE
 """Without a position for this long an aircraft in the air is lost; the slowest feed polls every 15 minutes."""
@@ -46,6 +47,9 @@ TURNED_BACK = 0.01
 """The least that is believed of an aircraft having ended where it was seen on the ground next, whatever its course."""
 
 QUICKEST_TURNROUND = 20 * MINUTE
+
+USUAL = 0.05
+"""Of the flights like this one, the share that makes a place one that they go to."""
 
 BACK_WIND = 1.2
 """How much faster than it showed an aircraft may have been over the ground, both ways."""
@@ -134,7 +138,8 @@ def _finish(
         end, following_origin = _in_order(end, following_origin, draft, following)
     leg = _leg(draft, who, origin, end, landed, now, names)
     way = b"" if model.fleeting.intersection(leg.feeds) else leg.way
-    return replace(leg, journey_id=_journey_id(leg, previous), way=way), following_origin
+    leg = replace(leg, journey_id=_journey_id(leg, previous), way=way, events=_events(leg, draft, who, model))
+    return leg, following_origin
 
 
 def _in_order(landing: End, takeoff: End, draft: Draft, following: Draft) -> tuple[End, End]:
@@ -154,6 +159,55 @@ def _in_order(landing: End, takeoff: End, draft: Draft, following: Draft) -> tup
 
 def _within(end: End, earliest: datetime, latest: datetime) -> End:
     return replace(end, earliest=earliest, latest=latest, time=earliest + (latest - earliest) / 2)
+
+
+def _events(leg: Leg, draft: Draft, who: Aircraft, model: Model) -> tuple[Event, ...]:
+    """What the leg did besides. Where it was heading is asked of a leg that is over and went out of its way, and only where
+    history expected another end than it came to: without earlier flights to a place nobody knows that it was meant."""
+    heading, usual_return = None, 0.0
+    origin, place = (model.airports.row(end.airport) for end in (leg.origin, leg.destination))
+    over = draft.count > 0 and manoeuvres.is_over(leg) and manoeuvres.went_out_of_its_way(leg, draft, model.airports)
+    if over and origin is not None and place is not None:
+        prior = _prior("destination", draft, who, origin, model)
+        usual_return = float(prior[origin])
+        if prior[place] < USUAL and float(prior.max(initial=0.0)) >= USUAL:
+            heading = _heading(draft, origin, place, who, prior, model)
+    seen = partial(model.prior.seen_share, utc(draft.first_seen).date())
+    return manoeuvres.events_of(leg, draft, heading, usual_return, model.airports, seen)
+
+
+def _heading(draft: Draft, origin: int, place: int, who: Aircraft, prior: ends.Floats, model: Model) -> Heading | None:
+    """The place other than that where it landed that led for long enough while it was under way: what was to be thought
+    at each of its waypoints. The last such time counts."""
+    way = np.frombuffer(draft.way, WAYPOINT)
+    fixes = _fixes_of(way)
+    runs: list[Heading] = []
+    for i in range(1, len(fixes)):
+        until = replace(draft, tail=fixes[: i + 1][-ENDS:], metres=_metres(fixes[: i + 1]), landing=None, ending="open")
+        found = ends.posterior(_look(until, "destination", origin, who, prior, model), prior)
+        lead = int(found.probability.argmax()) if len(found.rows) else -1
+        led = float(found.probability[lead]) if lead >= 0 else 0.0
+        if led < manoeuvres.HEADED or found.rows[lead] in (place, origin):
+            continue
+        ident, at = model.airports.ident[int(found.rows[lead])], fixes[i].time
+        last = runs[-1] if runs else None
+        if last is not None and last.airport == ident and last.until == fixes[i - 1].time:
+            runs[-1] = replace(last, probability=min(last.probability, led), until=at)
+        else:
+            runs.append(Heading(ident, led, at, at))
+    long = [run for run in runs if run.until - run.since >= manoeuvres.HEADED_FOR]
+    return long[-1] if long else None
+
+
+def _fixes_of(way: ways.Waypoints) -> tuple[Fix, ...]:
+    """Waypoints as fixes: speed, direction and trend follow from two of them."""
+    nothing = math.nan
+    return tuple(Fix(t * SECOND, lat, lon, height, nothing, nothing, nothing) for t, lat, lon, height in way.tolist())
+
+
+def _metres(fixes: Sequence[Fix]) -> int:
+    latitude, longitude = np.array([f.latitude for f in fixes]), np.array([f.longitude for f in fixes])
+    return round(float(distance_nm(latitude[:-1], longitude[:-1], latitude[1:], longitude[1:]).sum()) * METRES_PER_NM)
 
 
 # --------------------------------------------------------------------------------------------------------- legs that nobody saw
@@ -201,6 +255,7 @@ def _unseen_leg(draft: Draft, ground: Ground, probability: float) -> Draft:
         takeoff=None,
         began_in_gap=probability,
         way=b"",
+        turns=b"",
         origin=None,
     )
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flightwatch.legs import ways
+from flightwatch.legs import turning, ways
 from flightwatch.legs.phases import GROUND, Phases
 from flightwatch.legs.rows import MINUTE, SECOND, Flags, Floats, Ints, Rows
 from flightwatch.records import WAYPOINT
@@ -55,7 +55,7 @@ class Pieces:
     `head` and `tail` have shape (n, ENDS, 7) and `last` (n, 7), columns as `POINT`, NaN where unused; times in them
     are microseconds, which a float holds exactly until the year 2255. `still_from` and `still_until` bound the time
     in which the aircraft was seen to stand. `way`: see `ways`; `confirmed` and `sound` are what `cleaning` remembers of
-    the aircraft.
+    the aircraft; `heading`, `stretch` and `turns` what `turning` does.
     """
 
     aircraft: Ints
@@ -77,6 +77,9 @@ class Pieces:
     tail: Floats
     last: Floats
     way: ways.Waypoints
+    heading: Ints
+    stretch: turning.Stretches
+    turns: NDArray[np.object_]
     confirmed: Ints
     sound: Flags
     callsign: NDArray[np.object_]
@@ -109,7 +112,7 @@ class Steps:
     """What lies between each row and the one before it of the same aircraft, which may belong to an earlier batch.
 
     `begins` marks the first row of a piece, `turns` those of them where something happened (not just a short hole),
-    `first` the first row of each aircraft in this batch.
+    `first` the first row of each aircraft in this batch. `heading` is the direction in which a row was reached.
     """
 
     metres: Ints
@@ -118,6 +121,8 @@ class Steps:
     turns: Flags
     first: Flags
     jump: Flags
+    heading: Ints
+    turned: Ints
 
 
 def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints, confirmed: Ints, sound: Flags) -> Pieces:
@@ -133,6 +138,7 @@ def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints, confirmed: Int
     still = (phase == GROUND) & ((rows.groundspeed < ON_THE_MOVE_KT) | unmoved)
     points = np.stack([getattr(rows, name).astype(np.float64) for name in POINT], axis=1)
     head, tail = _ends(rows.time, points, start, stop)
+    stretch, turns = turning.stretched(rows, steps.turned, start, stop)
     return Pieces(
         aircraft=rows.aircraft[start],
         phase=phase[start],
@@ -153,6 +159,9 @@ def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints, confirmed: Int
         tail=tail,
         last=points[stop - 1],
         way=ways.thinned(rows, start, stop),
+        heading=steps.heading[stop - 1],
+        stretch=stretch,
+        turns=turns,
         confirmed=confirmed[start],
         sound=sound[start],
         **{name: _last_word(rows, name, start, stop) for name in WORDS},
@@ -191,6 +200,7 @@ def join(a: Pieces, b: Pieces, metres: Ints, elapsed: Ints) -> Pieces:
     b_head, b_tail = (
         np.where((again & (ends[..., 0] == b.started[:, None]))[..., None], np.nan, ends) for ends in (b.head, b.tail)
     )
+    stretch, turns = turning.joined(a.stretch, a.turns, b.stretch, b.turns)
     words: dict[str, Any] = {}
     for name in WORDS:
         new, old = getattr(b, name), getattr(a, name)
@@ -212,6 +222,9 @@ def join(a: Pieces, b: Pieces, metres: Ints, elapsed: Ints) -> Pieces:
         tail=_joined(a.tail, b_tail, to_end=True),
         last=b.last,
         way=ways.joined(a.way, b.way, b.ended),
+        heading=b.heading,
+        stretch=stretch,
+        turns=turns,
         confirmed=b.confirmed,
         sound=b.sound,
         **words,
@@ -236,7 +249,7 @@ def _packed(ends: Floats, *, to_end: bool = False) -> Floats:
 
 def empty_pieces() -> Pieces:
     kinds: dict[str, type | np.dtype[np.void]] = {"phase": np.int8, "after_jump": bool, "sound": bool, "way": WAYPOINT}
-    kinds |= dict.fromkeys(WORDS, object)
+    kinds |= {"stretch": turning.STRETCH, **dict.fromkeys((*WORDS, "turns"), object)}
     floats = ("highest", "lowest", "fastest", "slowest", "head", "tail", "last")
     shapes = {"head": (0, ENDS, len(POINT)), "tail": (0, ENDS, len(POINT)), "last": (0, len(POINT)), "way": (0, ways.MOST)}
     kinds |= dict.fromkeys(floats, np.float64)

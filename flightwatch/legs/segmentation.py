@@ -20,6 +20,8 @@ from flightwatch.legs.phases import GROUND, WALKING_KT
 from flightwatch.legs.pieces import HOLE_S, METRES_PER_NM, NEVER, Pieces
 from flightwatch.legs.rows import MINUTE, SECOND
 from flightwatch.legs.silence import Floats, Seen
+from flightwatch.legs.turning import MOST as MOST_TURNS
+from flightwatch.legs.turning import STRETCH, worth_keeping
 from flightwatch.legs.ways import packed, together
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import distance_nm
@@ -85,6 +87,7 @@ class Piece:
     head: tuple[Fix, ...]
     tail: tuple[Fix, ...]
     way: bytes
+    turns: bytes
     callsign: str | None
     registration: str | None
     typecode: str | None
@@ -94,15 +97,16 @@ class Piece:
 def each_piece(pieces: Pieces) -> Iterator[Piece]:
     """The elements of `Pieces`, in order."""
     columns = [getattr(pieces, name).tolist() for name in PLAIN]
+    turns = [worth_keeping(earlier + last.tobytes()) for earlier, last in zip(pieces.turns, pieces.stretch, strict=True)]
     ends = zip(
-        pieces.phase.tolist(), pieces.head.tolist(), pieces.tail.tolist(), pieces.last.tolist(), packed(pieces.way), strict=True
+        *(getattr(pieces, name).tolist() for name in ("phase", "head", "tail", "last")), packed(pieces.way), turns, strict=True
     )
-    for values, (phase, head, tail, last, way) in zip(zip(*columns, strict=True), ends, strict=True):
+    for values, (phase, head, tail, last, way, turned) in zip(zip(*columns, strict=True), ends, strict=True):
         fields: dict[str, Any] = dict(zip(PLAIN, values, strict=True))
         tail_fixes, last_fix = _fixes(tail), Fix(int(last[0]), *last[1:])
         if not tail_fixes or tail_fixes[-1].time != last_fix.time:
             tail_fixes = (*tail_fixes, last_fix)
-        yield Piece(airborne=phase != GROUND, head=_fixes(head), tail=tail_fixes, way=way, **fields)
+        yield Piece(airborne=phase != GROUND, head=_fixes(head), tail=tail_fixes, way=way, turns=turned, **fields)
 
 
 def _fixes(points: list[list[float]]) -> tuple[Fix, ...]:
@@ -165,6 +169,7 @@ class Draft:
     typecode: str | None
     category: str | None
     way: bytes = b""
+    turns: bytes = b""
     origin: End | None = None
 
     @property
@@ -350,6 +355,7 @@ def _begin(piece: Piece, takeoff: Ground | None) -> Draft:
         typecode=piece.typecode,
         category=piece.category,
         way=piece.way,
+        turns=piece.turns,
     )
 
 
@@ -376,6 +382,7 @@ def _extend(draft: Draft, piece: Piece, hole: Hole | None) -> Draft:
         typecode=piece.typecode or draft.typecode,
         category=piece.category or draft.category,
         way=together(draft.way, piece.way, piece.ended),
+        turns=(draft.turns + piece.turns)[: MOST_TURNS * STRETCH.itemsize],
     )
 
 
@@ -383,7 +390,15 @@ def _dark_leg(piece: Piece, left: Ground, arrived: Ground) -> Draft:
     """A flight of which nothing was seen but that the aircraft stands elsewhere now."""
     hole = Hole(left.until, arrived.since, 0.0, "seen on the ground at both ends and never between")
     dark = replace(
-        _begin(piece, left), head=(left.last,), tail=(left.last,), count=0, metres=0, fastest=math.nan, highest=math.nan, way=b""
+        _begin(piece, left),
+        head=(left.last,),
+        tail=(left.last,),
+        count=0,
+        metres=0,
+        fastest=math.nan,
+        highest=math.nan,
+        way=b"",
+        turns=b"",
     )
     return replace(
         dark,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from flightwatch.legs import cleaning, merging, phases, pieces
+from flightwatch.legs import cleaning, merging, phases, pieces, turning
 from flightwatch.legs.merging import MOST_FEEDS, Merged, Sources
 from flightwatch.legs.pieces import METRES_PER_NM, Pieces
 from flightwatch.legs.rows import SECOND, TEXTS, UNTOLD, Flags, Floats, Ints, Rows, compacted, empty_rows
@@ -281,7 +281,12 @@ def _steps(
     first = np.zeros(len(rows), bool)
     first[np.flatnonzero(new & np.r_[True, ~new[:-1] | ~same[1:]])] = True
     metres = np.round(distance * METRES_PER_NM).astype(np.int64)
-    steps = pieces.Steps(metres[new], elapsed[new], begins[new], turns[new], first[new], jump[new])
+    known = np.where(
+        is_context, _look_up(open_pieces.aircraft, open_pieces.heading, rows.aircraft, turning.UNKNOWN), turning.UNKNOWN
+    )
+    heading = turning.headings(rows, distance, elapsed, same, known)
+    turned = turning.turns(heading, begins)
+    steps = pieces.Steps(metres[new], elapsed[new], begins[new], turns[new], first[new], jump[new], heading[new], turned[new])
     return rows.take(new), steps, phase[new]
 
 

@@ -13,11 +13,13 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from flightwatch.records import Event, micros
+from flightwatch.records import Event, Leg, micros
 from flightwatch.store.catalog import Catalog
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Event).decode
+
+PUT = "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?)"
 
 ALWAYS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 
@@ -30,14 +32,32 @@ class Events:
 
     def put(self, events: Iterable[Event]) -> None:
         """Keeps events as they stand now."""
-        rows = [(e.event_id, e.kind, e.reason, micros(e.since), micros(e.until), _encode(e)) for e in events]
+        rows = list(map(_row, events))
         if rows:
             with self._catalog.transaction() as db:
-                db.executemany("INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
+                db.executemany(PUT, rows)
+
+    def keep_of(self, legs: Iterable[Leg]) -> None:
+        """Keeps the events of legs as they stand now, instead of those that these legs had before; to be called inside a
+        transaction. The ids of a leg's events begin with its own."""
+        for leg in legs:
+            self.withdraw_of([leg.leg_id])
+            self._catalog.db.executemany(PUT, map(_row, leg.events))
+
+    def withdraw_of(self, leg_ids: Iterable[str]) -> None:
+        """Drops all events of some legs."""
+        spans = [(f"{leg_id}-", f"{leg_id}.") for leg_id in leg_ids]
+        self._catalog.db.executemany("DELETE FROM events WHERE event_id > ? AND event_id < ?", spans)
 
     def withdraw(self, event_ids: Iterable[str]) -> None:
         """Drops events that better data do not bear out."""
         self._catalog.db.executemany("DELETE FROM events WHERE event_id = ?", [(e,) for e in event_ids])
+
+    def replace(self, kind: str, events: Iterable[Event], since: datetime) -> None:
+        """Keeps events of a kind instead of all those of it that began at or after a time."""
+        with self._catalog.transaction() as db:
+            db.execute("DELETE FROM events WHERE kind = ? AND since_us >= ?", (kind, micros(since)))
+            db.executemany(PUT, map(_row, events))
 
     def between(
         self, since: datetime | None = None, until: datetime | None = None, aircraft: Collection[str] = ()
@@ -58,6 +78,14 @@ class Events:
         )
         return Counter({str(reason): int(count) for reason, count in rows})
 
+    def kinds(self, since: datetime, until: datetime) -> Counter[str]:
+        """How many events there were in a span of time, by kind."""
+        rows = self._rows(
+            "SELECT kind, count(*) FROM events WHERE since_us <= ? AND until_us >= ? GROUP BY kind",
+            (micros(until), micros(since)),
+        )
+        return Counter({str(kind): int(count) for kind, count in rows})
+
     def forget(self, before: datetime, feed: str | None = None) -> None:
         """Drops events that ended long ago; all, or those that a feed tells of."""
         old = self.between(until=before)
@@ -70,3 +98,7 @@ class Events:
             if "no such table" in str(error):  # an older store, opened for reading
                 return []
             raise
+
+
+def _row(event: Event) -> tuple[str, str, str, int, int, bytes]:
+    return event.event_id, event.kind, event.reason, micros(event.since), micros(event.until), _encode(event)

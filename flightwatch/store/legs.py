@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from flightwatch.records import LEGS, Leg, legs_from_table, legs_table, micros
 from flightwatch.store import files
 from flightwatch.store.catalog import Catalog
+from flightwatch.store.events import Events
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Leg).decode
@@ -31,12 +32,13 @@ SETTLED_AFTER_DAYS = 7
 class Legs:
     """The legs of a store."""
 
-    def __init__(self, root: Path, catalog: Catalog) -> None:
+    def __init__(self, root: Path, catalog: Catalog, events: Events) -> None:
         self._root = root
         self._catalog = catalog
+        self._events = events
 
     def put(self, legs: Iterable[Leg]) -> int:
-        """Stores legs as they stand now; returns how many of them are new or changed."""
+        """Stores legs as they stand now, and their events; returns how many of them are new or changed."""
         with self._catalog.transaction():
             return sum(self._put(leg) for leg in legs)
 
@@ -50,11 +52,19 @@ class Legs:
             "INSERT OR REPLACE INTO legs (leg_id, revision, aircraft, first_us, leg) VALUES (?, ?, ?, ?, ?)",
             (leg.leg_id, revision, leg.aircraft, _time(leg), _encode(leg)),
         )
+        self._events.keep_of([leg])
         return True
+
+    def keep_events(self, legs: Iterable[Leg]) -> None:
+        """Keeps the events of legs that are stored as they are: they may have been lost with an old catalog."""
+        with self._catalog.transaction():
+            self._events.keep_of(legs)
 
     def withdraw(self, leg_ids: Iterable[str]) -> None:
         """Says that these legs do not exist."""
+        leg_ids = list(leg_ids)
         with self._catalog.transaction() as db:
+            self._events.withdraw_of(leg_ids)
             for leg_id in leg_ids:
                 db.execute(
                     "INSERT INTO legs (leg_id, revision, aircraft, first_us) VALUES (?, 1, '', 0)"
@@ -90,6 +100,17 @@ class Legs:
         """The tracked legs of some addresses, in order."""
         table = self.table(aircraft=aircraft)
         return legs_from_table(table.filter(pc.equal(table["source"], "tracked")))
+
+    def recent_of(self, aircraft: Iterable[str], since: datetime) -> list[Leg]:
+        """The legs of some addresses that began at or after a time and are not in a file yet, in order for each: those of
+        the last week, found without reading the others."""
+        found = []
+        for name in aircraft:
+            found += self._catalog.db.execute(
+                "SELECT leg FROM legs WHERE aircraft = ? AND first_us >= ? AND leg IS NOT NULL ORDER BY first_us, leg_id",
+                (name, micros(since)),
+            ).fetchall()
+        return [_decode(data) for (data,) in found]
 
     def _from_catalog(self, table: str) -> tuple[list[Leg], list[str]]:
         rows = self._catalog.db.execute(f"SELECT leg_id, leg FROM {table}").fetchall()  # one of two names

@@ -98,9 +98,9 @@ class Store:
         if not read_only:
             files.sweep(root)
         self.snapshots = Snapshots(root, self.catalog)
-        self.legs = Legs(root, self.catalog)
-        self.health = FeedHealth(self.catalog)
         self.events = Events(self.catalog)
+        self.legs = Legs(root, self.catalog, self.events)
+        self.health = FeedHealth(self.catalog)
 
     def __enter__(self) -> Store:
         return self

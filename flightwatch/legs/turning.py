@@ -1,0 +1,148 @@
+"""How much an aircraft turned: for each piece the stretches of five minutes in which it turned a lot, with their place.
+
+In: the rows of pieces, or two parts of the same pieces. Out: stretches of fixed times (twelve an hour, whenever the piece
+began), so they are the same however the rows were cut into batches. Turns are whole thousandths of a degree, to the
+right positive, because integers add up the same in any order; figures of eight and rows of parallel lines cancel out.
+
+Only rows that follow closely tell of turning: an aircraft at standard rate is round in two minutes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flightwatch.legs.rows import SECOND, Flags, Floats, Ints, Rows
+
+STRETCH_S = 300
+"""Holding once round takes four minutes, a wide circle at survey speed ten to fifteen."""
+
+STRETCH = np.dtype(
+    [
+        ("time", "<u4"),
+        ("turned", "<i4"),
+        ("south", "<f4"),
+        ("west", "<f4"),
+        ("north", "<f4"),
+        ("east", "<f4"),
+        ("lowest", "<f4"),
+        ("highest", "<f4"),
+    ]
+)
+"""One stretch: when it began (seconds since 1970), thousandths of a degree, the area (deg), heights (ft, NaN where
+unknown)."""
+
+NOTABLE_DEG = 90.0
+"""A stretch with less is left out: once round in twenty minutes, ten nm at 190 kt."""
+
+MOST = 96
+"""Notable stretches of one piece that are kept: eight hours."""
+
+SLOWEST_S, SLOWEST_KT, SHORTEST_NM = 120.0, 50.0, 0.01
+"""Steps that take longer, are slower (taxiing, hovering) or shorter (noise, 60 ft) have no direction of their own."""
+
+AMBIGUOUS_DEG = 150.0
+"""More than this from one step to the next may have been to the left as well as to the right."""
+
+MILLI = 1000
+ROUND = 360 * MILLI
+UNKNOWN = -1
+CARRIED = -2
+
+Stretches = NDArray[np.void]
+
+
+def headings(rows: Rows, distance: Floats, elapsed: Ints, same: Flags, known: Ints) -> Ints:
+    """The direction (thousandths of a degree) in which each row was reached, or `UNKNOWN`. `distance` (nm) and `elapsed`
+    (µs) lie between a row and the one before, `same` where that is of the same aircraft; `known` says it of rows that were
+    seen before, and is `UNKNOWN` elsewhere."""
+    before = np.r_[0, np.arange(len(rows) - 1)] if len(rows) else np.zeros(0, np.int64)
+    north = rows.latitude - rows.latitude[before]
+    east = ((rows.longitude - rows.longitude[before] + 180) % 360 - 180) * np.cos(np.radians(rows.latitude))
+    found = np.round(np.degrees(np.arctan2(east, north)) * MILLI).astype(np.int64) % ROUND
+    soon = same & (elapsed <= SLOWEST_S * SECOND)
+    told = np.where(distance < SHORTEST_NM, CARRIED, found)
+    told = np.where(soon & (distance * 3600 * SECOND >= SLOWEST_KT * elapsed), told, UNKNOWN)
+    told = np.where(known != UNKNOWN, known, told)
+    latest = np.maximum.accumulate(np.where(told != CARRIED, np.arange(len(rows)), 0))
+    return np.where(told[latest] == CARRIED, UNKNOWN, told[latest])
+
+
+def turns(heading: Ints, begins: Flags) -> Ints:
+    """How far each row turned from the one before (thousandths of a degree, to the right positive); nothing at the
+    beginning of a piece."""
+    before = np.r_[heading[:1], heading[:-1]]
+    turned = (heading - before + ROUND // 2) % ROUND - ROUND // 2
+    counts = ~begins & (heading != UNKNOWN) & (before != UNKNOWN) & (np.abs(turned) <= AMBIGUOUS_DEG * MILLI)
+    return np.where(counts, turned, 0)
+
+
+def stretched(rows: Rows, turned: Ints, start: Ints, stop: Ints) -> tuple[Stretches, NDArray[np.object_]]:
+    """Of the pieces that begin and end at these rows the last stretch, which may go on, and the bytes of those before it:
+    the first one, of which a part may lie in an earlier batch, and the notable ones."""
+    time = rows.time // SECOND // STRETCH_S * STRETCH_S
+    opens = np.r_[True, time[1:] != time[:-1]]
+    opens[start] = True
+    at = np.flatnonzero(opens)
+    found = np.zeros(len(at), STRETCH)
+    found["time"] = time[at]
+    found["turned"] = np.add.reduceat(turned, at)
+    for name, extreme, column in EXTREMES:
+        found[name] = extreme.reduceat(getattr(rows, column), at)
+    first = np.searchsorted(at, start)
+    last = np.searchsorted(at, stop) - 1
+    kept = notable(found)
+    kept[first] = True
+    earlier = np.full(len(start), b"", object)
+    for i in np.flatnonzero(last > first).tolist():
+        earlier[i] = found[first[i] : last[i]][kept[first[i] : last[i]]].tobytes()
+    return found[last], earlier
+
+
+EXTREMES = (
+    ("south", np.fmin, "latitude"),
+    ("west", np.fmin, "longitude"),
+    ("north", np.fmax, "latitude"),
+    ("east", np.fmax, "longitude"),
+    ("lowest", np.fmin, "altitude"),
+    ("highest", np.fmax, "altitude"),
+)
+
+
+def notable(stretches: Stretches) -> Flags:
+    return np.asarray(np.abs(stretches["turned"]) >= NOTABLE_DEG * MILLI)
+
+
+def joined(
+    a: Stretches, a_earlier: NDArray[np.object_], b: Stretches, b_earlier: NDArray[np.object_]
+) -> tuple[Stretches, NDArray[np.object_]]:
+    """Two parts of the same pieces, element by element, `b` after `a`; as `stretched` gives them."""
+    goes_on = b_earlier == b""
+    one = goes_on & (a["time"] == b["time"])
+    last = np.where(one, _together(a, b), b)
+    earlier = a_earlier.copy()
+    for i in np.flatnonzero(~goes_on | (~one & notable(a))).tolist():
+        earlier[i] = _followed(a_earlier[i], a[i : i + 1], b_earlier[i])
+    return last, earlier
+
+
+def _together(a: Stretches, b: Stretches) -> Stretches:
+    """Two parts of the same stretches."""
+    out = b.copy()
+    out["turned"] = a["turned"] + b["turned"]
+    for name, extreme, _ in EXTREMES:
+        out[name] = extreme(a[name], b[name])
+    return out
+
+
+def _followed(before: bytes, last: Stretches, after: bytes) -> bytes:
+    news = np.frombuffer(after, STRETCH)
+    if len(news) and news["time"][0] == last["time"][0]:
+        last, news = _together(last, news[:1]), news[1:]
+    return worth_keeping(before + last.tobytes() + news.tobytes())
+
+
+def worth_keeping(stretches: bytes) -> bytes:
+    """The notable ones of some stretches, as many as are kept."""
+    found = np.frombuffer(stretches, STRETCH)
+    return found[notable(found)][:MOST].tobytes()
