@@ -190,7 +190,7 @@ def _sorted_once(rows: Rows) -> Rows:
     rows = rows.take(np.lexsort((rows.time, rows.aircraft)))
     if not _repeats(rows, "aircraft", "time").any():
         return rows
-    keys = (rows.longitude, rows.latitude, rows.received, rows.grade, rows.feed, rows.time, rows.aircraft)
+    keys = (rows.longitude, rows.latitude, rows.received, rows.integrity, rows.grade, rows.feed, rows.time, rows.aircraft)
     rows = rows.take(np.lexsort(keys))
     return rows.take(np.logical_not(_repeats(rows, "aircraft", "time", "feed")))
 
