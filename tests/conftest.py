@@ -57,6 +57,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
+@pytest.fixture(autouse=True)
+def loggers_that_speak() -> None:
+    """The kernel of a notebook turns off all loggers that are there when it starts in this process."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("flightwatch") and isinstance(logger, logging.Logger):
+            logger.disabled = False
+
+
 @pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Typed:
     """Types a command in an empty folder; gives the exit status, what it printed, and what it complained."""

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from flightwatch import backfill
@@ -366,7 +366,14 @@ def asked(sky: Sky, clock: FakeClock, name: str, like: Second) -> Query:
     return Query(name, "everything", Scope("world"), 60.0, read, clock.now)
 
 
+def unnamed(legs: dict[str, Leg]) -> list[Leg]:
+    """Legs without their ids: one that late positions made begin sooner keeps the id that it had, and from the store alone
+    it would have got another."""
+    return [replace(leg, leg_id="", journey_id="") for _, leg in sorted(legs.items())]
+
+
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example(second=Second("adsb_icao", 20.0, -20.0, (5, 20)), preferred=True, kills=[])
 @given(second=seconds, preferred=st.booleans(), kills=st.lists(st.integers(1, 60), max_size=2))
 def test_live_with_two_feeds_is_backfill(
     second: Second, preferred: bool, kills: list[int], tmp_path_factory: pytest.TempPathFactory
@@ -390,7 +397,7 @@ def test_live_with_two_feeds_is_backfill(
         store.catalog.db.executescript("DELETE FROM legs; DELETE FROM frozen_legs;")
         store.drop_checkpoint()
         backfill.derive(store, pipeline(store, []))
-        assert tracked(store) == alive
+        assert unnamed(tracked(store)) == unnamed(alive)
     (leg,) = alive.values()
     assert ends([leg]) == WHOLE
     assert set(leg.feeds) == {first.name, other.name}
