@@ -59,10 +59,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture(autouse=True)
 def loggers_that_speak() -> None:
-    """The kernel of a notebook turns off all loggers that are there when it starts in this process."""
+    """The kernel of a notebook and others turn off loggers that are there when they start in this process, or make the
+    root's level higher."""
+    logging.disable(logging.NOTSET)
+    logging.root.setLevel(logging.WARNING)
     for name, logger in logging.root.manager.loggerDict.items():
         if name.startswith("flightwatch") and isinstance(logger, logging.Logger):
             logger.disabled = False
+            logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture

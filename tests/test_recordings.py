@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import sqlite3
 import threading
 from contextlib import closing
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.logging import LogCaptureHandler
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
@@ -168,15 +170,18 @@ def test_what_a_crash_left_of_a_recording_still_plays(tmp_path: Path) -> None:
         open_recording(tmp_path)
 
 
-def test_what_is_shut_for_good_is_not_promised_to_be_tried_again(
-    tmp_path: Path, httpserver: HTTPServer, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_is_shut_for_good_is_not_promised_to_be_tried_again(tmp_path: Path, httpserver: HTTPServer) -> None:
     httpserver.expect_request("/v2/all").respond_with_data("no", status=403)
     httpserver.expect_request("/v2/mil").respond_with_data("later", status=503)
     feed = FeedSettings(name="sky", base_url=httpserver.url_for(""), ask=["all", "military"], spacing_s=0.1)
-    recorder = Recorder(tmp_path)
-    assert record([recorder.recorded(q) for q in queries(feed, [], None, lambda: BEGIN)], threading.Event(), rounds=1) == 0
-    refused, down = [r.message for r in caplog.records if r.name.startswith("flightwatch")]
+    recorder, heard = Recorder(tmp_path), LogCaptureHandler()
+    logging.getLogger("flightwatch").addHandler(heard)  # what others do to the root's handlers does not matter
+    try:
+        asked = [recorder.recorded(q) for q in queries(feed, [], None, lambda: BEGIN)]
+        assert record(asked, threading.Event(), rounds=1) == 0
+    finally:
+        logging.getLogger("flightwatch").removeHandler(heard)
+    refused, down = [r.getMessage() for r in heard.records]
     assert "[http_403]; not asked again until flightwatch is started anew" in refused
     assert "[http_503]; next try in" in down
 
