@@ -199,6 +199,11 @@ class PerfectMemory:
             prior[TABLE.row(place)] += (1 - 1e-3) * chance
         return prior / prior.sum()
 
+    def seen_share(
+        self, day: date, latitude: NDArray[np.float64], longitude: NDArray[np.float64], altitude: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return self.plain.seen_share(day, latitude, longitude, altitude)
+
     def came_by(
         self,
         which: ends.Which,
