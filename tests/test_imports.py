@@ -224,7 +224,7 @@ def test_real_lists_lose_nothing(name: str, flights: int, store: Store) -> None:
     ("row", "takeoff", "landing"),
     [
         ({"date": "2023-09-25", "takeoff_time": "18:02"}, "2023-09-25T18:02", None),
-        ({"date": "2023-09-25", "takeoff_time": "23:10", "landing_time": "01:05"}, "2023-09-25T23:10", "2023-09-26T01:05"),
+        ({"date": "2023-09-25", "takeoff_time": "23:10", "landing_time": "07:05"}, "2023-09-25T23:10", "2023-09-26T07:05"),
         ({"takeoff_time": "2023-09-25T18:02:00+03:00"}, "2023-09-25T15:02", None),
         ({"takeoff_time": "1695664920"}, "2023-09-25T18:02", None),
         ({"takeoff_time": 1695664920000}, "2023-09-25T18:02", None),
@@ -250,6 +250,20 @@ def test_times_of_lists_mean_what_they_say(
             assert (end.latest - end.earliest).total_seconds() > 86_000
         else:
             assert end.earliest == end.latest == datetime.fromisoformat(want).replace(tzinfo=UTC)
+
+
+def test_times_that_the_way_cannot_take_are_days_alone(tmp_path: Path, store: Store) -> None:
+    """Five hours for 3,450 nm: whichever of the two times is wrong, the days are what is left."""
+    row = {"registration": "RA-64057", "typecode": "T204", "origin": "UUWW", "destination": "ZKPY"}
+    times = {"takeoff_time": "2024-06-02T16:00:00Z", "landing_time": "2024-06-02T21:00:00Z"}
+    pd.DataFrame([row | times]).to_csv(tmp_path / "list.csv", index=False)
+    done = import_file(store, tmp_path / "list.csv")
+    (leg,) = legs_from_table(store.legs.table())
+    assert leg.destination.reason.startswith("the flight list has it, but 5.0 h for 3,4")
+    for end in (leg.origin, leg.destination):
+        assert end.earliest == datetime(2024, 6, 2, tzinfo=UTC)
+        assert end.latest == datetime(2024, 6, 2, 23, 59, 59, 999_999, tzinfo=UTC)
+    assert done.notes == ("1 flight takes a time that the way does not: of it the days alone are kept",)
 
 
 @pytest.mark.parametrize("text", ["09/10/2023", "25.09.2023", "2023-09", "18:02", "soon", "99999999999999"])

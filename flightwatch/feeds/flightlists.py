@@ -13,10 +13,11 @@ What a list says was not observed by anybody here: its ends are `inferred`, beca
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -24,9 +25,11 @@ import pandas as pd
 import pyarrow as pa
 
 from flightwatch.aircraft import as_written
+from flightwatch.aircraft.types import DEFAULT, performance
 from flightwatch.errors import InputError
 from flightwatch.feeds.contents import shown
 from flightwatch.places import Airports
+from flightwatch.places.great_circle import distance_nm
 from flightwatch.records import UNKNOWN, Candidate, End, Leg, legs_table
 
 LISTED_PROBABILITY = 0.95
@@ -122,12 +125,22 @@ def read(
         if isinstance(leg, str):
             refused.setdefault(leg, []).append(order)
         else:
-            legs.append(leg)
+            legs.append(_doubted(leg, airports))
     ends = [leg.origin for leg in legs] + [leg.destination for leg in legs]
     unread = [str(column) for column in frame.columns if column not in names.values()]
     open_ends = Counter(code.upper() for code in given_codes if code.upper() in NO_CODE)
-    return Listed(legs_table(legs), refused, (*_unknown_codes(ends, airports), *_no_codes(open_ends), *_unread_columns(unread)))
+    told = (*_unknown_codes(ends, airports), *_no_codes(open_ends), *_odd_times(legs), *_unread_columns(unread))
+    return Listed(legs_table(legs), refused, told)
 
+
+DOUBTED = "the flight list has it"
+"""How the reason begins of a leg whose times cannot be right."""
+
+TAIL_WIND_KT = 150.0
+"""More than any jet stream gives over a whole flight."""
+
+SLOWEST, LINGERS_H = 1.5, 4.0
+"""Half as long again as the way takes, and some hours of circling or waiting: longer is no flight between two places."""
 
 OWN_LEGS = (
     "these are legs that flightwatch wrote (`flightwatch legs -o`): taken in as a flight list, what it inferred would count as"
@@ -150,6 +163,12 @@ def _no_codes(found: Mapping[str, int]) -> Iterator[str]:
     """One table has an island in Japan under ZZZZ, which no flight list means."""
     for code, count in sorted(found.items()):
         yield f"{code} is no airport but {NO_CODE[code]}: left open, {count:,} {'time' if count == 1 else 'times'}"
+
+
+def _odd_times(legs: Iterable[Leg]) -> Iterator[str]:
+    odd = sum(leg.destination.reason.startswith(DOUBTED) for leg in legs)
+    if odd:
+        yield f"{odd:,} {'flight takes' if odd == 1 else 'flights take'} a time that the way does not: of it the days alone are kept"
 
 
 def _unread_columns(columns: Sequence[str]) -> Iterator[str]:
@@ -216,6 +235,28 @@ def _leg(
         feeds=feeds,
         list_order=order,
     )
+
+
+def _doubted(leg: Leg, airports: Airports) -> Leg:
+    """The leg with its days alone where the time between take-off and landing is not one that the way can take: nobody can
+    tell which of them is wrong. Of types that are not known only too short a time is."""
+    origin, destination = (airports.get(end.airport) for end in (leg.origin, leg.destination))
+    takeoff, landing = leg.origin, leg.destination
+    if origin is None or destination is None or takeoff.time is None or landing.time is None:
+        return leg
+    if takeoff.earliest != takeoff.latest or landing.earliest != landing.latest:
+        return leg
+    way = float(distance_nm(origin.latitude, origin.longitude, destination.latitude, destination.longitude))
+    hours, type_ = (landing.time - takeoff.time) / timedelta(hours=1), performance(leg.typecode)
+    longest = math.inf if type_ is DEFAULT else SLOWEST * way / type_.cruise_kt + LINGERS_H
+    if way / (type_.cruise_kt + TAIL_WIND_KT) <= hours <= longest:
+        return leg
+    why = f"{DOUBTED}, but {hours:.1f} h for {way:,.0f} nm are not take-off to landing"
+    first, last = sorted((takeoff.time, landing.time))
+    begins, ends = _whole_day(first.date())[0], _whole_day(last.date())[1]
+    middle = begins + (ends - begins) / 2
+    vague = {"time": middle, "earliest": begins, "latest": ends, "reason": why}
+    return replace(leg, origin=replace(takeoff, **vague), destination=replace(landing, **vague))  # type: ignore[arg-type]  # fields of an End
 
 
 def _end(airport: str | None, when: tuple[datetime, datetime] | None) -> End:
