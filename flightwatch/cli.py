@@ -727,23 +727,13 @@ def legs(
     """Show or write the legs of a store, imported flight lists included."""
     from flightwatch.backfill import newest
     from flightwatch.legtables import show, sources, write
-    from flightwatch.store import Store
     from flightwatch.userfiles import read_lists, settings_of
 
     settings = settings_of(config)
     registry = read_lists(settings, config.parent)
-    try:
-        with _open(store, settings, config, make=False) as opened:
-            _derive(opened, registry, settings)
-            table, as_of, terms = opened.legs.table(_utc(since), _utc(until), aircraft), newest(opened), opened.terms()
-            stored = opened.snapshots.rows()
-            if expired := opened.keep_terms(datetime.now(UTC)):
-                errors.print(f"flightwatch: {expired} files of positions were deleted, as their feeds' terms demand; legs stay")
-    except StoreBusy as busy:
-        errors.print(f"flightwatch: {busy}; showing what it has stored so far", markup=False)
-        with Store(_root(store, settings, config), read_only=True) as opened:
-            table, as_of, terms = opened.legs.table(_utc(since), _utc(until), aircraft), newest(opened), opened.terms()
-            stored = opened.snapshots.rows()
+    with _brought_up(store, settings, config, registry) as opened:
+        table, as_of, terms = opened.legs.table(_utc(since), _utc(until), aircraft), newest(opened), opened.terms()
+        stored = opened.snapshots.rows()
     named = sources(table, terms, registry)
     if not len(table):
         print(
@@ -774,19 +764,12 @@ def events(
     """Show or write what happened besides legs: diversions, turning back, holding, circling, silence, meetings of watched
     aircraft, and positions that cannot be true."""
     from flightwatch.eventtables import show, write
-    from flightwatch.store import Store
     from flightwatch.userfiles import read_lists, settings_of
 
     settings = settings_of(config)
     names = [name.lower() for name in aircraft or ()]
-    try:
-        with _open(store, settings, config, make=False) as opened:
-            _derive(opened, read_lists(settings, config.parent), settings)
-            found, terms = opened.events.between(_utc(since), _utc(until), names), opened.terms()
-    except StoreBusy as busy:
-        errors.print(f"flightwatch: {busy}; showing what it has stored so far", markup=False)
-        with Store(_root(store, settings, config), read_only=True) as opened:
-            found, terms = opened.events.between(_utc(since), _utc(until), names), opened.terms()
+    with _brought_up(store, settings, config, read_lists(settings, config.parent)) as opened:
+        found, terms = opened.events.between(_utc(since), _utc(until), names), opened.terms()
     if not found:
         print("No such event in this store: check the aircraft and the times." if names or since or until else "No event.")
     elif output is None:
@@ -805,17 +788,11 @@ def coverage(
     """Show where traffic is seen, by altitude band, as far as the legs of a store tell."""
     from flightwatch.explore import Explorer
     from flightwatch.maps import draw_coverage
-    from flightwatch.store import Store
     from flightwatch.store.files import write_bytes
     from flightwatch.userfiles import read_lists, settings_of
 
     settings = settings_of(config)
-    try:
-        with _open(store, settings, config, make=False) as opened:
-            _derive(opened, read_lists(settings, config.parent), settings)
-    except StoreBusy as busy:
-        errors.print(f"flightwatch: {busy}; showing what it has stored so far", markup=False)
-    with Store(_root(store, settings, config), read_only=True) as opened:
+    with _brought_up(store, settings, config, read_lists(settings, config.parent)) as opened:
         known = Explorer(opened).coverage()
     for band in known.bands:
         hours = band.seen_h + band.unseen_h
@@ -914,6 +891,26 @@ def _queries(found: UserFiles, now: Callable[[], datetime]) -> list[Query]:
 
     watched = found.registry.addresses()
     return [q for feed in found.settings.feeds for q in queries(feed, watched, secrets_of(feed), now)]
+
+
+@contextmanager
+def _brought_up(store: Path | None, settings: Settings, config: Path, registry: Registry) -> Iterator[Store]:
+    """A store to read, with its legs brought up to what it has, and without what its feeds' terms let nobody keep any
+    longer; as it is, where a run holds it."""
+    from flightwatch.store import Store
+
+    held = False
+    try:
+        opened = _open(store, settings, config, make=False)
+    except StoreBusy as busy:
+        errors.print(f"flightwatch: {busy}; showing what it has stored so far", markup=False)
+        opened, held = Store(_root(store, settings, config), read_only=True), True
+    with opened:
+        if not held:
+            _derive(opened, registry, settings)
+            if expired := opened.keep_terms(datetime.now(UTC)):
+                errors.print(f"flightwatch: {expired} files of positions were deleted, as their feeds' terms demand; legs stay")
+        yield opened
 
 
 def _derive(store: Store, registry: Registry, settings: Settings) -> None:

@@ -33,16 +33,20 @@ def model() -> Model:
 
 
 def derived(batches: Sequence[pa.Table], *, restart: bool = False) -> dict[str, Leg]:
+    return derived_with(model(), batches, restart=restart)
+
+
+def derived_with(model: Model, batches: Sequence[pa.Table], *, restart: bool) -> dict[str, Leg]:
     """The legs of batches in their order, with the state saved and restored between them if asked for."""
     state, found = LegState(), {}
     for batch in batches:
-        state, outcome = leg_stage.advance(state, batch, model())
+        state, outcome = leg_stage.advance(state, batch, model)
         assert not outcome.late
         found |= {leg.leg_id: leg for leg in outcome.settled}
         if restart:
             state = leg_stage.from_bytes(leg_stage.to_bytes(state))
     now = T0 + timedelta(days=30)
-    for legs in leg_stage.unsettled(state, leg_stage.aircraft_of(state), model(), now).values():
+    for legs in leg_stage.unsettled(state, leg_stage.aircraft_of(state), model, now).values():
         found |= {leg.leg_id: leg for leg in legs}
     return found
 

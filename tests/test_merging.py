@@ -37,6 +37,7 @@ from flightwatch.testing.clock import FakeClock
 from flightwatch.testing.world import Flight, Receivers, Sky, World
 from tests.conftest import T0, positions, real
 from tests.live_runs import Ledger, pipeline, poll_until, running
+from tests.test_leg_invariants import derived_with
 from tests.test_pipeline import tracked
 
 FLIGHT = Flight("71bf00", "HL9000", "A321", "DMO1", "RKSI", "RKPC", datetime(2024, 3, 1, 12, 0, tzinfo=UTC))
@@ -50,16 +51,7 @@ def model() -> Model:
 
 def derived(batches: Sequence[pa.Table], *, restart: bool = False) -> list[Leg]:
     """The legs of batches that come in the order of time, first to last."""
-    state, found = LegState(), {}
-    for batch in batches:
-        state, outcome = leg_stage.advance(state, batch, model())
-        assert not outcome.late
-        found |= {leg.leg_id: leg for leg in outcome.settled}
-        if restart:
-            state = leg_stage.from_bytes(leg_stage.to_bytes(state))
-    now = T0 + timedelta(days=30)
-    for legs in leg_stage.unsettled(state, leg_stage.aircraft_of(state), model(), now).values():
-        found |= {leg.leg_id: leg for leg in legs}
+    found = derived_with(model(), batches, restart=restart)
     return sorted(found.values(), key=lambda leg: (leg.first_seen or T0, leg.leg_id))
 
 

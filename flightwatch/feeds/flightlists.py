@@ -168,7 +168,8 @@ def _no_codes(found: Mapping[str, int]) -> Iterator[str]:
 def _odd_times(legs: Iterable[Leg]) -> Iterator[str]:
     odd = sum(leg.destination.reason.startswith(DOUBTED) for leg in legs)
     if odd:
-        yield f"{odd:,} {'flight takes' if odd == 1 else 'flights take'} a time that the way does not: of it the days alone are kept"
+        flights = "flight takes" if odd == 1 else "flights take"
+        yield f"{odd:,} {flights} a time that the way does not: of it the days alone are kept"
 
 
 def _unread_columns(columns: Sequence[str]) -> Iterator[str]:
