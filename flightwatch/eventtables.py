@@ -117,8 +117,8 @@ def _line(event: Event) -> str:
     until = f"{event.until:%H:%M:%S}" if event.until.date() == event.since.date() else f"{event.until:%Y-%m-%d %H:%M:%S}"
     lasted = f"{event.since:%Y-%m-%d %H:%M:%S} to {until} UTC"
     if event.kind != SUSPECT_POSITION:
-        certainty = "observed" if event.basis == "observed" else f"{event.basis}, {event.probability:.0%}"
-        return f"{lasted}  {names}: {HAPPENED.get(event.kind, event.kind)} ({certainty}): {event.words}"
+        chance = "" if event.basis == "observed" or event.probability is None else f", {event.probability:.0%}"
+        return f"{lasted}  {names}: {HAPPENED.get(event.kind, event.kind)} ({event.basis}{chance}): {event.words}"
     area = f"{event.south:.2f} to {event.north:.2f}, {event.west:.2f} to {event.east:.2f}"
     positions = f"{event.count:,} position{'' if event.count == 1 else 's'}"
     facts = ", ".join(f"{name.replace('_', ' ')} {value:,.0f}" for name, value in event.evidence.items())

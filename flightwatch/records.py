@@ -280,7 +280,7 @@ class Event:
     positions of `feeds` tell of it; `evidence` are numbers by name, with their units in the names.
 
     Events of legs name them (`legs`), the `airports` that they are about, and say in `words` what they rest on;
-    `probability` and `basis` are those of what is claimed.
+    `probability` and `basis` are those of what is claimed; the first is null where nobody can put a number to it.
     """
 
     event_id: str
@@ -300,7 +300,7 @@ class Event:
     airports: tuple[str, ...] = ()
     words: str = ""
     basis: Basis = "observed"
-    probability: float = 1.0
+    probability: float | None = 1.0
 
 
 # ------------------------------------------------------------------------------------------------------------------------ legs

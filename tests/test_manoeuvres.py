@@ -218,6 +218,7 @@ def test_where_everybody_was_heard_before_it_is_told_from_what_is_stored(store: 
     later = replace(EAST, icao24="a00003", takeoff=BEGIN + timedelta(hours=1))  # time goes on
     (event,) = events_of(store, seen([*before, LOST, later], every_s=120.0))
     assert (event.kind, event.aircraft) == ("transponder.lost", ("a00001",))
+    assert event.probability is not None
     assert event.probability >= 0.9
 
 
@@ -260,6 +261,7 @@ def test_two_watched_aircraft_side_by_side_meet_in_the_air(apart_s: int, told: i
     found = [event for event in events_of(store, seen([first, beside]), registry=watching) if event.reason == "air"]
     assert len(found) == told
     for event in found:
+        assert (event.basis, event.probability) == ("inferred", None), "a thinned track bears no number"
         assert event.aircraft == ("a00001", "a00002")
         assert event.evidence["minutes"] >= 10
 

@@ -189,7 +189,7 @@ def _together(first: Leg, second: Leg, a: NDArray[np.void], b: NDArray[np.void])
         (),
         words,
         "inferred",
-        SURE,
+        None,
     )
 
 
@@ -215,7 +215,7 @@ def _event(
     about: tuple[str, ...],
     words: str,
     basis: Basis,
-    probability: float,
+    probability: float | None,
 ) -> Event:
     south, west, north, east = area
     across = east - west > 180
@@ -237,5 +237,5 @@ def _event(
         airports=about,
         words=words,
         basis=basis,
-        probability=round(probability, 4),
+        probability=None if probability is None else round(probability, 4),
     )
