@@ -66,6 +66,9 @@ app.add_typer(watchlist_app, name="watchlist")
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 ConfigPath = Annotated[Path, typer.Option("--config", help="The configuration.", show_default=True)]
+TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
+SinceOption = Annotated[datetime | None, typer.Option("--since", help="UTC.", formats=TIMES)]
+UntilOption = Annotated[datetime | None, typer.Option("--until", help="UTC.", formats=TIMES)]
 StorePath = Annotated[
     Path | None, typer.Option("--store", help="The store; without it the one of the configuration, else data/.")
 ]
@@ -715,12 +718,8 @@ def legs(
     aircraft: Annotated[
         list[str] | None, typer.Option("--aircraft", help="An address or a registration; may be given several times.")
     ] = None,
-    since: Annotated[
-        datetime | None, typer.Option("--since", help="UTC.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
-    ] = None,
-    until: Annotated[
-        datetime | None, typer.Option("--until", help="UTC.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
-    ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="legs.parquet, legs.csv or legs.json.")] = None,
     config: ConfigPath = DEFAULT_FILE,
 ) -> None:
@@ -752,12 +751,8 @@ def legs(
 def events(
     store: StorePath = None,
     aircraft: Annotated[list[str] | None, typer.Option("--aircraft", help="An address; may be given several times.")] = None,
-    since: Annotated[
-        datetime | None, typer.Option("--since", help="UTC.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
-    ] = None,
-    until: Annotated[
-        datetime | None, typer.Option("--until", help="UTC.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
-    ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="events.parquet, events.csv or events.json.")] = None,
     config: ConfigPath = DEFAULT_FILE,
 ) -> None:

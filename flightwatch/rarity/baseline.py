@@ -307,22 +307,8 @@ class Baseline:
         `clock_min` is the time of day (UTC, minutes) at the leg's other end: schedules repeat."""
         bucket = None if clock_min is None else clock_min // CLOCK_STEP_MIN
         key = (which, day, aircraft, operator, typecode, other, bucket)
-        if key not in self._priors:
-            if len(self._priors) >= PRIORS_KEPT:
-                self._priors.clear()
-            self._priors[key] = self._over(which, day, aircraft, operator, typecode, other, bucket)
-        return self._priors[key]
-
-    def _over(
-        self,
-        which: Which,
-        day: date,
-        aircraft: str,
-        operator: str | None,
-        typecode: str | None,
-        other: int | None,
-        bucket: int | None,
-    ) -> Floats:
+        if key in self._priors:
+            return self._priors[key]
         rows = self.columns.take(self._before(day))
         ours, theirs = (rows.destination, rows.origin) if which == "destination" else (rows.origin, rows.destination)
         usable = (ours >= 0) & (ours < len(self.airports)) & (rows.arrived < _midnight(day))
@@ -333,7 +319,10 @@ class Baseline:
         placed = usable & (theirs >= 0) & (theirs < len(self.airports))
         of_type = placed & (rows.typecode == self._words.get(typecode or "", len(self._words)))
         lengths = self._lengths(rows, of_type if of_type.sum() >= ENOUGH_LENGTHS else placed, other)
-        return _backed_off(tied, loose, self._by_size, lengths)
+        if len(self._priors) >= PRIORS_KEPT:
+            self._priors.clear()
+        self._priors[key] = _backed_off(tied, loose, self._by_size, lengths)
+        return self._priors[key]
 
     def _lengths(self, rows: Columns, which: Flags, other: int | None) -> Lengths | None:
         """How far these legs went, for the airports around the other end; nothing where that is not known."""
