@@ -24,7 +24,7 @@ from flightwatch.places import airports
 from flightwatch.rarity import Baseline
 from flightwatch.records import Event, Leg, utc
 from tests.conftest import T0, positions, real
-from tests.skies import CLEAN, Row, skies
+from tests.skies import CLEAN, Row, rivals_by_turns, skies
 
 
 @cache
@@ -88,6 +88,14 @@ def test_a_restart_between_batches_changes_nothing(rows: list[Row], cuts: list[i
 def test_verdicts_and_events_depend_on_the_positions_alone(rows: list[Row], cuts: list[int]) -> None:
     """One batch or many, with restarts in between: the same is refused for the same reasons, and makes the same events."""
     assert doubted(cut(rows, cuts), restart=True) == doubted([positions(rows)], restart=False)
+
+
+@settings(max_examples=12, deadline=None)
+@given(rivals_by_turns(), st.integers(1, 4))
+def test_rivals_by_turns_make_the_same_events_however_they_came_in(rows: list[Row], many: int) -> None:
+    """Ghosts, spoofed places and other emitters of one aircraft, so soon after each other that several are one event."""
+    batches = [positions(rows[i : i + many]) for i in range(0, len(rows), many)]
+    assert doubted(batches, restart=True) == doubted([positions(rows)], restart=False)
 
 
 @settings(max_examples=60, deadline=None)
