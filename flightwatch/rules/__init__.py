@@ -16,16 +16,17 @@ they met. Nothing here keeps state.
 from __future__ import annotations
 
 from flightwatch.rules.cases import History
+from flightwatch.rules.conditions import may_fit
 from flightwatch.rules.evaluation import (
     Match,
     Onward,
-    areas_of,
     could_match,
     evaluate,
     event_case,
     has_expired,
     is_about,
     matches,
+    positions_of,
     target_of,
 )
 from flightwatch.rules.language import Rule
@@ -39,13 +40,14 @@ __all__ = [
     "Rule",
     "Rules",
     "TestOutcome",
-    "areas_of",
     "could_match",
     "evaluate",
     "event_case",
     "has_expired",
     "is_about",
     "matches",
+    "may_fit",
+    "positions_of",
     "read_rules",
     "run_tests",
     "target_of",
