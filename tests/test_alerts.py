@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flightwatch.alerts import Alert, AlertBook, Context, decide, message
-from flightwatch.alerts.wording import chance, duration, ordinal, times
+from flightwatch.alerts.phrases import chance, duration
+from flightwatch.alerts.wording import ordinal, times
 from flightwatch.errors import Damaged
 from flightwatch.places import Airports
 from flightwatch.records import (
