@@ -24,15 +24,15 @@ from flightwatch import rarity, rules
 from flightwatch.aircraft import Registry
 from flightwatch.errors import Damaged
 from flightwatch.legs import LegState, Model
-from flightwatch.legs.journeys import journeys, visit
+from flightwatch.legs.journeys import journeys, stop_between, visit
 from flightwatch.legs.meetings import meetings
 from flightwatch.legs.rows import aircraft_number, aircraft_text
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline, Exposure
+from flightwatch.rarity.precedents import Precedents
 from flightwatch.records import (
     LEGS,
     Aircraft,
-    Counted,
     End,
     Event,
     Finding,
@@ -49,7 +49,7 @@ from flightwatch.records import (
     legs_from_table,
     legs_table,
 )
-from flightwatch.rules import Match, Rule
+from flightwatch.rules import Match, Onward, Rule
 
 TICK = timedelta(minutes=5)
 """Aircraft in the air that a rule could match are looked at this often, whether or not anything changed."""
@@ -404,16 +404,13 @@ class Pipeline:
         keep the benefit of the doubt."""
         for journey in journeys(legs):
             who = self._who(number, journey.legs)
+            before = [Precedents(state.baseline, who, leg, legs) for leg in journey.legs]
             for rule in self.rules:
                 doubted = {v.removeprefix("visit-") for r, v in lenient if r == rule.id}
                 factors = [BENEFIT_OF_DOUBT if leg.leg_id in doubted else 1.0 for leg in journey.legs]
-                counted = lambda place, who=who, legs=journey.legs: self._counter(state, who, legs[place])  # noqa: E731  # a closure for each journey
-                for match in rules.matches(rule, journey, who, self.airports, counted, factors):
+                left = onward(legs, journey) if rule.subject == "stay" else None
+                for match in rules.matches(rule, journey, who, self.airports, before.__getitem__, factors, left):
                     yield self._finding(state, rule, who, legs, journey, match, now)
-
-    def _counter(self, state: State, who: Aircraft, leg: Leg) -> Callable[[str, Target], Counted]:
-        day = _day(leg)
-        return lambda of, target: rarity.count(state.baseline, of, target, who, day)
 
     def _finding(
         self, state: State, rule: Rule, who: Aircraft, legs: Sequence[Leg], journey: Journey, match: Match, now: datetime
@@ -489,6 +486,12 @@ def stage_of(there: Visit) -> Stage:
         "landed": "landed",
     }
     return stages[there.arrival.status]
+
+
+def onward(legs: Sequence[Leg], journey: Journey) -> Onward | None:
+    """The flight with which an aircraft left the last stop of a journey; None while it is there, as far as known."""
+    after = legs[legs.index(journey.legs[-1]) + 1 :]
+    return Onward(after[0], stop_between(journey.legs[-1].destination, after[0].origin)) if after else None
 
 
 def _whoever_is_out(state: State) -> State:

@@ -540,19 +540,22 @@ class EarlierVisit:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Places that a question is about: airports by ident, and countries."""
+    """Places that a question is about: airports by ident, and countries. `name` is what people call them all, where they
+    have a name together."""
 
     airports: tuple[str, ...]
     countries: tuple[str, ...]
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
     """How often a subject went to a place on days on which that would have been seen, and how many such days there
-    are."""
+    are; `unwatched` more visits are on record from other days."""
 
     count: int
     observed_days: int
+    unwatched: int = 0
 
 
 @dataclass(frozen=True, slots=True)
