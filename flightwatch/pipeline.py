@@ -51,7 +51,7 @@ from flightwatch.records import (
     legs_from_table,
     legs_table,
 )
-from flightwatch.rules import Match, Onward, Rule
+from flightwatch.rules import Answer, Match, Onward, Result, Rule
 from flightwatch.rules.measures import clock, span
 
 TICK = timedelta(minutes=5)
@@ -308,7 +308,7 @@ class Pipeline:
         """What the rules find in one event, whenever it was."""
         for rule in self.rules:
             if rule.subject == "event" and not rules.has_expired(rule, event.since):
-                result = rules.evaluate(rule.when, rules.event_case(event, self._everybody(event), self.airports))
+                result = self.asked_of_event(rule, event)
                 if result.truth:
                     yield self._event_finding(rule, event, result.held, now)
 
@@ -443,6 +443,17 @@ class Pipeline:
                 left = onward(legs, journey) if rule.subject == "stay" else None
                 for match in rules.matches(rule, journey, who, self.airports, before.__getitem__, factors, left):
                     yield self._finding(state, rule, who, legs, journey, match, now)
+
+    def asked(self, state: State, rule: Rule, number: int, legs: Sequence[Leg], journey: Journey) -> Iterator[Answer]:
+        """What a rule says of each place of one of an aircraft's journeys."""
+        aircraft = self._who(number, journey.legs)
+        before = [Precedents(state.baseline, aircraft, leg, legs) for leg in journey.legs]
+        left = onward(legs, journey) if rule.subject == "stay" else None
+        return rules.answers(rule, journey, aircraft, self.airports, before.__getitem__, left)
+
+    def asked_of_event(self, rule: Rule, event: Event) -> Result:
+        """What a rule says of an event."""
+        return rules.evaluate(rule.when, rules.event_case(event, self._everybody(event), self.airports))
 
     def _finding(
         self, state: State, rule: Rule, who: Aircraft, legs: Sequence[Leg], journey: Journey, match: Match, now: datetime

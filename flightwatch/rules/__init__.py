@@ -15,10 +15,12 @@ they met. Nothing here keeps state.
 
 from __future__ import annotations
 
-from flightwatch.rules.cases import History
+from flightwatch.rules.cases import History, Result
 from flightwatch.rules.evaluation import (
+    Answer,
     Match,
     Onward,
+    answers,
     areas_of,
     could_match,
     evaluate,
@@ -33,12 +35,15 @@ from flightwatch.rules.loading import Rules, read_rules
 from flightwatch.rules.trials import TestOutcome, run_tests
 
 __all__ = [
+    "Answer",
     "History",
     "Match",
     "Onward",
+    "Result",
     "Rule",
     "Rules",
     "TestOutcome",
+    "answers",
     "areas_of",
     "could_match",
     "evaluate",
