@@ -3,9 +3,9 @@
     python benchmarks/against_traffic.py PYTHON [--positions 2000000]
 
 PYTHON is that of an environment with traffic 2.13, which needs a pandas older than ours: `make bench-traffic` makes it. Both
-get the first so many positions of the day that `traffic.py` makes, sorted, in memory; timed is what makes flights of them,
-by the clock and on the processor, which a busy machine changes less. Ours judges every position, decides holes and ranks the ends of each flight; theirs gives rows of one address and
-callsign without a pause of ten minutes a number.
+get the first so many positions of the day that `traffic.py` makes, sorted, in memory. Timed is what makes flights of them,
+by the clock and on the processor, which a busy machine changes less. Ours judges every position, decides holes and ranks
+the ends of each flight; theirs numbers what has one address and callsign and no pause of ten minutes.
 """
 
 from __future__ import annotations

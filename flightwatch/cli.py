@@ -439,6 +439,60 @@ def alerts_retry(numbers: Numbers, by: By = None, config: ConfigPath = DEFAULT_F
             print(f"{dead.number}: a running flightwatch sends it to {dead.channel} ({dead.subject})")
 
 
+@app.command()
+def why(
+    alert: Annotated[str, typer.Argument(help="An alert, as `flightwatch alerts list` names it.")],
+    json: Annotated[bool, typer.Option("--json", help="As data, for programs.")] = False,
+    config: ConfigPath = DEFAULT_FILE,
+    store: StorePath = None,
+) -> None:
+    """Tell what an alert rests on: the conditions that held, how rare it was, legs, files, decisions."""
+    from json import dumps
+
+    from flightwatch.reasons import why, why_data, why_lines
+    from flightwatch.store import Store
+    from flightwatch.userfiles import settings_of
+
+    root = _root(store, settings_of(config), config)
+    with _book(store, config, read_only=True) as book, Store(root, read_only=True) as opened:
+        found = why(opened, book, alert)
+    print(dumps(why_data(found), ensure_ascii=False, indent=2, default=str) if json else "\n".join(why_lines(found)))
+
+
+@app.command("why-not")
+def why_not(
+    rule: Annotated[str, typer.Argument(help="The id of a rule.")],
+    aircraft: Annotated[str, typer.Option("--aircraft", help="An address or a registration.")],
+    since: SinceOption = None,
+    until: UntilOption = None,
+    json: Annotated[bool, typer.Option("--json", help="As data, for programs.")] = False,
+    config: ConfigPath = DEFAULT_FILE,
+    store: StorePath = None,
+) -> None:
+    """Tell why a rule did not speak up: for each leg of an aircraft what failed, was held back, or could not be seen."""
+    from dataclasses import asdict
+    from json import dumps
+
+    from flightwatch.alerts import AlertBook
+    from flightwatch.reasons import unobserved, why_not, why_not_lines
+    from flightwatch.userfiles import read_all
+
+    found = read_all(config)
+    with _brought_up(store, found.settings, config, found.registry) as opened:
+        path = opened.root / "alerts.sqlite"
+        with AlertBook(path, read_only=True) if path.exists() else nullcontext() as book:
+            pipeline = _pipeline(opened, found, [])
+            answers = why_not(opened, book, pipeline, rule, aircraft, _utc(since), _utc(until))
+        known = found.registry.who(found.registry.address(aircraft) or "", None)
+        begin = _utc(since)
+        blind = list(unobserved(opened, known, begin, _utc(until) or datetime.now(UTC))) if begin else []
+    if json:
+        print(dumps({"legs": [asdict(a) for a in answers], "unobserved": blind}, ensure_ascii=False, indent=2, default=str))
+        return
+    for line in [*why_not_lines(answers, rule, known), *(f"  Not observable: {told}" for told in blind)]:
+        print(line)
+
+
 @contextmanager
 def _book(store: Path | None, config: Path, *, read_only: bool = False) -> Iterator[AlertBook]:
     """The alert book; a running flightwatch may have it open, too."""

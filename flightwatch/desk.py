@@ -49,6 +49,7 @@ TRACK_POINTS = 400
 
 AROUND = timedelta(minutes=30)
 MOST_DRAWN = 3
+LONGEST_FLIGHT = timedelta(days=1)
 """What a map of an event shows before and after it, and of how many aircraft at the most."""
 
 NO_TRACK = Track((), (), ())
@@ -94,9 +95,11 @@ class Desk:
         if len(event.aircraft) > MOST_DRAWN:
             return NO_TRACK, ()
         around = (event.since - AROUND, event.until + AROUND)
-        tracks, withheld = [], []
+        tracks: list[Track] = []
+        withheld: list[str] = []
         for name in event.aircraft:
-            legs = [leg for leg in legs_from_table(self.store.legs.table(*around, [name])) if leg.source == "tracked"]
+            began = self.store.legs.recent_of([name], around[0] - LONGEST_FLIGHT)
+            legs = [leg for leg in began if leg.source == "tracked" and _lay_in(leg, *around)]
             track, closed = self.track(legs, around=around)
             tracks.append(track)
             withheld += closed
@@ -257,6 +260,11 @@ def _legs_of(finding: Finding) -> list[Leg]:
     if finding.visit is None:
         return []
     return [*finding.visit.way, *([finding.visit.departure] if finding.visit.departure else [])]
+
+
+def _lay_in(leg: Leg, since: datetime, until: datetime) -> bool:
+    """Whether a leg was under way in a span of time."""
+    return leg.first_seen is not None and leg.last_seen is not None and leg.first_seen <= until and leg.last_seen >= since
 
 
 def _one_after_the_other(tracks: Sequence[Track]) -> Track:

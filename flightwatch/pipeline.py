@@ -52,7 +52,7 @@ from flightwatch.records import (
     legs_from_table,
     legs_table,
 )
-from flightwatch.rules import Match, Onward, Rule
+from flightwatch.rules import Answer, Match, Onward, Result, Rule
 from flightwatch.rules.language import PositionCondition
 from flightwatch.rules.measures import clock, span
 
@@ -324,7 +324,7 @@ class Pipeline:
         asked = [r for r in self.rules if r.subject == "event" and not rules.has_expired(r, event.since)]
         everybody = self._everybody(event, state) if asked else ()
         for rule in asked:
-            result = rules.evaluate(rule.when, rules.event_case(event, everybody, self.airports))
+            result = self.asked_of_event(rule, event, everybody)
             if result.truth:
                 yield self._event_finding(rule, event, everybody, result.held, now)
 
@@ -493,6 +493,18 @@ class Pipeline:
                 left = onward(legs, journey) if rule.subject == "stay" else None
                 for match in rules.matches(rule, journey, who, self.airports, before.__getitem__, factors, left):
                     yield self._finding(state, rule, who, legs, journey, match, now)
+
+    def asked(self, state: State, rule: Rule, number: int, legs: Sequence[Leg], journey: Journey) -> Iterator[Answer]:
+        """What a rule says of each place of one of an aircraft's journeys."""
+        aircraft = self._who(number, journey.legs)
+        before = [Precedents(state.baseline, aircraft, leg, legs) for leg in journey.legs]
+        left = onward(legs, journey) if rule.subject == "stay" else None
+        return rules.answers(rule, journey, aircraft, self.airports, before.__getitem__, left)
+
+    def asked_of_event(self, rule: Rule, event: Event, everybody: tuple[Aircraft, ...] | None = None) -> Result:
+        """What a rule says of an event; `everybody` are its aircraft, where more is known of them than lists say."""
+        known = self._everybody(event, None) if everybody is None else everybody
+        return rules.evaluate(rule.when, rules.event_case(event, known, self.airports))
 
     def _finding(
         self, state: State, rule: Rule, who: Aircraft, legs: Sequence[Leg], journey: Journey, match: Match, now: datetime

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from flightwatch.alerts import Alert, message
 from flightwatch.legs.emergencies import Open, noted
+from flightwatch.legs.rows import rows_from_table
+from flightwatch.legs.tracking import OpenPieces, advance
 from flightwatch.places import Airports
 from flightwatch.records import (
     CIRCLING,
@@ -123,38 +125,47 @@ def test_an_event_is_told_once_however_it_grows_and_taken_back_once(tmp_path: Pa
 
 
 def report(at: float, squawk: str | None = "7700", aircraft: str = "abc123", **more: object) -> dict[str, object]:
-    place = {"latitude": 50.0, "longitude": 8.0, "source": "adsb"}
+    """A position on a straight way to the north at 360 kt."""
+    place = {"latitude": 40.0 + at / 36_000, "longitude": 8.0, "altitude": 30_000.0, "groundspeed": 360.0, "source": "adsb"}
     return {"at": at, "icao24": aircraft, "squawk": squawk, **place, **more}
 
 
 def told(batches: list[list[dict[str, object]]]) -> dict[str, Event]:
+    opened = OpenPieces.none()
     open_: Open = {}
     events: dict[str, Event] = {}
     for batch in batches:
-        open_, changed = noted(positions(batch), open_)
+        opened, step = advance(opened, rows_from_table(positions(batch)))
+        open_, changed = noted(step.alarms, open_)
         events |= {e.event_id: e for e in changed}
     return events
 
 
-def test_a_code_counts_once_it_was_sent_for_a_minute() -> None:
-    assert told([[report(0), report(50)]]) == {}
+def test_a_code_counts_once_it_was_sent_for_a_minute_and_more_than_twice() -> None:
+    """One that was read wrong, or turned through, or two of them apart, raise nothing."""
+    assert told([[report(0), report(20), report(50)]]) == {}
+    assert told([[report(0), report(900)]]) == {}
     (one,) = told([[report(0), report(50), report(61)]]).values()
     assert (one.kind, one.reason, one.count, one.until) == (EMERGENCY, "7700", 3, T0 + timedelta(seconds=61))
-    assert one.words == "7700 (emergency) in 3 reports within 1 min"
+    assert one.words == "sent 7700 (emergency) with 3 positions in 1 min"
 
 
 def test_the_word_of_an_emergency_counts_as_its_code_and_lifeguard_is_none() -> None:
-    rows = [report(at, None, emergency="unlawful") for at in (0, 90)]
+    rows = [report(at, None, emergency="unlawful") for at in (0, 60, 90)]
     assert [e.reason for e in told([rows]).values()] == ["7500"]
-    assert told([[report(at, "1000", emergency="lifeguard") for at in (0, 90)]]) == {}
+    assert [e.reason for e in told([[row | {"emergency": "minfuel"} for row in rows]]).values()] == ["minfuel"]
+    assert told([[report(at, "1000", emergency="lifeguard") for at in (0, 60, 90)]]) == {}
 
 
-def test_estimated_positions_raise_nothing() -> None:
-    assert told([[report(at, source="estimated") for at in (0, 90, 180)]]) == {}
+def test_positions_that_are_estimated_or_not_believed_raise_nothing() -> None:
+    assert told([[report(at, source="estimated") for at in (0, 60, 90, 180)]]) == {}
+    flown = [report(at, "1000") for at in range(0, 600, 20)]
+    spoofed = [report(at + 1, "7700", latitude=55.0 + at / 1e6, groundspeed=0.0) for at in range(200, 400, 20)]
+    assert told([sorted(flown + spoofed, key=lambda row: row["at"])]) == {}  # type: ignore[arg-type, return-value]
 
 
 def test_half_an_hour_of_silence_is_another_event() -> None:
-    assert len(told([[report(0), report(90), report(2000), report(2100)]])) == 2
+    assert len(told([[report(at) for at in (0, 30, 90, 2000, 2050, 2100)]])) == 2
 
 
 REPORTS = st.lists(

@@ -53,7 +53,13 @@ SENT = {
     "downed": "reported that it is down",
 }
 
-SPOTS = {CIRCLING: "circled here", HOLDING: "held here", TRANSPONDER_LOST: "heard last", EMERGENCY: "here", RENDEZVOUS: "together"}
+SPOTS = {
+    CIRCLING: "circled here",
+    HOLDING: "held here",
+    TRANSPONDER_LOST: "heard last",
+    EMERGENCY: "here",
+    RENDEZVOUS: "together",
+}
 """What a map says at the middle of an event; others have airports alone."""
 
 UNITS = ("nm", "ft", "kt", "s", "min")
@@ -108,9 +114,9 @@ def _certainty(event: Event) -> str:
         return "poor, not refused" if event.reason == JAMMING else "observed as they were sent; not believed"
     if event.kind == TRANSPONDER_LOST:
         return f"silence observed; inferred: {chance(event.probability or 0.0)} of the traffic is seen there; why is not known"
-    if event.basis == "observed":
-        return "observed"
-    return f"{event.basis}; nobody can put a number to it" if event.probability is None else f"inferred, {chance(event.probability)}"
+    if event.probability is None:
+        return f"{event.basis}; nobody can put a number to it"
+    return "observed" if event.basis == "observed" else f"{event.basis}, {chance(event.probability)}"
 
 
 def facts(finding: Finding, airports: Airports) -> list[str]:

@@ -433,7 +433,8 @@ def _update(finding: Finding, alert: Alert, airports: Airports) -> str:
             return f"Signal lost. {sentence(visit.arrival.destination.reason)} {capital(going.removesuffix(','))} ({there})."
         case "presumed_landed":
             down = chance(visit.arrival.landed_probability)
-            return f"By now probably on the ground{_inside(visit.place, airports)}: not observed; down {down}, {_chances(visit.place, airports)}."
+            inside = _inside(visit.place, airports)
+            return f"By now probably on the ground{inside}: not observed; down {down}, {_chances(visit.place, airports)}."
         case "landed":
             return f"Landed: {_landing_fact(visit.arrival, airports)}"
         case "left_again":

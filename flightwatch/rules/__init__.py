@@ -15,11 +15,13 @@ they met. Nothing here keeps state.
 
 from __future__ import annotations
 
-from flightwatch.rules.cases import History
+from flightwatch.rules.cases import History, Result
 from flightwatch.rules.conditions import may_fit
 from flightwatch.rules.evaluation import (
+    Answer,
     Match,
     Onward,
+    answers,
     could_match,
     evaluate,
     event_case,
@@ -34,12 +36,15 @@ from flightwatch.rules.loading import Rules, read_rules
 from flightwatch.rules.trials import TestOutcome, run_tests
 
 __all__ = [
+    "Answer",
     "History",
     "Match",
     "Onward",
+    "Result",
     "Rule",
     "Rules",
     "TestOutcome",
+    "answers",
     "could_match",
     "evaluate",
     "event_case",

@@ -58,6 +58,37 @@ class Onward:
     stop: Stop
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a rule says of a pair of stops."""
+
+    start: int
+    place: int
+    result: Result
+
+
+def answers(
+    rule: Rule,
+    journey: Journey,
+    aircraft: Aircraft,
+    airports: Airports,
+    history: Callable[[int], History],
+    onward: Onward | None = None,
+) -> Iterator[Answer]:
+    """For each place that the journey came to what the rule says of the shortest way there for which it holds, or may, or,
+    if there is none, of the shortest way at all."""
+    best: dict[int, Answer] = {}
+    for start, place, case in cases(rule, journey, aircraft, airports, history, None, onward):
+        found = Answer(start, place, evaluate(rule.when, case))
+        if place not in best or _worth(found.result) > _worth(best[place].result):
+            best[place] = found
+    yield from best.values()
+
+
+def _worth(result: Result) -> int:
+    return {True: 2, None: 1, False: 0}[result.truth]
+
+
 def matches(
     rule: Rule,
     journey: Journey,
