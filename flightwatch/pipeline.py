@@ -354,11 +354,13 @@ class Pipeline:
 
     def _gone(self, said: Finding, rule: Rule, there: Mapping[str, Event], now: datetime) -> list[Finding]:
         event = there.get(said.subject_id)
-        if event is not None:
-            case = replace(rules.event_case(event, said.everybody, self.airports), factor=BENEFIT_OF_DOUBT)
-            if event == said.event or rules.evaluate(rule.when, case).truth is not False:
-                return []
-        return [replace(said, stage="withdrawn", event=event or said.event, held=(), as_of=now)]
+        if event is None:
+            return [replace(said, stage="withdrawn", held=(), as_of=now)]
+        case = replace(rules.event_case(event, said.everybody, self.airports), factor=BENEFIT_OF_DOUBT)
+        found = None if event == said.event else rules.evaluate(rule.when, case)
+        if found is None or found.truth is not False:
+            return []
+        return [replace(said, stage="withdrawn", event=event, held=found.missed, as_of=now)]
 
     # ---------------------------------------------------------------------------------------------------------------- looking
 

@@ -66,7 +66,7 @@ UNITS = ("nm", "ft", "kt", "s", "min")
 TOLD_OTHERWISE = ("minutes", "rounds", "aircraft", "headed_probability", "seen_share", "headed_min")
 """Evidence that stands in the words of the event already."""
 
-OTHERS_NAMED = 5
+OTHERS_NAMED, MOST_IN_A_HEADLINE = 5, 3
 A_MOMENT = timedelta(minutes=1)
 
 
@@ -74,6 +74,8 @@ def headline(finding: Finding, alert: Alert, airports: Airports) -> tuple[str, s
     """What happened, and how sure that is."""
     event = _event(finding)
     said = _said(finding, airports)
+    if alert.stage == "withdrawn" and finding.held:
+        return f"Withdrawn: not what the rule asks for: {said}", "by what came in since"
     if alert.stage == "withdrawn":
         return f"Withdrawn: {said}", "what came in since does not bear this out"
     return said, _certainty(event)
@@ -97,7 +99,7 @@ def _said(finding: Finding, airports: Airports) -> str:
         case _ if event.kind == HOLDING:
             return f"{name} held for {lasted}{_near(event, airports)}"
         case _ if event.kind == TRANSPONDER_LOST:
-            return f"{name} fell silent{_near(event, airports)}, where aircraft like it are seen"
+            return f"{name} fell silent{_near(event, airports)}, where other traffic is seen"
         case _ if event.kind == DIVERSION and len(towns) == 2:
             return f"{name} {probably}diverted to {towns[1]}, having headed for {towns[0]}"
         case _ if event.kind == TURN_BACK and towns:
@@ -131,7 +133,7 @@ def facts(finding: Finding, airports: Airports) -> list[str]:
         sentence(event.words),
         SUSPECT.get(event.reason, "") if event.kind == SUSPECT_POSITION else "",
         _claimed(event) if event.kind == SUSPECT_POSITION else _where(event, airports),
-        f"With: {', '.join(others[:OTHERS_NAMED])}{more}." if others else "",
+        f"With: {', '.join(others[:OTHERS_NAMED])}{more}." if len(others) >= MOST_IN_A_HEADLINE else "",
         _numbers(event),
         f"It rests on {_positions(event.count)}." if event.count else "",
     ]
@@ -159,7 +161,8 @@ def _where(event: Event, airports: Airports) -> str:
     named = [f"{airport.name} ({airport.ident})" for ident in event.airports if (airport := airports.get(ident)) is not None]
     if named:
         return f"Airports: {', '.join(named)}."
-    return f"Where: {_area(event)} (latitude, longitude)."
+    told = event.kind in (CIRCLING, HOLDING, TRANSPONDER_LOST)  # in its words
+    return "" if told else f"Where: {_area(event)} (latitude, longitude)."
 
 
 def _numbers(event: Event) -> str:
@@ -175,11 +178,10 @@ def _number(name: str, value: float) -> str:
 
 def update(finding: Finding, alert: Alert, airports: Airports) -> str:
     """The one line in the thread."""
-    event = _event(finding)
     if alert.stage != "withdrawn":
         return f"Not withdrawn any more: {_said(finding, airports)}, by what came in since."
-    if event.kind == HOLDING:
-        return f"Withdrawn: it did not circle for the sake of it. {sentence(event.words)}"
+    if finding.held:
+        return f"Withdrawn: by what came in since, {_said(finding, airports)}; that is not what the rule asks for."
     return "Withdrawn: what came in since does not bear this out. Nothing of it is claimed any longer."
 
 
@@ -204,7 +206,7 @@ def _event(finding: Finding) -> Event:
 def _together(finding: Finding) -> str:
     """All who were there, as far as there is room."""
     names = [who(finding.aircraft), *(who(one) for one in finding.everybody if one != finding.aircraft)]
-    if len(names) > 3:
+    if len(names) > MOST_IN_A_HEADLINE:
         return f"{names[0]} and {len(names) - 1} others"
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
@@ -221,7 +223,8 @@ def _middle(event: Event) -> tuple[float, float] | None:
 
 
 def _near(event: Event, airports: Airports) -> str:
-    """How far from which airport of some size it was; nothing where none is near."""
+    """How far from which airport of some size it was, or else at which latitude and longitude; nothing where the area is too
+    large for that."""
     if (middle := _middle(event)) is None:
         return ""
     rows, away = airports.near(*middle, NEAR_NM)
@@ -230,7 +233,7 @@ def _near(event: Event, airports: Airports) -> str:
         for row, nm in zip(rows.tolist(), away.tolist(), strict=True)
         if airports[row].size in ("large", "medium")
     )
-    return next(known, "")
+    return next(known, f" around {middle[0]:.1f}, {middle[1]:.1f}")
 
 
 def _when(event: Event) -> str:
