@@ -91,7 +91,7 @@ def _said(finding: Finding, airports: Airports) -> str:
         case _ if event.kind == SUSPECT_POSITION and event.reason == JAMMING:
             return f"{_together(finding)}: positions without integrity"
         case _ if event.kind == SUSPECT_POSITION:
-            return f"{name}: {_positions(event.count)} that cannot be true"
+            return f"{name}: positions that cannot be true"
         case _ if event.kind == EMERGENCY:
             return f"{name} {SENT.get(event.reason, HAPPENED[EMERGENCY])}{_near(event, airports)}"
         case _ if event.kind == CIRCLING:
@@ -135,7 +135,7 @@ def facts(finding: Finding, airports: Airports) -> list[str]:
         _claimed(event) if event.kind == SUSPECT_POSITION else _where(event, airports),
         f"With: {', '.join(others[:OTHERS_NAMED])}{more}." if len(others) >= MOST_IN_A_HEADLINE else "",
         _numbers(event),
-        f"It rests on {_positions(event.count)}." if event.count else "",
+        f"It rests on {_positions(event.count)} so far; `flightwatch events` tells how it went on." if event.count else "",
     ]
     return [fact for fact in told if fact]
 
