@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,6 +17,9 @@ from flightwatch import backfill
 from flightwatch.aircraft import Registry
 from flightwatch.alerts import Alert, message
 from flightwatch.alerts.lifecycle import alert_id
+from flightwatch.deliveries.console import Console
+from flightwatch.deliveries.digest import Digest, render
+from flightwatch.deliveries.slack import blocks
 from flightwatch.imports import import_file
 from flightwatch.legs.emergencies import Open, noted
 from flightwatch.legs.rows import rows_from_table
@@ -114,7 +118,8 @@ EVENTS = {
 
 def finding(happened: Event, stage: str = "happened") -> Finding:
     everybody = tuple(IL62 if name == IL62.icao24 else Aircraft(name, f"RA-{name}") for name in happened.aircraft)
-    held = (Held("event flight.circling", happened.kind),) if happened.kind == HOLDING or stage == "happened" else ()
+    asked = CIRCLING if stage == "withdrawn" else happened.kind
+    held = (Held(f"event {asked}", happened.kind),) if stage == "happened" or asked != happened.kind else ()
     return Finding(RULE, everybody[0], None, stage, 1.0, held, (), (), START, happened, everybody)  # type: ignore[arg-type]
 
 
@@ -146,6 +151,20 @@ def test_a_place_that_is_not_believed_is_nobodys_place(name: str, airports: Airp
     made = message(found, Alert("event-1", "happened", 1, (RULE,), ()), context(airports))
     assert not any(word in f"{made.headline} {made.qualifier}" for word in (" near ", " over ", " from ", "43.", "34."))
     assert made.map is None or (made.map.places, made.map.inferred) == ((), ())
+
+
+def test_slack_digest_and_console_tell_of_events(airports: Airports) -> None:
+    """A callsign-like text of strangers stays text, and the map of what is believed goes with it."""
+    strange = replace(EVENTS["circling"], words="<b>3 rounds</b>")
+    made = message(finding(strange), Alert("event-1", "happened", 1, (RULE,), ()), context(airports))
+    day = Digest(START.date(), "UTC", START, (made,), (), (), (), (), (), ())
+    rendered, screen = render(day), io.StringIO()
+    Console(screen).send(made, None)
+    for text in (rendered.plain, screen.getvalue(), str(blocks(made)), rendered.html):
+        assert made.headline in text
+        assert "Why: event flight.circling" in text
+    assert "<b>3 rounds" not in rendered.html + str(blocks(made))
+    assert list(rendered.pictures) == ["map-event-1"]
 
 
 CIRCLES = Rule.model_validate(

@@ -147,8 +147,8 @@ def _claimed(event: Event) -> str:
     if event.reason == TWO_EMITTERS:
         return "None of them made a leg, a landing or a line on a map."
     return (
-        f"The place that they give is false: {_area(event)}. They made no leg, no landing and no line on a map; where it was"
-        " meanwhile they do not say."
+        f"The place that they give is not believed: {_area(event)}. They made no leg, no landing and no line on a map; where it"
+        " was meanwhile they do not say."
     )
 
 

@@ -448,6 +448,8 @@ def _update(finding: Finding, alert: Alert, airports: Airports) -> str:
                 else f"not observed; down {chance(visit.departure.landed_probability)}, {chance(end.probability)}"
             )
             return f"{capital(_arrival_words(visit.departure, airports))} {times(end, _end_zone(end, airports))} ({how})."
+        case "withdrawn" if not _is_about_a_place(alert):
+            return f"Withdrawn: what was seen since speaks against it. {_instead(visit.arrival, airports)}"
         case "withdrawn":
             return f"Withdrawn: it is not, or no longer, thought to have gone to {place}. {_instead(visit.arrival, airports)}"
 
