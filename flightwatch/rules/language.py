@@ -22,7 +22,7 @@ together:     {at_least: 2, aircraft: {...}} how many of the aircraft of an even
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
@@ -75,10 +75,18 @@ def _is_a_kind(word: str) -> str:
     return word
 
 
+def _are_words(words: list[str]) -> list[str]:
+    for word in words:
+        if word.startswith(LIST):
+            raise ValueError(f"`{word}`: a list holds words, not other lists")
+    return words
+
+
 Words = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
 Addresses = Annotated[
     list[str], BeforeValidator(lambda v: _address(_listed(v))), Field(min_length=1), AfterValidator(_are_addresses)
 ]
+PlainWords = Annotated[Words, AfterValidator(_are_words)]
 Kind = Annotated[str, AfterValidator(_is_a_kind)]
 Kinds = Annotated[list[Kind], BeforeValidator(_listed), Field(min_length=1)]
 Days = Annotated[list[Day], BeforeValidator(_listed), Field(min_length=1)]
@@ -356,6 +364,8 @@ class Given(Strict):
                     else f"`{flight}`: write a leg as two airports with a dash, like UUMU-ZKPY, or with both of its times behind"
                     " it (2024-01-01T10:00)"
                 )
+            if len(words) == 3 and not utc(words[1]) < utc(words[2]):
+                raise ValueError(f"`{flight}`: it lands before it takes off")
         return flights
 
     @model_validator(mode="after")
@@ -363,6 +373,12 @@ class Given(Strict):
         if bool(self.legs) == bool(self.event):
             raise ValueError("give legs, or an event")
         return self
+
+
+def utc(text: str) -> datetime:
+    """A day or a time as tests write it; UTC where no zone is written. Raises ValueError."""
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _is_a_time(text: str) -> bool:
@@ -392,7 +408,7 @@ class Rule(Strict):
     severity: Literal["low", "medium", "high"] = "medium"
     subject: Subject = "journey"
     when: Condition
-    notify: list[str] = ["all"]
+    notify: Annotated[list[str], BeforeValidator(_listed)] = ["all"]
     quiet: QuietHours | None = None
     cooldown: Span | None = None
     expires: date | None = Field(None, strict=False)
@@ -409,14 +425,14 @@ class GivenRegion(Says):
 class Definitions(Strict):
     """Names for what several rules say."""
 
-    lists: dict[Name, Words] = {}
+    lists: dict[Name, PlainWords] = {}
     regions: dict[Name, GivenRegion] = {}
     conditions: dict[Name, Condition] = {}
 
 
 class RuleFile(Strict):
     define: Definitions = Definitions()
-    rules: list[Rule]
+    rules: list[Rule] = []
 
 
 def parts(condition: Condition) -> list[Condition]:

@@ -15,6 +15,10 @@ _SPAN = re.compile(r"(\d+(?:\.\d+)?) ?(min|minute|h|hour|day|week)s?")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 
+LONGEST = timedelta(days=36_525)
+"""No span is longer than a hundred years."""
+
+
 def per_day(rate: str) -> float:
     """`12 per year` as a number a day. Raises ValueError."""
     match = _RATE.fullmatch(rate)
@@ -28,7 +32,10 @@ def span(text: str) -> timedelta:
     match = _SPAN.fullmatch(text)
     if match is None:
         raise ValueError(f"`{text}`: write a number and a unit, like `90 min`, `12 h`, `3 days` or `2 weeks`")
-    return timedelta(seconds=float(match[1]) * _UNITS_S[match[2]])
+    seconds = float(match[1]) * _UNITS_S[match[2]]
+    if not 0 < seconds <= LONGEST.total_seconds():
+        raise ValueError(f"`{text}`: write a time between a minute and a hundred years")
+    return timedelta(seconds=seconds)
 
 
 def clock(text: str) -> tuple[int, int]:
@@ -37,13 +44,16 @@ def clock(text: str) -> tuple[int, int]:
     if match is None:
         raise ValueError(f"`{text}`: write two times of the day, like `22:00-06:00`")
     hours = [int(part) for part in match.groups()]
-    return hours[0] * 60 + hours[1], hours[2] * 60 + hours[3]
+    begins, ends = hours[0] * 60 + hours[1], hours[2] * 60 + hours[3]
+    if begins == ends:
+        raise ValueError(f"`{text}` is over when it begins: write two different times")
+    return begins, ends
 
 
 def in_clock(text: str, minute: int) -> bool:
     """Whether a minute of the day lies in a span of it; the end is outside."""
     begins, ends = clock(text)
-    return begins <= minute < ends if begins <= ends else minute >= begins or minute < ends
+    return begins <= minute < ends if begins < ends else minute >= begins or minute < ends
 
 
 def moment(text: str) -> datetime:
