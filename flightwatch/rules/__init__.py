@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from flightwatch.rules.cases import History
 from flightwatch.rules.evaluation import Match, Onward, could_match, matches, target_of
-from flightwatch.rules.language import Rule
+from flightwatch.rules.language import Rule, schema
 from flightwatch.rules.loading import Rules, read_rules
 from flightwatch.rules.trials import TestOutcome, run_tests
 
@@ -32,5 +32,6 @@ __all__ = [
     "matches",
     "read_rules",
     "run_tests",
+    "schema",
     "target_of",
 ]

@@ -25,7 +25,17 @@ import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from flightwatch.config import Name
 from flightwatch.documents import Strict, nearest
@@ -82,19 +92,25 @@ def _are_words(words: list[str]) -> list[str]:
     return words
 
 
-Words = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
-Addresses = Annotated[
-    list[str], BeforeValidator(lambda v: _address(_listed(v))), Field(min_length=1), AfterValidator(_are_addresses)
-]
+Kind = Annotated[str, AfterValidator(_is_a_kind), WithJsonSchema({"enum": list(KINDS)})]
+Role = Literal["state", "military", "police", "private", "civil"]
+_Some = Annotated[list[str], Field(min_length=1)]
+Words = Annotated[_Some, BeforeValidator(_listed, json_schema_input_type=str | _Some)]
 PlainWords = Annotated[Words, AfterValidator(_are_words)]
-Kind = Annotated[str, AfterValidator(_is_a_kind)]
-Kinds = Annotated[list[Kind], BeforeValidator(_listed), Field(min_length=1)]
-Days = Annotated[list[Day], BeforeValidator(_listed), Field(min_length=1)]
-Roles = Annotated[list[Literal["state", "military", "police", "private", "civil"]], BeforeValidator(_listed), Field(min_length=1)]
+Addresses = Annotated[
+    _Some,
+    BeforeValidator(lambda v: _address(_listed(v)), json_schema_input_type=str | int | list[str | int]),
+    AfterValidator(_are_addresses),
+]
+Kinds = Annotated[list[Kind], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=Kind | list[Kind])]
+Days = Annotated[list[Day], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=Day | list[Day])]
+Roles = Annotated[list[Role], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=Role | list[Role])]
 
 
 class Says(Strict):
     """A condition that must say something: without any of its settings it would mean everything."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     @model_validator(mode="after")
     def _says_something(self) -> Says:
@@ -113,6 +129,9 @@ class Says(Strict):
 
 
 class AircraftCondition(Says):
+    """Which aircraft: all that is given must hold, a list means any of it. `*` and `?` stand for what is not known of a word. Of an
+    event, one of its aircraft."""
+
     watchlist: Words | None = None
     registration: Words | None = None
     icao24: Addresses | None = None
@@ -157,6 +176,9 @@ class Area(Says):
 
 
 class PlaceCondition(Area):
+    """A place: any of the airports, countries, regions and surroundings that are given, with `probability` at least (0.5 unless
+    said otherwise); with `observed: true` only where somebody saw it."""
+
     airport: Words | None = None
     country: Words | None = None
     probability: float = Field(0.5, gt=0, le=1, strict=False)
@@ -178,6 +200,9 @@ class PlaceCondition(Area):
 
 
 class PositionCondition(Area):
+    """A place, height (ft) or speed (kt) on the way of a flight, as far as it was seen: a point that fits in all that is
+    given."""
+
     moving: Literal["entering", "leaving"] | None = None
     below: float | None = Field(None, strict=False)
     above: float | None = Field(None, strict=False)
@@ -192,6 +217,9 @@ class PositionCondition(Area):
 
 
 class TimeCondition(Says):
+    """When the flight took off or landed, or the event began. Days, `between` and times without a zone are UTC, or with
+    `zone: local` those of the airport; `until` is outside."""
+
     of: Literal["takeoff", "landing"] = "takeoff"
     days: Days | None = None
     between: Clock | None = None
@@ -205,6 +233,8 @@ class TimeCondition(Says):
 
 
 class DurationCondition(Says):
+    """How long a flight, a stay or a journey took."""
+
     of: Literal["leg", "stay", "journey"] | None = None
     at_least: Span | None = None
     at_most: Span | None = None
@@ -215,6 +245,8 @@ class DurationCondition(Says):
 
 
 class VisitsCondition(Says):
+    """How many visits to the place there were within a time, this one included."""
+
     of: Of = "tail"
     to: To = "airport"
     at_least: int | None = Field(None, ge=1)
@@ -227,6 +259,8 @@ class VisitsCondition(Says):
 
 
 class DormantCondition(Strict):
+    """The first flight for so long, on as many observed days."""
+
     at_least: Span
 
 
@@ -234,12 +268,18 @@ Unknown = Literal["match", "skip"]
 
 
 class FirstVisitCondition(Strict):
+    """No earlier visit to the place is on record, on 90 observed days or more. With fewer it is not known: `unknown` says what
+    that means."""
+
     of: Of = "tail"
     to: To = "airport"
     unknown: Unknown | None = None
 
 
 class RarityCondition(Strict):
+    """How often the place was visited before, on 90 observed days or more. With fewer it is not known: `unknown` says what that
+    means."""
+
     of: Of = "tail"
     at_most: Rate
     unknown: Unknown | None = None
@@ -250,22 +290,32 @@ class RarityCondition(Strict):
 
 
 class EventCondition(Says):
+    """What kind of event it is, of which sort, and how probable."""
+
     kind: Kinds | None = None
     reason: Words | None = None
     probability: float | None = Field(None, gt=0, le=1, strict=False)
 
 
 class TogetherCondition(Strict):
+    """How many of the aircraft of an event are of a kind."""
+
     at_least: int = Field(2, ge=2)
     aircraft: AircraftCondition | None = None
 
 
 class AfterCondition(Strict):
+    """An earlier flight of the same aircraft, which was over within a time before."""
+
     leg: Condition
     within: Span
 
 
 class Condition(Strict):
+    """Exactly one condition, or several under `all`, `any` or `not`."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
     all_: list[Condition] | None = Field(None, alias="all", min_length=1)
     any_: list[Condition] | None = Field(None, alias="any", min_length=1)
     not_: Condition | None = Field(None, alias="not")
@@ -340,7 +390,7 @@ class Given(Strict):
     aircraft, with all days observed from the first of them on, or from `watched_since`. `way` are positions of the last leg:
     latitude, longitude, altitude (ft)."""
 
-    aircraft: Annotated[str, BeforeValidator(_address)]
+    aircraft: Annotated[str, BeforeValidator(_address, json_schema_input_type=str | int)]
     legs: list[str] = []
     callsign: str | None = None
     typecode: str | None = None
@@ -390,6 +440,8 @@ def _is_a_time(text: str) -> bool:
 
 
 class InlineTest(Strict):
+    """A made-up flight or event, and whether the rule holds for it."""
+
     name: str
     given: Given
     expect: Literal["match", "no match"]
@@ -403,12 +455,14 @@ class QuietHours(Strict):
 
 
 class Rule(Strict):
+    """What somebody wants to be told about."""
+
     id: Name
     title: str
     severity: Literal["low", "medium", "high"] = "medium"
     subject: Subject = "journey"
     when: Condition
-    notify: Annotated[list[str], BeforeValidator(_listed)] = ["all"]
+    notify: Annotated[list[str], BeforeValidator(_listed, json_schema_input_type=str | list[str])] = ["all"]
     quiet: QuietHours | None = None
     cooldown: Span | None = None
     expires: date | None = Field(None, strict=False)
@@ -431,8 +485,16 @@ class Definitions(Strict):
 
 
 class RuleFile(Strict):
+    """Rules, and names for what several of them say."""
+
     define: Definitions = Definitions()
     rules: list[Rule] = []
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of rule files, for editors. It knows the form alone, not which airports and lists there are."""
+    described = TypeAdapter(RuleFile | Annotated[list[Rule], Field(min_length=1)]).json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "flightwatch rules", **described}
 
 
 def parts(condition: Condition) -> list[Condition]:

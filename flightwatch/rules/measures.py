@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
 PERIOD_DAYS = {"day": 1.0, "week": 7.0, "month": 365.25 / 12, "year": 365.25}
 _RATE = re.compile(r"(\d+) per (day|week|month|year)")
@@ -64,15 +65,19 @@ def moment(text: str) -> datetime:
         raise ValueError(f"`{text}`: write a day or a time, like `2024-01-01` or `2024-01-01T10:00`") from None
 
 
-def _checked(read: object) -> AfterValidator:
+def _checked(read: Callable[[str], object]) -> AfterValidator:
     def check(text: str) -> str:
-        read(text)  # type: ignore[operator]  # one of the readers above
+        read(text)
         return text
 
     return AfterValidator(check)
 
 
-Rate = Annotated[str, _checked(per_day)]
-Span = Annotated[str, _checked(span)]
-Clock = Annotated[str, _checked(clock)]
+def _shown(pattern: re.Pattern[str], example: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern.pattern}$", "examples": [example]})
+
+
+Rate = Annotated[str, _checked(per_day), _shown(_RATE, "12 per year")]
+Span = Annotated[str, _checked(span), _shown(_SPAN, "3 days")]
+Clock = Annotated[str, _checked(clock), _shown(_CLOCK, "22:00-06:00")]
 Moment = Annotated[str, _checked(moment)]

@@ -72,7 +72,7 @@ def _run(rule: Rule, number: int, test: InlineTest, registry: Registry, airports
 
 def _why_not(asked: Sequence[tuple[str, Result]]) -> str:
     if not asked:
-        return "the aircraft does not leave again, so there is no stay"
+        return "there is nothing to ask: no stay that is over, or the rule has expired"
     told = [f"{name}: {_facts(result)}" if len(asked) > 1 else _facts(result) for name, result in asked[:MOST_TOLD]]
     return "; ".join(told) + (f"; and {len(asked) - MOST_TOLD} more" if len(asked) > MOST_TOLD else "")
 
