@@ -241,9 +241,10 @@ def rules_test(
     from flightwatch.rules import read_rules, run_tests
     from flightwatch.userfiles import read_lists, settings_of
 
-    files = [f for path in paths for f in files_in([str(path.resolve())], "rules", config.parent)]
-    registry = read_lists(settings_of(config), config.parent, files)
-    rules = read_rules(files, registry, airports(), None)
+    settings, base = settings_of(config), config.parent
+    files = [f for path in paths for f in files_in([str(path.resolve())], "rules", base)]
+    beside = [f.resolve() for f in files_in(settings.rules, "rules", base)]
+    rules = read_rules(files, registry := read_lists(settings, base, files), airports(), None, beside)
     outcomes = run_tests(rules.rules, registry, airports())
     for outcome in outcomes:
         told = f"{outcome.rule_id}: {outcome.name}"

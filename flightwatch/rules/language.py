@@ -92,6 +92,9 @@ def _are_words(words: list[str]) -> list[str]:
     return words
 
 
+Corner = Annotated[tuple[float, float], Field(strict=False)]
+"""Latitude, longitude in degrees."""
+
 Kind = Annotated[str, AfterValidator(_is_a_kind), WithJsonSchema({"enum": list(KINDS)})]
 Role = Literal["state", "military", "police", "private", "civil"]
 _Some = Annotated[list[str], Field(min_length=1)]
@@ -379,7 +382,7 @@ class GivenEvent(Strict):
     kind: Kind
     reason: str = ""
     airports: list[str] = []
-    at: tuple[float, float] | None = Field(None, strict=False)
+    at: Corner | None = None
     others: list[str] = []
     probability: float | None = Field(1.0, ge=0, le=1, strict=False)
 
@@ -397,7 +400,7 @@ class Given(Strict):
     operator: str | None = None
     history: list[str] | None = None
     watched_since: date | None = Field(None, strict=False)
-    way: list[tuple[float, float, float]] = Field([], strict=False)
+    way: list[Annotated[tuple[float, float, float], Field(strict=False)]] = []
     event: GivenEvent | None = None
 
     @field_validator("legs", "history")
@@ -473,7 +476,7 @@ class GivenRegion(Says):
     """A region: a file beside the rules, or corners (latitude, longitude)."""
 
     file: str | None = None
-    corners: list[tuple[float, float]] | None = Field(None, min_length=3, strict=False)
+    corners: list[Corner] | None = Field(None, min_length=3)
 
 
 class Definitions(Strict):

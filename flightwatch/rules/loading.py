@@ -72,20 +72,30 @@ class _Known:
         return tuple(w.name for w in self.registry.watchlists)
 
 
-def read_rules(paths: Iterable[Path], registry: Registry, airports: Airports, channels: Collection[str] | None) -> Rules:
+def read_rules(
+    paths: Iterable[Path],
+    registry: Registry,
+    airports: Airports,
+    channels: Collection[str] | None,
+    beside: Iterable[Path] = (),
+) -> Rules:
     """Reads rule files. Raises ConfigError with the problems of all of them. `channels` are the names that `notify`
-    may use besides `all`; they are not checked where it is None."""
+    may use besides `all`; they are not checked where it is None. Of the files `beside` only the names are taken that the
+    others do not define."""
     problems: list[Problem] = []
     files: list[tuple[Document, RuleFile, Path_]] = []
     names = Names()
-    for path in paths:
-        try:
-            files.append(_read_file(path))
-        except ConfigError as error:
-            problems += error.problems
-            names.complete = False
+    own = list(dict.fromkeys(paths))
+    for path in own:
+        _take(path, files, names, problems)
     for document, file, _ in files:
         problems += _define(names, file.define, document)
+    lent: list[tuple[Document, RuleFile, Path_]] = []
+    for path in dict.fromkeys(beside):
+        if path not in own:
+            _take(path, lent, names, problems)
+    for document, file, _ in lent:
+        problems += _define(names, _undefined_yet(file.define, names), document)
     known = _Known(names, registry, airports, channels)
     stand: dict[str, tuple[Document, Path_]] = {}
     for document, file, root in files:
@@ -106,6 +116,22 @@ def read_rules(paths: Iterable[Path], registry: Registry, airports: Airports, ch
         tuple(rule.model_copy(update={"when": resolved(rule.when, names, airports)}) for rule in rules),
         tuple(document for document, _, _ in files),
         stand,
+    )
+
+
+def _take(path: Path, files: list[tuple[Document, RuleFile, Path_]], names: Names, problems: list[Problem]) -> None:
+    """Reads a file, or says what is wrong with it, and that names may be missing."""
+    try:
+        files.append(_read_file(path))
+    except ConfigError as error:
+        problems += error.problems
+        names.complete = False
+
+
+def _undefined_yet(define: Definitions, names: Names) -> Definitions:
+    kinds = ("lists", "regions", "conditions")
+    return define.model_copy(
+        update={kind: {k: v for k, v in getattr(define, kind).items() if (kind, k) not in names.documents} for kind in kinds}
     )
 
 
@@ -196,7 +222,9 @@ def _words_of(part: BaseModel, at: Path_, document: Document, known: _Known) -> 
                 yield Word(text, document, (*at, setting, i)), _unknown(text, "list of `define:`", valid)
     if isinstance(part, AircraftCondition):
         yield from (
-            (w, _unknown(w.text, "watchlist", known.watchlists)) for w in words("watchlist") if w.text not in known.watchlists
+            (w, _unknown(w.text, "watchlist", known.watchlists))
+            for w in words("watchlist")
+            if w.text not in known.watchlists and "*" not in w.text
         )
         yield from ((w, f"`{w.text}` is no address: six hex digits") for w in words("icao24") if not ADDRESS.fullmatch(w.text))
     if isinstance(part, AircraftCondition | PlaceCondition):
