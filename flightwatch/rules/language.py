@@ -132,7 +132,7 @@ class Says(Strict):
 
 
 class AircraftCondition(Says):
-    """Which aircraft: all that is given must hold, a list means any of it. `*` and `?` stand for what is not known of a word. Of an
+    """Which aircraft: all that is given must hold, a list means any of it, `*` and `?` stand for any letters and one. Of an
     event, one of its aircraft."""
 
     watchlist: Words | None = None
