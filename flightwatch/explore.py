@@ -61,7 +61,7 @@ class Explorer:
                     "alert_id": a.alert.alert_id,
                     "registration": a.finding.aircraft.registration,
                     "stage": a.alert.stage,
-                    "place": area_name(a.finding.visit.place, airports()),
+                    "place": area_name(a.finding.visit.place, airports()) if a.finding.visit else None,
                     "probability": a.finding.probability,
                     "opened": a.opened,
                     "updated": a.updated,

@@ -16,7 +16,18 @@ they met. Nothing here keeps state.
 from __future__ import annotations
 
 from flightwatch.rules.cases import History
-from flightwatch.rules.evaluation import Match, Onward, could_match, matches, target_of
+from flightwatch.rules.evaluation import (
+    Match,
+    Onward,
+    areas_of,
+    could_match,
+    evaluate,
+    event_case,
+    has_expired,
+    is_about,
+    matches,
+    target_of,
+)
 from flightwatch.rules.language import Rule, schema
 from flightwatch.rules.loading import Rules, read_rules
 from flightwatch.rules.trials import TestOutcome, run_tests
@@ -28,7 +39,12 @@ __all__ = [
     "Rule",
     "Rules",
     "TestOutcome",
+    "areas_of",
     "could_match",
+    "evaluate",
+    "event_case",
+    "has_expired",
+    "is_about",
     "matches",
     "read_rules",
     "run_tests",

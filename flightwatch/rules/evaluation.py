@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from flightwatch.places import Airports
+from flightwatch.places.regions import Region
 from flightwatch.records import Aircraft, Event, Held, Journey, Leg, Stop, Target
 from flightwatch.rules import conditions as kinds
 from flightwatch.rules.cases import Case, History, Result, all_of, any_of, negated
@@ -91,7 +93,8 @@ def cases(
     farthest."""
     named = target_of(rule)
     for place in range(1, len(journey.stops)):
-        if has_expired(rule, journey.legs[place - 1]):
+        last = journey.legs[place - 1]
+        if has_expired(rule, last.first_seen or last.origin.time or last.destination.time):
             continue
         stop, departure, beyond = journey.stops[place], None, None
         if rule.subject == "stay":
@@ -126,15 +129,19 @@ def cases(
             )
 
 
-def has_expired(rule: Rule, leg: Leg) -> bool:
-    """Whether a rule was over on the day when a flight began. What began before goes on being told."""
-    began = leg.first_seen or leg.origin.time or leg.destination.time
+def has_expired(rule: Rule, began: datetime | None) -> bool:
+    """Whether a rule was over on the day when something began. What began before goes on being told."""
     return rule.expires is not None and began is not None and began.date() >= rule.expires
 
 
 def event_case(event: Event, everybody: Sequence[Aircraft], airports: Airports) -> Case:
     """An event as a case."""
     return Case(everybody[0], airports, event=event, everybody=tuple(everybody))
+
+
+def is_about(rule: Rule, aircraft: Aircraft, airports: Airports) -> bool:
+    """Whether the rule is not about others by what it demands of aircraft."""
+    return evaluate(rule.when, Case(aircraft, airports)).truth is not False
 
 
 def could_match(rule: Rule, aircraft: Aircraft, journey: Journey | None, airports: Airports) -> bool:
@@ -161,6 +168,13 @@ def target_of(rule: Rule) -> Target:
         tuple(c for t in targets for c in t.countries),
         ", ".join(kinds.place_words(p) for p in named) if any(t.name for t in targets) else "",
     )
+
+
+def areas_of(rule: Rule) -> tuple[Region, ...]:
+    """The regions in one of which the rule demands that an aircraft is or was; none where it demands none."""
+    demanded = rule.when.all_ or [rule.when]
+    positions = [c.position for c in demanded if c.position is not None and c.position.moving != "leaving"]
+    return next((p.areas for p in positions if p.areas), ())
 
 
 def evaluate(condition: Condition, case: Case) -> Result:
