@@ -55,7 +55,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Rebuilds flights from ADS-B feeds and tells people of the rare ones.",
 )
-rules_app = typer.Typer(no_args_is_help=True, help="Rules: test them.")
+rules_app = typer.Typer(no_args_is_help=True, help="Rules: test them, and help editors with them.")
 app.add_typer(rules_app, name="rules")
 reference_app = typer.Typer(no_args_is_help=True, help="Databases of others: who has which address.")
 app.add_typer(reference_app, name="reference")
@@ -241,17 +241,36 @@ def rules_test(
     from flightwatch.rules import read_rules, run_tests
     from flightwatch.userfiles import read_lists, settings_of
 
-    files = [f for path in paths for f in files_in([str(path.resolve())], "rules", config.parent)]
-    registry = read_lists(settings_of(config), config.parent, files)
-    outcomes = run_tests(read_rules(files, registry, airports(), None).rules, registry, airports())
+    settings, base = settings_of(config), config.parent
+    files = [f for path in paths for f in files_in([str(path.resolve())], "rules", base)]
+    beside = [f.resolve() for f in files_in(settings.rules, "rules", base)]
+    rules = read_rules(files, registry := read_lists(settings, base, files), airports(), None, beside)
+    outcomes = run_tests(rules.rules, registry, airports())
     for outcome in outcomes:
-        print(
-            f"{'ok  ' if outcome.passed else 'FAIL'} {outcome.rule_id}: {outcome.name}"
-            + (f" ({outcome.detail})" if not outcome.passed else "")
-        )
+        told = f"{outcome.rule_id}: {outcome.name}"
+        failure = rules.problem(outcome.rule_id, ("tests", outcome.number), f"{told}: {outcome.detail}")
+        print(f"ok   {told}" if outcome.passed else f"FAIL {failure}")
     failed = sum(not o.passed for o in outcomes)
-    print(f"{len(outcomes)} tests, {failed} failed")
+    untested = [f"{rule.id} has no test" for rule in rules.rules if not rule.tests]
+    print("; ".join([f"{len(outcomes)} tests, {failed} failed", *untested]))
     raise typer.Exit(1 if failed else 0)
+
+
+@rules_app.command("schema")
+def rules_schema(
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write it to this file instead of showing it.")] = None,
+) -> None:
+    """Show or write the JSON Schema of rule files, with which editors check and complete them."""
+    from json import dumps
+
+    from flightwatch.rules import schema
+
+    text = dumps(schema(), indent=2, ensure_ascii=False)
+    if output is None:
+        print(text)
+    else:
+        output.write_text(text + "\n", encoding="utf-8")
+        print(f"Wrote {output}.")
 
 
 # ----------------------------------------------------------------------------------------------------------- reference databases

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -467,6 +467,10 @@ class Stop:
     def airport(self) -> str | None:
         lead = max((c for c in self.candidates if c.airport != UNKNOWN), key=lambda c: c.probability, default=None)
         return lead.airport if lead and lead.probability >= 0.5 else None
+
+
+JOURNEY_BREAK = timedelta(hours=12)
+"""A stay this long, or longer, ends a journey."""
 
 
 @dataclass(frozen=True, slots=True)

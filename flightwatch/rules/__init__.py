@@ -30,7 +30,7 @@ from flightwatch.rules.evaluation import (
     matches,
     target_of,
 )
-from flightwatch.rules.language import Rule
+from flightwatch.rules.language import Rule, schema
 from flightwatch.rules.loading import Rules, read_rules
 from flightwatch.rules.trials import TestOutcome, run_tests
 
@@ -53,5 +53,6 @@ __all__ = [
     "matches",
     "read_rules",
     "run_tests",
+    "schema",
     "target_of",
 ]
