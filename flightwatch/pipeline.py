@@ -26,6 +26,7 @@ from flightwatch.errors import Damaged
 from flightwatch.legs import LegState, Model
 from flightwatch.legs.journeys import journeys, stop_between, visit
 from flightwatch.legs.meetings import meetings
+from flightwatch.legs.pieces import POINT
 from flightwatch.legs.rows import aircraft_number, aircraft_text
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline, Exposure
@@ -52,6 +53,7 @@ from flightwatch.records import (
     legs_table,
 )
 from flightwatch.rules import Answer, Match, Onward, Result, Rule
+from flightwatch.rules.language import PositionCondition
 from flightwatch.rules.measures import clock, span
 
 TICK = timedelta(minutes=5)
@@ -74,6 +76,9 @@ FORGET = timedelta(days=60)
 
 TOLD_WITHIN_NM = 600.0
 """An hour and a half away. See `Pipeline._worth_a_look`."""
+
+FLOWN_BETWEEN_NM = 100.0
+"""No aircraft flies farther from one tick to the next, with a slow poll between them: ten minutes at 600 kt."""
 
 BENEFIT_OF_DOUBT = 0.5
 """What was said is withdrawn when its probability falls below this share of what the rule demands, so that nothing
@@ -226,6 +231,15 @@ class Pipeline:
     def all_unsettled(self, state: State, now: datetime) -> tuple[Leg, ...]:
         return self.unsettled_legs(state, leg_stage.aircraft_of(state.legs), now)
 
+    def of_note(self, state: State, before: State) -> set[int]:
+        """The aircraft that were lost at cruise between two ticks, and those that go round: nothing else makes their legs be
+        stored while they are in the air, and what they do be told."""
+        if state.ticked is None or before.ticked is None or state.ticked == before.ticked:
+            return set()
+        lost = timedelta(microseconds=leg_stage.LOST_AFTER)
+        silent = leg_stage.lost_at_cruise(state.legs, before.ticked - lost, state.ticked - lost)
+        return silent | leg_stage.going_round(state.legs, before.ticked)
+
     def gone_silent(self, state: State, now: datetime) -> set[int]:
         """The aircraft that were lost at cruise a short while ago: nothing else makes their legs be stored."""
         lost = now - timedelta(microseconds=leg_stage.LOST_AFTER)
@@ -342,16 +356,18 @@ class Pipeline:
         """Of the aircraft that turned (or of all), those of which a rule may have something to say by now.
 
         That are those told of before, and for each rule those that it could match and that are near a place it names,
-        or are known to go there; inside a region, where it asks for positions in one. Farther away than
-        `TOLD_WITHIN_NM`, an aircraft that was never there could be going to too many other places for anything to be said.
+        or are known to go there. Farther away than `TOLD_WITHIN_NM`, an aircraft that was never there could be going to too
+        many other places for anything to be said. Where a rule names no place but asks for positions, it is those that may
+        have had one since the last look, and those whose flight is over: their whole way is asked. Rules about events look
+        at none.
         """
         numbers = set(leg_stage.aircraft_of(state.legs) if everything else turned) - state.dismissed
         found = {n for n in numbers if n in state.reported}
         for rule, rows in zip(self.rules, self._targets, strict=True):
             mine = {n for n in numbers if self._possible(rule, n)}
-            if areas := rules.areas_of(rule):
-                found |= leg_stage.inside(state.legs, mine, areas)
-                continue
+            if rows is None and mine and (positions := rules.positions_of(rule)):
+                over = leg_stage.began_again(state.legs, mine.intersection(turned))
+                mine = over | self._may_be_there(state, mine - over, positions)
             if rows is None or not mine:
                 found |= mine
                 continue
@@ -359,6 +375,16 @@ class Pipeline:
             found |= leg_stage.nearer_than(state.legs, mine, self.airports, rows, TOLD_WITHIN_NM)
             found |= {n for n in mine if aircraft_text(n) in visitors}
         return found
+
+    def _may_be_there(self, state: State, numbers: set[int], positions: Sequence[PositionCondition]) -> set[int]:
+        """Of some aircraft, those that may have had one of such positions since the last tick, by where they were seen last.
+        Heights and speeds are asked where no region is: what is true of too many says nothing of where to look."""
+        found, last = leg_stage.seen_last(state.legs, numbers)
+        columns = dict(zip(POINT, last.T, strict=True))
+        latitude, longitude, altitude, speed = (columns[n] for n in ("latitude", "longitude", "altitude", "groundspeed"))
+        asked = [p for p in positions if p.areas] or positions
+        flags = [rules.may_fit(position, latitude, longitude, altitude, speed, FLOWN_BETWEEN_NM) for position in asked]
+        return set(found[np.logical_or.reduce(flags)].tolist())
 
     def _possible(self, rule: Rule, number: int) -> bool:
         """Whether a rule can hold for an aircraft by what the lists say of it."""

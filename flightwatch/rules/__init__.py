@@ -16,18 +16,19 @@ they met. Nothing here keeps state.
 from __future__ import annotations
 
 from flightwatch.rules.cases import History, Result
+from flightwatch.rules.conditions import may_fit
 from flightwatch.rules.evaluation import (
     Answer,
     Match,
     Onward,
     answers,
-    areas_of,
     could_match,
     evaluate,
     event_case,
     has_expired,
     is_about,
     matches,
+    positions_of,
     target_of,
 )
 from flightwatch.rules.language import Rule, schema
@@ -44,13 +45,14 @@ __all__ = [
     "Rules",
     "TestOutcome",
     "answers",
-    "areas_of",
     "could_match",
     "evaluate",
     "event_case",
     "has_expired",
     "is_about",
     "matches",
+    "may_fit",
+    "positions_of",
     "read_rules",
     "run_tests",
     "schema",
