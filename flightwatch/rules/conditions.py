@@ -125,7 +125,9 @@ def area_words(condition: Area) -> list[str]:
 def place(name: str, condition: PlaceCondition, stop: Stop | None, case: Case) -> Result:
     if stop is None:
         return Result(None)
-    probability = place_probability(stop, target_of_place(condition), case.airports)
+    target = target_of_place(condition)
+    somewhere = bool(target.airports or target.countries)  # a region may have no airport in it
+    probability = place_probability(stop, target, case.airports) if somewhere else 0.0
     observed = stop.basis == "observed" or not condition.observed
     seen = ", observed," if condition.observed else ""
     words = f"{name} {place_words(condition)}{seen} with at least {condition.probability:g}"
