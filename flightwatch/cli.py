@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # at run time each command imports what it needs: all of it t
     from flightwatch.aircraft import Registry
     from flightwatch.alerts import AlertBook
     from flightwatch.config import Settings
+    from flightwatch.doctor import Check
     from flightwatch.feeds.poller import Query
     from flightwatch.imports import How
     from flightwatch.live import Clock, Runner
@@ -363,7 +364,7 @@ def run(
             logging.getLogger("flightwatch").info("%s", line)
         runner = live.Runner(opened, pipeline, asked, outlets, clock, retention_days=settings.retention_days)
         try:
-            failed = _once(runner) if once else _until_stopped(runner, clock, opened)
+            failed = _once(runner) if once else _until_stopped(runner, clock, opened, config)
         finally:
             runner.close()
     raise typer.Exit(1 if failed else 0)
@@ -376,12 +377,26 @@ def doctor(config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
     from flightwatch.userfiles import settings_of
 
     settings = settings_of(config)
-    checks = examine(settings, _root(store, settings, config), datetime.now(UTC))
+    checks = [*examine(settings, _root(store, settings, config), datetime.now(UTC)), _rules_check(config)]
     for found in checks:
         print(found)
     well = is_well(checks)
     print("All is well." if well else f"{sum(not c.good for c in checks)} of {len(checks)} checks are bad.")
     raise typer.Exit(0 if well else 1)
+
+
+def _rules_check(config: Path) -> Check:
+    """Whether the rules and lists on the disk are valid; a run goes on with the old ones if not."""
+    from flightwatch.doctor import Check
+    from flightwatch.userfiles import read_all
+
+    try:
+        found = read_all(config).rules.rules
+    except ConfigError as error:
+        return Check(False, f"rules and lists: {len(error.problems)} problems; `flightwatch check` shows them")
+    today = datetime.now(UTC).date()
+    over = [rule.id for rule in found if rule.expires is not None and rule.expires <= today]
+    return Check(True, f"rules: {len(found)}" + (f"; expired: {', '.join(over)}" if over else ""))
 
 
 # ---------------------------------------------------------------------------------------------------------------------- alerts
@@ -518,10 +533,17 @@ def _once(runner: Runner) -> bool:
     return not any(good)
 
 
-def _until_stopped(runner: Runner, clock: Clock, store: Store) -> bool:
+def _until_stopped(runner: Runner, clock: Clock, store: Store, config: Path) -> bool:
     from flightwatch import live
+    from flightwatch.userfiles import Changes
 
-    live.run(runner, clock, _stop_when_asked(), store.root / "alerts.sqlite")
+    changes = Changes(config)
+
+    def changed() -> Pipeline | None:
+        found = changes.read()
+        return None if found is None else _pipeline(store, found, list(runner.outlets.channels))
+
+    live.run(runner, clock, _stop_when_asked(), store.root / "alerts.sqlite", changed)
     return False
 
 

@@ -38,6 +38,7 @@ from flightwatch.records import (
     Finding,
     Journey,
     Leg,
+    Quiet,
     RuleReference,
     Snapshot,
     Stage,
@@ -50,6 +51,7 @@ from flightwatch.records import (
     legs_table,
 )
 from flightwatch.rules import Match, Onward, Rule
+from flightwatch.rules.measures import clock, span
 
 TICK = timedelta(minutes=5)
 """Aircraft in the air that a rule could match are looked at this often, whether or not anything changed."""
@@ -531,7 +533,9 @@ def _last_event(there: Visit) -> datetime:
 
 
 def _reference(rule: Rule) -> RuleReference:
-    return RuleReference(rule.id, rule.title, rule.severity, tuple(rule.notify))
+    quiet = Quiet(*clock(rule.quiet.between), rule.quiet.zone) if rule.quiet else None
+    cooldown = span(rule.cooldown).total_seconds() if rule.cooldown else 0.0
+    return RuleReference(rule.id, rule.title, rule.severity, tuple(rule.notify), quiet, cooldown)
 
 
 def _said(before: tuple[Reported, ...], findings: Sequence[Finding]) -> tuple[Reported, ...]:

@@ -24,7 +24,7 @@ Basis = Literal["observed", "inferred", "unknown"]
 Status = Literal["airborne", "lost", "presumed_landed", "landed"]
 Severity = Literal["low", "medium", "high"]
 Stage = Literal["heading_there", "lost", "presumed_landed", "landed", "left_again", "returned", "withdrawn"]
-Notice = Literal["outage", "outage_over"]
+Notice = Literal["outage", "outage_over", "rules_refused"]
 """What a message can be about besides a stage of a visit."""
 
 TIME = pa.timestamp("us", tz="UTC")
@@ -585,13 +585,26 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Quiet:
+    """Hours in which messages wait: minutes of the day from one to the other, which may lie on the next day, in a time
+    zone."""
+
+    begins_min: int
+    ends_min: int
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
 class RuleReference:
-    """What a finding and an alert need to know of a rule."""
+    """What a finding and an alert need to know of a rule. For `cooldown_s` after an alert, the rule raises no other one of
+    the same aircraft."""
 
     rule_id: str
     title: str
     severity: Severity
     notify: tuple[str, ...]
+    quiet: Quiet | None = None
+    cooldown_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,8 @@ def cases(
     farthest."""
     named = target_of(rule)
     for place in range(1, len(journey.stops)):
+        if has_expired(rule, journey.legs[place - 1]):
+            continue
         stop, departure, beyond = journey.stops[place], None, None
         if rule.subject == "stay":
             if place < len(journey.legs):
@@ -122,6 +124,12 @@ def cases(
                     factor=factors[place - 1] if factors else 1.0,
                 ),
             )
+
+
+def has_expired(rule: Rule, leg: Leg) -> bool:
+    """Whether a rule was over on the day when a flight began. What began before goes on being told."""
+    began = leg.first_seen or leg.origin.time or leg.destination.time
+    return rule.expires is not None and began is not None and began.date() >= rule.expires
 
 
 def event_case(event: Event, everybody: Sequence[Aircraft], airports: Airports) -> Case:
