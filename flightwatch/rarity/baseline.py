@@ -550,7 +550,9 @@ class Baseline:
         mine = self._by_operator.of([self._words.get(operator, len(self._words))])
         numbers, first = np.unique(self.columns.aircraft[mine], return_index=True)
         departed = self.columns.departed[mine[first]]
-        known = [(self._tail_of(self._spelled[n]), d) for n, d in zip(numbers.tolist(), departed.tolist(), strict=True) if n != NULL]
+        known = [
+            (self._tail_of(self._spelled[n]), d) for n, d in zip(numbers.tolist(), departed.tolist(), strict=True) if n != NULL
+        ]
         return [(tail, d, min(days)) for tail, d in known if (days := self._exposed_days(tail))]
 
     def _tail_of(self, name: str) -> Tail:
