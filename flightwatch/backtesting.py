@@ -92,7 +92,7 @@ class Backtest:
 
 def backtest(store: Store, pipeline: Pipeline, since: datetime | None = None, until: datetime | None = None) -> Backtest:
     """Judges what a store has of a span of time by the rules of a pipeline."""
-    gathered = gather(store, pipeline)
+    gathered = gather(store.legs.pieces(), pipeline)
     wanted = gathered.between(since, until)
     now = max([newest(store), *([utc(int(gathered.ends.max()))] if len(gathered) else [])])
     findings = tuple(sorted(_findings(store, pipeline, gathered, wanted, now), key=lambda f: (found_at(f), f.key)))
@@ -311,11 +311,11 @@ def _day(leg: Leg) -> date:
     return time.date()
 
 
-def gather(store: Store, pipeline: Pipeline) -> Gathered:
-    """Reads the columns of all legs of a store."""
+def gather(pieces: Iterable[Piece], pipeline: Pipeline) -> Gathered:
+    """Reads the columns of stored legs that the pipeline's rules need."""
     timed = any(part.time or part.duration for rule in pipeline.rules for part in conditions(rule.when))
     heap = _Heap(timed)
-    for piece in store.legs.pieces():
+    for piece in pieces:
         try:
             heap.take(piece)
         except Damaged as error:

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flightwatch.aircraft import Registry, read_watchlist
-from flightwatch.backtesting import gather
+from flightwatch.aircraft import Registry, Watchlist
+from flightwatch.aircraft.watchlists import Entry
+from flightwatch.backtesting import backtest, gather
+from flightwatch.legs.rows import aircraft_number
 from flightwatch.pipeline import Pipeline, State
 from flightwatch.places import airports as all_airports
 from flightwatch.rarity import Baseline, Exposure
-from flightwatch.records import UNKNOWN, Candidate, End, Leg, Scope, legs_table
+from flightwatch.records import UNKNOWN, Candidate, End, Finding, Leg, Scope, legs_table
 from flightwatch.rules.definitions import Names, resolved
 from flightwatch.rules.filtering import possible
 from flightwatch.rules.language import MEANT_FOR, Rule
 from flightwatch.store import Store
+from flightwatch.store.legs import Piece
 
 TABLE = all_airports()
 PLACES = ("UUMU", "UHWW", "ZKPY", "ZBAA", "RKSI")
-TAILS = (
+TAILS: tuple[tuple[str, str | None, str | None, str | None], ...] = (
     ("15521f", "RA-86559", "IL62", "Russian Air Force"),
     ("780a51", "B-1234", "B738", "Demo China"),
     ("71bf00", None, None, None),
 )
+KINDS = {
+    "observed": (0.9998, 0.0),
+    "sure": (0.96, 0.02),
+    "split": (0.62, 0.3),
+    "faint": (0.35, 0.3),
+    "unknown": (0.0, 0.0),
+}
+"""Kinds of ends, and the probabilities of their first two airports."""
+
 BEGIN = datetime(2024, 3, 1, tzinfo=UTC)
 
 
@@ -38,15 +50,9 @@ BEGIN = datetime(2024, 3, 1, tzinfo=UTC)
 @st.composite
 def ends(draw: st.DrawFn, when: datetime | None) -> End:
     """One that was seen, one that is one of several, or nobody knows."""
-    kind = draw(st.sampled_from(["observed", "sure", "split", "faint", "unknown"]))
+    kind = draw(st.sampled_from(list(KINDS)))
     a, b = draw(st.permutations(PLACES))[:2]
-    chances = {
-        "observed": (0.9998, 0.0),
-        "sure": (0.96, 0.02),
-        "split": (0.62, 0.3),
-        "faint": (0.35, 0.3),
-        "unknown": (0.0, 0.0),
-    }[kind]
+    chances = KINDS[kind]
     candidates = tuple(Candidate(code, p) for code, p in zip((a, b), chances, strict=True) if p)
     rest = round(1 - sum(chances), 4)
     lead = a if chances[0] >= 0.5 else None
@@ -180,38 +186,63 @@ def rules(draw: st.DrawFn) -> Rule:
 # ----------------------------------------------------------------------------------------------------------------------- tests
 
 
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    """Lists by address, of which an entry ends, and by callsign."""
-    folder = tmp_path_factory.mktemp("lists")
-    (folder / "addresses.csv").write_text("icao24,valid_until\n15521f,2024-03-02\n780a51,\n", encoding="utf-8")
-    (folder / "callsigns.csv").write_text("callsign,typecode\nRFF*,IL62\nDMO*,\n", encoding="utf-8")
-    return Registry([read_watchlist(path) for path in sorted(folder.glob("*.csv"))])
+def entry(**given: Any) -> Entry:
+    return Entry(**(dict.fromkeys(("icao24", "registration", "typecode", "operator"), None) | {"note": "", "source": ""} | given))
 
+
+LISTS = Registry(
+    [
+        Watchlist("addresses", (entry(icao24="15521f", valid_until=date(2024, 3, 2)), entry(icao24="780a51"))),
+        Watchlist("callsigns", (entry(callsign="RFF*", typecode="IL62"), entry(callsign="DMO*"))),
+    ]
+)
+"""A list by address, of which an entry ends, and one by callsign."""
 
 WATCHED = [Exposure(Scope("world"), BEGIN.date() - timedelta(days=200), BEGIN.date() + timedelta(days=20))]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(legs=flown(), rule=rules())
-def test_nothing_is_lost(legs: list[Leg], rule: Rule, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_nothing_is_lost(legs: list[Leg], rule: Rule) -> None:
     """Every leg with which a rule finds something is among those that the filter leaves."""
-    assume(legs)
-    pipeline = Pipeline(TABLE, registry, [rule], lambda: WATCHED)
-    found = judged(pipeline, legs)
+    pipeline = Pipeline(TABLE, LISTS, [rule], lambda: WATCHED)
+    table = legs_table(legs)
+    gathered = gather([Piece(0, np.arange(len(legs)), lambda names: table.select(list(names)))], pipeline)
+    left = {legs[n].leg_id for n in gathered.numbers[possible(rule, gathered.columns, TABLE)].tolist()}
+    assert {found.visit.arrival.leg_id for found in judged(pipeline, legs)} <= left
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(legs=flown(), several=st.lists(rules(), min_size=2, max_size=5))
+def test_a_backtest_finds_what_live_finds(legs: list[Leg], several: list[Rule], tmp_path_factory: pytest.TempPathFactory) -> None:
+    _same_findings(legs, several, tmp_path_factory)
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(legs=flown(), several=st.lists(rules(), min_size=2, max_size=5))
+def test_a_backtest_finds_what_live_finds_in_many_skies(
+    legs: list[Leg], several: list[Rule], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    _same_findings(legs, several, tmp_path_factory)
+
+
+def _same_findings(legs: list[Leg], several: list[Rule], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The same rules, visits, stages, probabilities, held conditions and sentences."""
+    named = [rule.model_copy(update={"id": f"r{number}"}) for number, rule in enumerate(several)]
+    pipeline = Pipeline(TABLE, LISTS, named, lambda: WATCHED)
     with Store(tmp_path_factory.mktemp("store")) as store:
         store.legs.put(legs)
-        columns = gather(store, pipeline)
-        stored = [row["leg_id"] for row in store.legs.rows(np.sort(columns.numbers))[1].to_pylist()]
-        ids = [stored[n] for n in columns.numbers.tolist()]
-    left = {ids[row] for row in possible(rule, columns.columns, TABLE).tolist()}
-    assert {f.visit.arrival.leg_id for f in found} <= left
+        done = backtest(store, pipeline)
+    assert {f.key: told(f) for f in done.findings} == {f.key: told(f) for f in judged(pipeline, legs)}
 
 
-def judged(pipeline: Pipeline, legs: list[Leg]) -> list[Any]:
+def told(finding: Finding) -> tuple[object, ...]:
+    return finding.stage, finding.probability, finding.held, finding.rarity, finding.earlier, finding.visit, finding.aircraft
+
+
+def judged(pipeline: Pipeline, legs: list[Leg]) -> list[Finding]:
     """What live finds in these legs."""
-    from flightwatch.legs.rows import aircraft_number
-
     state = State(Baseline(TABLE, legs_table(legs), WATCHED))
     now = BEGIN + timedelta(days=20)
     return [
