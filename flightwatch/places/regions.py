@@ -52,7 +52,7 @@ class Region:
             return np.asarray(distance_nm(lat, lon, *self.centre) <= self.radius_nm + nm)
         found = np.zeros(lat.shape, bool)
         high = nm / 60
-        for ring in self.rings:
+        for ring in (outline for outline, *_ in self.polygons):
             (west, south), (east, north) = ring.min(axis=0), ring.max(axis=0)
             farthest = min(max(abs(south), abs(north)) + high, 89.9)
             wide = high / np.cos(np.radians(farthest))
