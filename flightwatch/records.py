@@ -195,6 +195,12 @@ def credits_of(terms: Iterable[Terms]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(t.credit for t in terms if t.credit))
 
 
+TERMS_KEY = b"flightwatch.terms"
+"""In the metadata of a Parquet file: the terms of each source of its rows, as JSON."""
+
+FORMULA_STARTS = ("=", "+", "-", "@")
+"""How a cell begins that a spreadsheet takes for a formula."""
+
 Circuit = Literal["closed", "open", "shut"]
 """Whether a question is asked at its pace, less often because it failed, or not any more."""
 
@@ -573,6 +579,27 @@ class Rarity:
     unwatched: int
     last: datetime | None
     observed_days: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRarity:
+    """How rare a leg was, from what came before it alone: a row of the table that `flightwatch rarity` writes, whose fields
+    say what each means (`raritytables.RARITY`)."""
+
+    leg_id: str
+    registration: str
+    origin: str
+    destination: str
+    time: datetime
+    n_before: int
+    last_before: datetime
+    observed_days: int
+    expected_per_year: float
+    flights_30d_low: int
+    flights_30d_high: int
+    bits: float
+    score: float
     sentence: str
 
 

@@ -453,8 +453,8 @@ class Baseline:
         later = np.flatnonzero((rows.aircraft == rows.aircraft[i]) & (rows.departed > rows.arrived[i]) & (rows.departed < until))
         left = rows.departed[later[0]] if len(later) and self._agree(rows.destination[i], rows.origin[later[0]]) else None
         return EarlierVisit(
-            registration=self._word(rows.registration[i]),
-            operator=self._word(rows.operator[i]),
+            registration=self.word(rows.registration[i]),
+            operator=self.word(rows.operator[i]),
             airport=self._places[rows.destination[i]],
             arrived=utc(int(rows.arrived[i])),
             left=None if left is None else utc(int(left)),
@@ -463,8 +463,17 @@ class Baseline:
             days_only=bool(rows.vague[i] or (left is not None and rows.vague[later[0]])),
         )
 
-    def _word(self, number: int) -> str | None:
+    def word(self, number: int) -> str | None:
+        """The registration, operator or type of the columns that has a number."""
         return None if number == NULL else self._spelled[number]
+
+    def code(self, number: int) -> str:
+        """The place of the columns that has a number."""
+        return self._places[number]
+
+    def tail(self, number: int) -> Tail:
+        """The aircraft of the columns that has a number."""
+        return self._tail_of(self._spelled[number])
 
     # ----------------------------------------------------------------------------------------------------------- exposure
 

@@ -14,7 +14,7 @@ length of the way. One more candidate stands for all airports never seen; what g
 of the way, country, and how near the known ones are (`Unseen`).
 
 Weights take a step up the gradient of the log probability after each flight (AdaGrad: Duchi, Hazan and Singer, Journal of
-Machine Learning Research 12, 2011). The first weights and the rates are those that serve a charter fleet, each of its types by itself and
+Machine Learning Research 12, 2011). The first weights and the steps serve a charter fleet, each of its types by itself, and
 a private jet alike; each list then finds its own.
 """
 
@@ -82,6 +82,9 @@ NEW_FADING, NEW_FIRST, NEW_OF = 0.99, 1.0, 2.0
 JUST_NOW_DAYS = 0.5, 1.5, 4.0
 """How long ago it left a place that it was not seen to come back to: the same day, the day before, some days, longer."""
 
+LONG_GONE_DAYS = 60.0
+"""Then it came back unseen, if at all."""
+
 SOON_DAYS = 2.0
 """A way back within this is out and back."""
 
@@ -141,21 +144,18 @@ class Table:
         return np.asarray(self._weights[: self._size] / self._unit)
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What one expert says: `values` for some candidates, by their numbers (None: for all seen ones, in order)."""
-
-    expert: str
-    candidates: Ints | None
-    values: Floats
+Said = tuple[str, Ints, Floats]
+"""What one expert says: its name, candidates by their numbers, and a value for each."""
 
 
 @dataclass(frozen=True)
 class Weighed:
-    """The candidates of one flight: the airports seen so far, in the order of their coming, and last all others; what each
-    expert said, and their probabilities."""
+    """The candidates of one flight, by number: the airports seen so far, in the order of their coming, and last all others.
+    What the experts said stands in three arrays of one length; `probability` is one for each candidate."""
 
-    evidence: tuple[Evidence, ...]
+    experts: Ints
+    candidates: Ints
+    values: Floats
     probability: Floats
 
 
@@ -164,8 +164,9 @@ class Destinations:
 
     def __init__(self, airports: Airports) -> None:
         self.airports = airports
-        self.weights: dict[str, float] = {}
-        self._squares: dict[str, float] = {}
+        self.experts: dict[str, int] = {}
+        self.weights = np.zeros(64)
+        self._squares = np.full(64, CAUTION)
         self._tables: OrderedDict[tuple[Hashable, ...], Table] = OrderedDict()
         self._seen: list[int] = []
         self._number: dict[int, int] = {}
@@ -211,32 +212,37 @@ class Destinations:
         count = len(self._seen)
         new = self._new / self._all
         popular = self._popular[:count] / max(self._total, 1.0) * (1 - new)
-        evidence = (*self._of_all(flight, popular), *self._of_tables(flight, popular), *self._of_ways(flight))
-        score = np.zeros(count + 1)
-        score[count] = math.log(new)
-        for said in evidence:
-            at = slice(0, count) if said.candidates is None else said.candidates
-            score[at] += self._weight(said.expert) * said.values
+        said = (*self._of_all(flight, popular), *self._of_tables(flight, popular), *self._of_ways(flight))
+        experts = np.repeat([self._expert(name) for name, _, _ in said], [len(values) for _, _, values in said])
+        candidates = np.concatenate([numbers for _, numbers, _ in said])
+        values = np.concatenate([values for _, _, values in said])
+        score = np.bincount(candidates, weights=self.weights[experts] * values, minlength=count + 1)
+        score[count] += math.log(new)
         score = np.exp(score - score.max())
-        weighed = Weighed(evidence, score / score.sum())
+        weighed = Weighed(experts, candidates, values, score / score.sum())
         self._weighed = flight, weighed
         return weighed
 
-    def _weight(self, expert: str) -> float:
-        if expert not in self.weights:
-            self.weights[expert] = FIRST_WEIGHTS.get(expert.partition(":")[0], 0.0)
-        return self.weights[expert]
+    def _expert(self, name: str) -> int:
+        """The place of an expert's weight."""
+        if name not in self.experts:
+            number = self.experts[name] = len(self.experts)
+            if number == len(self.weights):
+                self.weights = np.append(self.weights, np.zeros(number))
+                self._squares = np.append(self._squares, np.full(number, CAUTION))
+            self.weights[number] = FIRST_WEIGHTS.get(name.partition(":")[0], 0.0)
+        return self.experts[name]
 
-    def _of_all(self, flight: Flight, popular: Floats) -> Iterator[Evidence]:
+    def _of_all(self, flight: Flight, popular: Floats) -> Iterator[Said]:
         """What is said of every candidate: its popularity, the length of the way; and of the new ones how well the aircraft
         and the place are known."""
-        yield Evidence("popularity", None, np.log(popular))
-        others = np.array([len(popular)])
-        yield Evidence("new", others, np.ones(1))
+        every, others = np.arange(len(popular)), np.array([len(popular)])
+        yield "popularity", every, np.log(popular)
+        yield "new", others, np.ones(1)
         for name, key in (("aircraft", flight.aircraft), ("place", flight.origin)):
             known = self._tables.get((name, key))
             asked = 0.0 if known is None else float(known.counts.sum())
-            yield Evidence(f"new after so many: {name}", others, np.array([math.log1p(asked)]))
+            yield f"new after so many: {name}", others, np.array([math.log1p(asked)])
         classes = self._length_classes(flight.origin)
         if classes is None:
             return
@@ -244,26 +250,26 @@ class Destinations:
         drawn = self._lengths + USUAL_LENGTHS
         there = np.bincount(lengths + 1, weights=popular, minlength=LENGTH_CLASSES + 1)[1:]
         ratio = np.log(drawn / drawn.sum()) - np.log(there / max(there.sum(), 1e-9) + 1e-3)
-        yield Evidence("length", None, np.append(ratio, 0.0)[lengths])
+        yield "length", every, np.append(ratio, 0.0)[lengths]
 
-    def _of_tables(self, flight: Flight, popular: Floats) -> Iterator[Evidence]:
+    def _of_tables(self, flight: Flight, popular: Floats) -> Iterator[Said]:
         for key in self._keys(flight):
             table = self._tables.get(key)
             if table is None:
                 continue
             counts, candidates = table.counts, table.places
             asked = min(int(math.log2(counts.sum() + 1)), ASKED_CLASSES - 1)
-            yield Evidence(f"{key[0]}:{asked}", candidates, np.log1p(counts / popular[candidates]))
-            yield Evidence(f"known to {key[0]}:{asked}", candidates, np.ones(len(candidates)))
+            yield f"{key[0]}:{asked}", candidates, np.log1p(counts / popular[candidates])
+            yield f"known to {key[0]}:{asked}", candidates, np.ones(len(candidates))
 
-    def _of_ways(self, flight: Flight) -> Iterator[Evidence]:
+    def _of_ways(self, flight: Flight) -> Iterator[Said]:
         """The way back, the place itself, and those that it left and was not seen to come back to."""
         here = flight.origin
         popular = self._popular / max(self._total, 1.0)
         if (back := self._tables.get(("there and back", here))) is not None:
-            yield Evidence("there and back", back.places, np.log1p(back.counts / popular[back.places]))
+            yield "there and back", back.places, np.log1p(back.counts / popular[back.places])
         if (own := self._tables.get(("its own back", flight.aircraft, here))) is not None:
-            yield Evidence("its own back", own.places, np.log1p(own.counts))
+            yield "its own back", own.places, np.log1p(own.counts)
         yield from self._single("stays", here)
         for place, since_d in self._left[flight.aircraft].items():
             ago = sum(flight.time_d - since_d >= limit for limit in JUST_NOW_DAYS)
@@ -278,9 +284,9 @@ class Destinations:
             if not follows:
                 yield from self._single("where it was last", destination)
 
-    def _single(self, expert: str, place: int) -> Iterator[Evidence]:
+    def _single(self, expert: str, place: int) -> Iterator[Said]:
         if place in self._number:
-            yield Evidence(expert, np.array([self._number[place]]), np.ones(1))
+            yield expert, np.array([self._number[place]]), np.ones(1)
 
     def _keys(self, flight: Flight) -> Iterator[tuple[Hashable, ...]]:
         """The tables that a flight asks and teaches."""
@@ -323,18 +329,14 @@ class Destinations:
         """Moves the weights up the gradient of the log probability of what happened."""
         weighed = self.weigh(flight)
         truth = self._number.get(destination, len(self._seen))
-        probability = weighed.probability
         if truth == len(self._seen) and destination < len(self.airports):
             self._unseen.step(flight.origin, self._lengths, self._seen_rows(), destination)
         new = float(truth == len(self._seen))
         self._new, self._all = self._new * NEW_FADING + new, self._all * NEW_FADING + 1.0
-        for said in weighed.evidence:
-            if said.candidates is None:
-                gradient = (said.values[truth] if not new else 0.0) - probability[:-1] @ said.values
-            else:
-                gradient = said.values[said.candidates == truth].sum() - probability[said.candidates] @ said.values
-            squares = self._squares[said.expert] = self._squares.get(said.expert, CAUTION) + gradient * gradient
-            self.weights[said.expert] += STEP * float(gradient) / math.sqrt(squares)
+        surprise = ((weighed.candidates == truth) - weighed.probability[weighed.candidates]) * weighed.values
+        gradient = np.bincount(weighed.experts, weights=surprise, minlength=len(self.weights))
+        self._squares += gradient**2
+        self.weights += STEP * gradient / np.sqrt(self._squares)
 
     def _see(self, place: int, weight: float) -> None:
         """A place that flights only left counts as a destination by half."""
@@ -371,6 +373,8 @@ class Destinations:
         """Where the aircraft is now, and which places it left without being seen to arrive there before or after."""
         left = self._left[flight.aircraft]
         left.pop(destination, None)
+        for place in [place for place, since_d in left.items() if flight.time_d - since_d > LONG_GONE_DAYS]:
+            del left[place]
         last = self._last.get(flight.aircraft)
         if flight.origin != NOWHERE and (last is None or last[1] != flight.origin):
             left.setdefault(flight.origin, flight.time_d)
