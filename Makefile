@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test slow chaos fuzz lint format bench notebook clean
+.PHONY: help demo test slow chaos fuzz lint format bench bench-rarity notebook clean
 
 help:  ## what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 demo: $(VENV)/.run  ## run the reference case: an Il-62 goes to North Korea and nobody sees it land
 	@$(BIN)/flightwatch demo
@@ -34,6 +34,9 @@ format: $(VENV)/.dev  ## put the code into shape
 
 bench: $(VENV)/.dev  ## how fast it is, as ratios of one run
 	@$(BIN)/python benchmarks/bench.py
+
+bench-rarity: $(VENV)/.dev  ## how good rarity is on flight lists: make bench-rarity LISTS="list.csv:21 jet.csv:180"
+	@$(BIN)/python benchmarks/rarity.py $(LISTS)
 
 notebook: $(VENV)/.notebooks  ## open the notebook on what the demo left
 	@$(BIN)/jupyter lab notebooks/flagged_flights.ipynb

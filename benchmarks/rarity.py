@@ -6,11 +6,12 @@ true. Flights in time order, the first fifth not counted, both ends known.
 DAYS (21) is the follow-up of routes that are seen for the first time. What is printed, a line each:
 
 bits       mean of -log2 of the probability of the destination; beside it add-one counts by origin over 2,000 airports
-again      area under the ROC curve of the score for first flights of a route that no other one follows within DAYS, among all that
-           have so long a follow-up in the list; routes of anybody, and routes of each aircraft; beside it that of popularity
-intervals  share of the 90 % intervals for the flights on a route in the following 30 days that held, one a route and week, and their
-           mean width; beside it the width of a gamma-Poisson fit (in hindsight, by the likelihood of these very outcomes, equal tails)
-           at the level at which no fewer hold
+again      area under the ROC curve of the score for first flights of a route that no other one follows within DAYS, among
+           all that have so long a follow-up in the list; routes of anybody, and routes of each aircraft; beside it that of
+           popularity
+intervals  share of the 90 % intervals for the flights on a route in the following 30 days that held, one a route and week,
+           and their mean width; beside it the width of a gamma-Poisson fit (in hindsight, by the likelihood of these very
+           outcomes, equal tails) at the first level at which no fewer hold
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def measure(path: Path, follow_up: float) -> None:
     print(f"{path.name}: {len(table):,} legs, {seconds:.1f} s with start; nulls: {int(table.isna().sum().sum())}")
     rows = table[(table.origin != "unknown") & (table.destination != "unknown")].reset_index(drop=True)
     counted = int(UNCOUNTED * len(rows))
-    days = rows.time.to_numpy().astype("datetime64[us]").astype(np.int64) / 86_400e6
+    days = rows.time.dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64) / 86_400e6
     print(f"  bits       {rows.bits[counted:].mean():.3f} (add-one {add_one(rows, counted):.2f})")
     for of_aircraft, whose in ((False, "anybody"), (True, "each aircraft")):
         score, popularity, once, more = again(rows, days, counted, follow_up, of_aircraft=of_aircraft)

@@ -2,7 +2,8 @@
 
 A row for each leg in the order of departure, each from what came before it alone. A leg that is tracked and stands in a
 list, too, or in two lists, is one flight and has one row. No cell is empty: what cannot be known has the value that the
-field's metadata name. Whose data it rests on stands in the metadata of a Parquet file, and beside the others in a file of its own.
+field's metadata name. Whose data it rests on stands in the metadata of a Parquet file, and beside the others in a file
+of its own.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def write(rows: Sequence[RouteRarity], path: Path, sources: Mapping[str, Terms])
     """Writes rows in the format that the file's name ends in, and tells what must be known of the file, a line each. Raises
     InputError for another format."""
     suffix, told = path.suffix.lower(), credits_of(sources.values())
-    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=RARITY)
+    table = pa.Table.from_pylist([{name: getattr(row, name) for name in RARITY.names} for row in rows], schema=RARITY)
     if suffix == ".parquet":
         terms = json.dumps({name: asdict(term) for name, term in sources.items()}).encode()
         files.write_parquet(path, table.replace_schema_metadata({**(RARITY.metadata or {}), TERMS_KEY: terms}))
@@ -78,9 +79,14 @@ def write(rows: Sequence[RouteRarity], path: Path, sources: Mapping[str, Terms])
 
 
 def show(rows: Sequence[RouteRarity], sources: Mapping[str, Terms]) -> str:
-    """The rarest legs, a line each, the rarest first."""
-    rarest = sorted(rows, key=lambda row: (-row.score, row.time))[:SHOWN]
+    """The rarest legs, a line each, the rarest first; those of which nothing can be said are counted."""
+    known = [row for row in rows if row.enough_history]
+    rarest = sorted(known, key=lambda row: (-row.score, row.time))[:SHOWN]
     lines = [f"{row.time:%Y-%m-%d}  {row.registration:<8} {row.origin:>7} {row.destination:<7}  {row.sentence}" for row in rarest]
-    more = [f"... and {len(rows) - SHOWN:,} that are less rare: -o FILE writes all"] if len(rows) > SHOWN else []
+    more = [f"... and {len(known) - SHOWN:,} that are less rare: -o FILE writes all"] if len(known) > SHOWN else []
+    if unknown := len(rows) - len(known):
+        more.append(
+            f"{unknown:,} more after too little history, or to places that are not known: nothing is said of how rare they are."
+        )
     told = credits_of(sources.values())
     return "\n".join([*lines, *more, *(["", f"Data: {'; '.join(told)}."] if told else [])])

@@ -570,7 +570,8 @@ class Rarity:
 
     `count` visits of `subject` to `place` in `observed_days` days before; `unwatched` more on record from days on
     which nobody would surely have seen them, so that they say nothing of how often; the last of all at `last`.
-    `sentence` says all that.
+    `expected_per_year` visits are to be expected, and between `year_low` and `year_high` in a year with a probability of 0.9;
+    null where there is too little history to say. `sentence` says all that.
     """
 
     subject: str
@@ -580,12 +581,15 @@ class Rarity:
     last: datetime | None
     observed_days: int
     sentence: str
+    expected_per_year: float | None = None
+    year_low: int | None = None
+    year_high: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RouteRarity:
     """How rare a leg was, from what came before it alone: a row of the table that `flightwatch rarity` writes, whose fields
-    say what each means (`raritytables.RARITY`)."""
+    say what each means (`raritytables.RARITY`). `enough_history`: the figures are more than what is usual anywhere."""
 
     leg_id: str
     registration: str
@@ -601,6 +605,7 @@ class RouteRarity:
     bits: float
     score: float
     sentence: str
+    enough_history: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,16 @@
 """How often a route is flown: expected flights, and an interval that holds nine times in ten.
 
 The model is gamma-Poisson. Flights on a route come at a rate of their own; rates of routes are spread as a gamma
-distribution with shape a and rate b, so that a route with n flights in T observed days is expected to have h (a + n) / (b + T) in the
-next h days, and their number is negative binomial with shape c (a + n): c below one where flights come in bursts, above
-it where they keep a timetable. Old flights and days may count for less (half-lives). Which a, b, c and half-life hold is
-not known: each of a grid of them is weighed by how well it foretold what is over by now, week by week and month by month for each
-route that was flown (prequential evidence: Dawid, Journal of the Royal Statistical Society A 147, 1984), and a prior
-that leans to the middle of the grid. What is told is their mixture.
+distribution with shape a and rate b, so that a route with n flights in T observed days is expected to have h (a + n) / (b + T)
+in the next h days, and their number is negative binomial with shape c (a + n): c below one where flights come in bursts,
+above it where they keep a timetable. Old flights and days may count for less (half-lives). Which a, b, c and half-life hold
+is not known: each of a grid of them is weighed by how well it foretold what is over by now, week by week and month by
+month for each route that was flown (prequential evidence: Dawid, Journal of the Royal Statistical Society A 147, 1984), and a
+prior that leans to the middle of the grid. What is told is the mixture of those that weigh most.
 
-An interval is the shortest that the number falls into with a probability of at least 0.9. Numbers are whole, so it holds a little more
-often than nine times in ten.
+An interval is the shortest that the number falls into with a probability of at least 0.9. Numbers are whole, so it holds
+a little more often than nine times in ten. It is asked when a flight has just begun, and what is foretold was learned at such
+moments, too: a route that was flown this week is not any route.
 """
 
 from __future__ import annotations
@@ -73,6 +74,11 @@ def expected(count: int, observed_days: float, days: float = YEAR_DAYS) -> Expec
     shape = USUAL_SHAPE + count
     mean = shape / (USUAL_RATE_D + observed_days)
     return Expected(mean * YEAR_DAYS, *shortest(np.cumsum(_chances(np.array([shape]), np.array([mean * days]))[0])), days)
+
+
+def rate(per_year: float) -> str:
+    """A number of flights a year in words, to two digits."""
+    return f"{per_year:,.0f}" if per_year >= 10 else f"{per_year:.2g}"
 
 
 def shortest(cumulative: Floats, holds: float = HOLDS) -> tuple[int, int]:

@@ -7,7 +7,8 @@ still in the air tells nothing yet; the same legs give the same figures, whether
 Three models stand behind it: where an aircraft goes (`routes`), how often a route is flown (`rates`), and whether a route
 that is flown for the first time is flown again (`recurrence`). The counts of a route are those of all aircraft of the
 history, and its days are those on which any of them was watched: a day that an import covers, or one with polls in at
-least twenty of its hours. Where no day is known to be watched, the days since the first leg stand in for them, and the sentence says so.
+least twenty of its hours. Where no day is known to be watched, the days since the first leg stand in for them, and the
+sentence says so.
 
 `score` is -log2 of the flights expected a year, less what `recurrence` says of a route that is hardly known. A reader may
 add `bits`, which are about the aircraft: a route that others fly daily has a low score, and many bits for one that never
@@ -25,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightwatch.rarity.baseline import DAY_US, EPOCH_ORDINAL, Baseline
-from flightwatch.rarity.rates import ENOUGH_DAYS, HOLDS, MONTH_DAYS, USUAL_SHAPE, Expected, Rates, exposure
+from flightwatch.rarity.rates import ENOUGH_DAYS, HOLDS, MONTH_DAYS, USUAL_SHAPE, Expected, Rates, exposure, rate
 from flightwatch.rarity.recurrence import Flown, Recurrence
 from flightwatch.rarity.routes import NOWHERE, Destinations, Flight
 from flightwatch.records import UNKNOWN, RouteRarity, utc
@@ -125,6 +126,7 @@ class Judge:
             bits=bits,
             score=score(expected.per_year, count, odds),
             sentence=self._sentence(i, route, count, last, expected, bits),
+            enough_history=self._days_before(i) >= ENOUGH_DAYS,
         )
 
     def _nothing_known(self, i: int) -> RouteRarity:
@@ -144,6 +146,7 @@ class Judge:
             bits=0.0,
             score=0.0,
             sentence=f"Where this flight of {name} went is not known, so nothing is said of how rare it is.",
+            enough_history=False,
         )
 
     def _flight(self, i: int) -> Flight:
@@ -167,6 +170,10 @@ class Judge:
 
     # --------------------------------------------------------------------------------------------------------- observed days
 
+    def _days_before(self, i: int) -> int:
+        """The days before the leg's on which any aircraft of the history was watched, or those on record."""
+        return int(np.searchsorted(self._days, int(self._legs.departed[i]) // DAY_US))
+
     def _observed_days(self, i: int) -> int:
         """The days before the leg's on which this aircraft would have been seen."""
         aircraft = int(self._legs.aircraft[i])
@@ -179,7 +186,7 @@ class Judge:
 
     def _sentence(self, i: int, route: Route, count: int, last: int | None, expected: Expected, bits: float) -> str:
         name, way = self._name(i), self._way(route)
-        days = int(np.searchsorted(self._days, int(self._legs.departed[i]) // DAY_US))
+        days = self._days_before(i)
         span = f"{days:,} observed days" if self._is_watched else f"{days:,} days since the first leg on record"
         own = self._own.get((int(self._legs.aircraft[i]), route), 0)
         if days < ENOUGH_DAYS:
@@ -189,8 +196,8 @@ class Judge:
             told += f", {_share(own, count, name)}; the last on {utc(last):%-d %b %Y}"
         flights = f"{expected.low} to {expected.high}" if expected.high > expected.low else f"{expected.low}"
         return (
-            f"{told}. Expected: {_rate(expected.per_year)} a year, {flights} in {MONTH_DAYS:.0f} days (a {HOLDS:.0%} interval)."
-            f" Of flights of {name} that begin like this, {_odds(bits)} was expected to go there.{self._doubt(i, days)}"
+            f"{told}. Expected: {rate(expected.per_year)} a year, {flights} in {MONTH_DAYS:.0f} days (a {HOLDS:.0%} interval)."
+            f" Of flights of {name} that begin like this, {_odds(bits)} expected to go there.{self._doubt(i, days)}"
         )
 
     def _doubt(self, i: int, days: int) -> str:
@@ -226,12 +233,7 @@ def _share(own: int, count: int, name: str) -> str:
     return f"{ {0: 'none', count: 'all'}.get(own, f'{own:,}') } of them by {name}"
 
 
-def _rate(per_year: float) -> str:
-    """A number of flights to two digits."""
-    return f"{per_year:,.0f}" if per_year >= 10 else f"{per_year:.2g}"
-
-
 def _odds(bits: float) -> str:
     """A probability as one in so many."""
     one_in = 2.0**bits
-    return f"one in {one_in:,.0f}" if one_in >= 1.5 else f"{1 / one_in:.0%}"
+    return f"one in {one_in:,.0f} was" if one_in >= 1.5 else f"{1 / one_in:.0%} were"
