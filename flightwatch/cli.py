@@ -870,6 +870,38 @@ def events(
 
 
 @app.command()
+def rarity(
+    store: StorePath = None,
+    since: SinceOption = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="rarity.parquet, rarity.csv or rarity.json.")] = None,
+    config: ConfigPath = DEFAULT_FILE,
+) -> None:
+    """Show or write how rare each leg of a store was, from what came before it alone."""
+    from flightwatch.backfill import exposures
+    from flightwatch.legtables import sources
+    from flightwatch.places import airports
+    from flightwatch.rarity import Baseline
+    from flightwatch.rarity.scores import scores
+    from flightwatch.raritytables import show, write
+    from flightwatch.userfiles import read_lists, settings_of
+
+    settings = settings_of(config)
+    registry = read_lists(settings, config.parent)
+    with _brought_up(store, settings, config, registry) as opened:
+        table, days, terms = opened.legs.table(), exposures(opened)(), opened.terms()
+    baseline = Baseline(airports(), table, days)
+    callsigns = dict(zip(table["leg_id"].to_pylist(), table["callsign"].to_pylist(), strict=True))
+    found, named = list(scores(baseline, callsigns, _utc(since))), sources(table, terms, registry)
+    if not found:
+        print("No leg in this store since then." if since else "No leg in this store.")
+    elif output is None:
+        print(show(found, named))
+    if output is not None:
+        for line in write(found, output, named):
+            print(line)
+
+
+@app.command()
 def coverage(
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the picture goes (PNG).")] = Path("coverage.png"),
     store: StorePath = None,

@@ -523,8 +523,8 @@ class Baseline:
         next_ = int(own[later]) if later < len(own) and rows.departed[own[later]] < until else None
         left = next_ if next_ is not None and self._agree(rows.destination[i], rows.origin[next_]) else None
         return EarlierVisit(
-            registration=self._word(rows.registration[i]),
-            operator=self._word(rows.operator[i]),
+            registration=self.word(rows.registration[i]),
+            operator=self.word(rows.operator[i]),
             airport=self._places[rows.destination[i]],
             arrived=utc(int(rows.arrived[i])),
             left=None if left is None else utc(int(rows.departed[left])),
@@ -533,8 +533,17 @@ class Baseline:
             days_only=bool(rows.vague[i] or (left is not None and rows.vague[left])),
         )
 
-    def _word(self, number: int) -> str | None:
+    def word(self, number: int) -> str | None:
+        """The registration, operator or type of the columns that has a number."""
         return None if number == NULL else self._spelled[number]
+
+    def code(self, number: int) -> str:
+        """The place of the columns that has a number."""
+        return self._places[number]
+
+    def tail(self, number: int) -> Tail:
+        """The aircraft of the columns that has a number."""
+        return self._tail_of(self._spelled[number])
 
     # ----------------------------------------------------------------------------------------------------------- exposure
 
