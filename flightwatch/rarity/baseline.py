@@ -12,6 +12,7 @@ different answers has the weight n against `ESCAPE` times t for what the broader
 number of different answers: Witten and Bell, IEEE Transactions on Information Theory 37, 1991, method C). What leaves at
 that time of the day counts the more the nearer in time, up to one. The probabilities sum to one. What is drawn from the
 tables that do not know the leg's other end goes by half to places as far from there as flights of the type go.
+A table of the same legs as a broader one is left out: it is no further evidence.
 
 Beside it stand the ways that the legs flew (`flown`): where a leg leads is also told by who flew this way before. And
 where the legs were seen and where not (`coverage`): where everybody is seen, silence tells something, too.
@@ -325,7 +326,7 @@ class Baseline:
         times = rows.departed if which == "destination" else rows.arrived
         punctual = np.zeros(len(times)) if bucket is None else _closeness(times, bucket) * ~rows.vague
         narrow, broad = self._contexts(rows, theirs, punctual, aircraft, operator, typecode, other)
-        tied, loose = ([_table(ours, usable * context) for context in contexts] for contexts in (narrow, broad))
+        tied, loose = ([_table(ours, w) for w in _distinct([usable * c for c in contexts])] for contexts in (narrow, broad))
         placed = usable & (theirs >= 0) & (theirs < len(self.airports))
         of_type = placed & (rows.typecode == self._words.get(typecode or "", len(self._words)))
         lengths = self._lengths(rows, of_type if of_type.sum() >= ENOUGH_LENGTHS else placed, other)
@@ -536,6 +537,11 @@ Table = tuple[Ints, Floats]
 def _table(outcomes: Ints, weight: Floats | Flags) -> Table:
     counting = np.flatnonzero(weight)
     return outcomes[counting], weight[counting].astype(np.float64)
+
+
+def _distinct(contexts: Sequence[Floats | Flags]) -> list[Floats | Flags]:
+    """Those that hold other legs than each broader one: the same legs, asked twice, would look like twice as many."""
+    return [c for i, c in enumerate(contexts) if not any(np.array_equal(c, broader) for broader in contexts[i + 1 :])]
 
 
 def _backed_off(narrow: Sequence[Table], broad: Sequence[Table], bottom: Floats, lengths: Lengths | None) -> Floats:
