@@ -64,7 +64,7 @@ ESCAPE = 1.5
 """How much each different answer of a table weighs for those of the broader ones: more than the 1 of the method, because
 the tables lie within each other and tell of the same flights. Chosen from 1 to 3 with `PUNCTUAL_MIN` by cross-validation over
 fifteen days of regional flights whose ends were cut off (each day judged by the other fourteen), by how probable
-the true ends were and how far the leading probability erred; on another half of the days it holds, too."""
+the true ends were and how far the leading probability erred."""
 
 SIZE_WEIGHTS = {"large": 40.0, "medium": 6.0, "small": 0.3, "seaplane": 0.05, "city": 0.0}
 """Relative traffic of airports by size before any history: large ones have some hundred times the movements of small
