@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # at run time each command imports what it needs: all of it t
     from flightwatch.aircraft import Registry
     from flightwatch.alerts import AlertBook
     from flightwatch.config import Settings
+    from flightwatch.doctor import Check
     from flightwatch.feeds.poller import Query
     from flightwatch.imports import How
     from flightwatch.live import Clock, Runner
@@ -363,7 +364,7 @@ def run(
             logging.getLogger("flightwatch").info("%s", line)
         runner = live.Runner(opened, pipeline, asked, outlets, clock, retention_days=settings.retention_days)
         try:
-            failed = _once(runner) if once else _until_stopped(runner, clock, opened)
+            failed = _once(runner) if once else _until_stopped(runner, clock, opened, config)
         finally:
             runner.close()
     raise typer.Exit(1 if failed else 0)
@@ -376,12 +377,26 @@ def doctor(config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
     from flightwatch.userfiles import settings_of
 
     settings = settings_of(config)
-    checks = examine(settings, _root(store, settings, config), datetime.now(UTC))
+    checks = [*examine(settings, _root(store, settings, config), datetime.now(UTC)), _rules_check(config)]
     for found in checks:
         print(found)
     well = is_well(checks)
     print("All is well." if well else f"{sum(not c.good for c in checks)} of {len(checks)} checks are bad.")
     raise typer.Exit(0 if well else 1)
+
+
+def _rules_check(config: Path) -> Check:
+    """Whether the rules and lists on the disk are valid; a run goes on with the old ones if not."""
+    from flightwatch.doctor import Check
+    from flightwatch.userfiles import read_all
+
+    try:
+        found = read_all(config).rules.rules
+    except ConfigError as error:
+        return Check(False, f"rules and lists: {len(error.problems)} problems; `flightwatch check` shows them")
+    today = datetime.now(UTC).date()
+    over = [rule.id for rule in found if rule.expires is not None and rule.expires <= today]
+    return Check(True, f"rules: {len(found)}" + (f"; expired: {', '.join(over)}" if over else ""))
 
 
 # ---------------------------------------------------------------------------------------------------------------------- alerts
@@ -422,6 +437,60 @@ def alerts_retry(numbers: Numbers, by: By = None, config: ConfigPath = DEFAULT_F
     with _book(store, config) as book:
         for dead in book.retry(numbers, by or _user(), datetime.now(UTC)):
             print(f"{dead.number}: a running flightwatch sends it to {dead.channel} ({dead.subject})")
+
+
+@app.command()
+def why(
+    alert: Annotated[str, typer.Argument(help="An alert, as `flightwatch alerts list` names it.")],
+    json: Annotated[bool, typer.Option("--json", help="As data, for programs.")] = False,
+    config: ConfigPath = DEFAULT_FILE,
+    store: StorePath = None,
+) -> None:
+    """Tell what an alert rests on: the conditions that held, how rare it was, legs, files, decisions."""
+    from json import dumps
+
+    from flightwatch.reasons import why, why_data, why_lines
+    from flightwatch.store import Store
+    from flightwatch.userfiles import settings_of
+
+    root = _root(store, settings_of(config), config)
+    with _book(store, config, read_only=True) as book, Store(root, read_only=True) as opened:
+        found = why(opened, book, alert)
+    print(dumps(why_data(found), ensure_ascii=False, indent=2, default=str) if json else "\n".join(why_lines(found)))
+
+
+@app.command("why-not")
+def why_not(
+    rule: Annotated[str, typer.Argument(help="The id of a rule.")],
+    aircraft: Annotated[str, typer.Option("--aircraft", help="An address or a registration.")],
+    since: SinceOption = None,
+    until: UntilOption = None,
+    json: Annotated[bool, typer.Option("--json", help="As data, for programs.")] = False,
+    config: ConfigPath = DEFAULT_FILE,
+    store: StorePath = None,
+) -> None:
+    """Tell why a rule did not speak up: for each leg of an aircraft what failed, was held back, or could not be seen."""
+    from dataclasses import asdict
+    from json import dumps
+
+    from flightwatch.alerts import AlertBook
+    from flightwatch.reasons import unobserved, why_not, why_not_lines
+    from flightwatch.userfiles import read_all
+
+    found = read_all(config)
+    with _brought_up(store, found.settings, config, found.registry) as opened:
+        path = opened.root / "alerts.sqlite"
+        with AlertBook(path, read_only=True) if path.exists() else nullcontext() as book:
+            pipeline = _pipeline(opened, found, [])
+            answers = why_not(opened, book, pipeline, rule, aircraft, _utc(since), _utc(until))
+        known = found.registry.who(found.registry.address(aircraft) or "", None)
+        begin = _utc(since)
+        blind = list(unobserved(opened, known, begin, _utc(until) or datetime.now(UTC))) if begin else []
+    if json:
+        print(dumps({"legs": [asdict(a) for a in answers], "unobserved": blind}, ensure_ascii=False, indent=2, default=str))
+        return
+    for line in [*why_not_lines(answers, rule, known), *(f"  Not observable: {told}" for told in blind)]:
+        print(line)
 
 
 @contextmanager
@@ -518,10 +587,17 @@ def _once(runner: Runner) -> bool:
     return not any(good)
 
 
-def _until_stopped(runner: Runner, clock: Clock, store: Store) -> bool:
+def _until_stopped(runner: Runner, clock: Clock, store: Store, config: Path) -> bool:
     from flightwatch import live
+    from flightwatch.userfiles import Changes
 
-    live.run(runner, clock, _stop_when_asked(), store.root / "alerts.sqlite")
+    changes = Changes(config)
+
+    def changed() -> Pipeline | None:
+        found = changes.read()
+        return None if found is None else _pipeline(store, found, list(runner.outlets.channels))
+
+    live.run(runner, clock, _stop_when_asked(), store.root / "alerts.sqlite", changed)
     return False
 
 

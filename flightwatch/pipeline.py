@@ -24,20 +24,22 @@ from flightwatch import rarity, rules
 from flightwatch.aircraft import Registry
 from flightwatch.errors import Damaged
 from flightwatch.legs import LegState, Model
-from flightwatch.legs.journeys import journeys, visit
+from flightwatch.legs.journeys import journeys, stop_between, visit
 from flightwatch.legs.meetings import meetings
 from flightwatch.legs.rows import aircraft_number, aircraft_text
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline, Exposure
+from flightwatch.rarity.precedents import Precedents
 from flightwatch.records import (
     LEGS,
     Aircraft,
-    Counted,
     End,
     Event,
     Finding,
+    Held,
     Journey,
     Leg,
+    Quiet,
     RuleReference,
     Snapshot,
     Stage,
@@ -49,7 +51,8 @@ from flightwatch.records import (
     legs_from_table,
     legs_table,
 )
-from flightwatch.rules import Match, Rule
+from flightwatch.rules import Answer, Match, Onward, Result, Rule
+from flightwatch.rules.measures import clock, span
 
 TICK = timedelta(minutes=5)
 """Aircraft in the air that a rule could match are looked at this often, whether or not anything changed."""
@@ -295,6 +298,30 @@ class Pipeline:
                 reported[number] = _said(reported.get(number, ()), past)
         return replace(state, reported=reported, ticked=before.ticked if before else None)
 
+    # ----------------------------------------------------------------------------------------------------------------- events
+
+    def judge_events(self, events: Iterable[Event], now: datetime) -> list[Finding]:
+        """What the rules find in events, as far as these are news; an event that grew is found again."""
+        return [f for event in events if event.until >= now - FRESH for f in self.judge_event(event, now)]
+
+    def judge_event(self, event: Event, now: datetime) -> Iterator[Finding]:
+        """What the rules find in one event, whenever it was."""
+        for rule in self.rules:
+            if rule.subject == "event" and not rules.has_expired(rule, event.since):
+                result = self.asked_of_event(rule, event)
+                if result.truth:
+                    yield self._event_finding(rule, event, result.held, now)
+
+    def _event_finding(self, rule: Rule, event: Event, held: tuple[Held, ...], now: datetime) -> Finding:
+        everybody = self._everybody(event)
+        first = next((one for one in everybody if rules.is_about(rule, one, self.airports)), everybody[0])
+        probability = 1.0 if event.probability is None else event.probability
+        return Finding(_reference(rule), first, None, "happened", probability, held, (), (), now, event, everybody)
+
+    def _everybody(self, event: Event) -> tuple[Aircraft, ...]:
+        """The aircraft of an event, as they were known on its day."""
+        return tuple(self.registry.who(name, event.since.date()) for name in event.aircraft)
+
     # ---------------------------------------------------------------------------------------------------------------- looking
 
     def _look(self, state: State, numbers: Iterable[int], now: datetime) -> tuple[State, list[Finding]]:
@@ -315,13 +342,16 @@ class Pipeline:
         """Of the aircraft that turned (or of all), those of which a rule may have something to say by now.
 
         That are those told of before, and for each rule those that it could match and that are near a place it names,
-        or are known to go there. Farther away than `TOLD_WITHIN_NM`, an aircraft that was never there could be going
-        to too many other places for anything to be said.
+        or are known to go there; inside a region, where it asks for positions in one. Farther away than
+        `TOLD_WITHIN_NM`, an aircraft that was never there could be going to too many other places for anything to be said.
         """
         numbers = set(leg_stage.aircraft_of(state.legs) if everything else turned) - state.dismissed
         found = {n for n in numbers if n in state.reported}
         for rule, rows in zip(self.rules, self._targets, strict=True):
             mine = {n for n in numbers if self._possible(rule, n)}
+            if areas := rules.areas_of(rule):
+                found |= leg_stage.inside(state.legs, mine, areas)
+                continue
             if rows is None or not mine:
                 found |= mine
                 continue
@@ -382,7 +412,7 @@ class Pipeline:
         holds."""
         before = {(r.rule_id, r.visit_id): r for r in state.reported.get(number, ())}
         lenient = frozenset(key for key, said in before.items() if said.stage != "withdrawn")
-        found = {f.key: f for f in self.judge(state, number, legs, now, lenient) if _last_event(f.visit) >= now - FRESH}
+        found = {f.key: f for f in self.judge(state, number, legs, now, lenient) if _last_event(f.there) >= now - FRESH}
         news = [f for key, f in found.items() if key not in before or before[key].stage != f.stage]
         in_memory = {f"visit-{leg.leg_id}": leg for leg in legs}
         for key, said in before.items():
@@ -404,16 +434,26 @@ class Pipeline:
         keep the benefit of the doubt."""
         for journey in journeys(legs):
             who = self._who(number, journey.legs)
+            before = [Precedents(state.baseline, who, leg, legs) for leg in journey.legs]
             for rule in self.rules:
+                if rule.subject == "event":
+                    continue
                 doubted = {v.removeprefix("visit-") for r, v in lenient if r == rule.id}
                 factors = [BENEFIT_OF_DOUBT if leg.leg_id in doubted else 1.0 for leg in journey.legs]
-                counted = lambda place, who=who, legs=journey.legs: self._counter(state, who, legs[place])  # noqa: E731  # a closure for each journey
-                for match in rules.matches(rule, journey, who, self.airports, counted, factors):
+                left = onward(legs, journey) if rule.subject == "stay" else None
+                for match in rules.matches(rule, journey, who, self.airports, before.__getitem__, factors, left):
                     yield self._finding(state, rule, who, legs, journey, match, now)
 
-    def _counter(self, state: State, who: Aircraft, leg: Leg) -> Callable[[str, Target], Counted]:
-        day = _day(leg)
-        return lambda of, target: rarity.count(state.baseline, of, target, who, day)
+    def asked(self, state: State, rule: Rule, number: int, legs: Sequence[Leg], journey: Journey) -> Iterator[Answer]:
+        """What a rule says of each place of one of an aircraft's journeys."""
+        aircraft = self._who(number, journey.legs)
+        before = [Precedents(state.baseline, aircraft, leg, legs) for leg in journey.legs]
+        left = onward(legs, journey) if rule.subject == "stay" else None
+        return rules.answers(rule, journey, aircraft, self.airports, before.__getitem__, left)
+
+    def asked_of_event(self, rule: Rule, event: Event) -> Result:
+        """What a rule says of an event."""
+        return rules.evaluate(rule.when, rules.event_case(event, self._everybody(event), self.airports))
 
     def _finding(
         self, state: State, rule: Rule, who: Aircraft, legs: Sequence[Leg], journey: Journey, match: Match, now: datetime
@@ -491,6 +531,12 @@ def stage_of(there: Visit) -> Stage:
     return stages[there.arrival.status]
 
 
+def onward(legs: Sequence[Leg], journey: Journey) -> Onward | None:
+    """The flight with which an aircraft left the last stop of a journey; None while it is there, as far as known."""
+    after = legs[legs.index(journey.legs[-1]) + 1 :]
+    return Onward(after[0], stop_between(journey.legs[-1].destination, after[0].origin)) if after else None
+
+
 def _whoever_is_out(state: State) -> State:
     """The state for questions whose answer no outage puts off."""
     return replace(state, legs=replace(state.legs, clocks={}))
@@ -528,12 +574,16 @@ def _last_event(there: Visit) -> datetime:
 
 
 def _reference(rule: Rule) -> RuleReference:
-    return RuleReference(rule.id, rule.title, rule.severity, tuple(rule.notify))
+    quiet = Quiet(*clock(rule.quiet.between), rule.quiet.zone) if rule.quiet else None
+    cooldown = span(rule.cooldown).total_seconds() if rule.cooldown else 0.0
+    target = rules.target_of(rule)
+    somewhere = bool(target.airports or target.countries)
+    return RuleReference(rule.id, rule.title, rule.severity, tuple(rule.notify), quiet, cooldown, somewhere)
 
 
 def _said(before: tuple[Reported, ...], findings: Sequence[Finding]) -> tuple[Reported, ...]:
     """What was said, with what is said now."""
-    now = {f.key: Reported(*f.key, f.stage, f.visit.start, f.visit.place, f.as_of) for f in findings}
+    now = {f.key: Reported(*f.key, f.stage, f.there.start, f.there.place, f.as_of) for f in findings}
     return (*(r for r in before if (r.rule_id, r.visit_id) not in now), *now.values())
 
 

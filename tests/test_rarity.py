@@ -103,7 +103,7 @@ def test_visits_from_days_that_nobody_watched_say_nothing_of_how_often(airports:
     """Press reports of years before the watching began: told, but not divided by the days of watching."""
     reports = [replace(flown(i, 400 + 100 * i), leg_id=f"listed-{i}", source="listed", feeds=("reported", "l")) for i in range(6)]
     baseline = history([*reports, flown(90, 20)], airports, world(95))
-    assert rarity.count(baseline, "tail", KOREA, who(), DAY) == Counted(1, 95)
+    assert rarity.count(baseline, "tail", KOREA, who(), DAY) == Counted(1, 95, unwatched=6)
     assert sentences(baseline, who())[0] == (
         "One earlier visit of RA-86559 to North Korea in the 95 observed days before, on 10 Feb 2024;"
         " on record from other days: 6 more, the last on 26 Jan 2023."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ from flightwatch.config import files_in
 from flightwatch.documents import parse, validate
 from flightwatch.errors import ConfigError
 from flightwatch.places import Airports
-from flightwatch.records import UNKNOWN, Aircraft, Candidate, Counted, Journey, Stop, Target
+from flightwatch.records import UNKNOWN, Aircraft, Candidate, Counted, Journey, Leg, Stop, Target
 from flightwatch.rules import could_match, matches, read_rules, run_tests
-from flightwatch.rules.evaluation import Case, evaluate, target_of
+from flightwatch.rules.cases import Case
+from flightwatch.rules.evaluation import evaluate, target_of
 from flightwatch.rules.language import Condition, Rule
 
 IL62 = Aircraft("15521f", "RA-86559", "IL62", "Russian Air Force", watchlists=("russian-state",))
@@ -55,8 +57,25 @@ when:
 """
 
 
-def nothing_counted(_: int):  # type: ignore[no-untyped-def]  # a Count
-    return lambda of, target: Counted(0, 0)
+class Told:
+    """A history that answers every question with one count and tells these flights; `asked` are the targets."""
+
+    def __init__(self, counted: Counted, flights: Sequence[Leg] = ()) -> None:
+        self.counted, self.asked = counted, list[Target]()
+        self._flights = flights
+
+    def __call__(self, leg: int) -> Told:
+        return self
+
+    def count(self, of: str, target: Target, since: datetime | None = None) -> Counted:
+        self.asked.append(target)
+        return self.counted
+
+    def flights(self, since: datetime | None = None) -> Sequence[Leg]:
+        return self._flights
+
+
+nothing_counted = Told(Counted(0, 0))
 
 
 def test_shipped_rules_pass_their_own_tests(registry: Registry, airports: Airports) -> None:
@@ -106,11 +125,7 @@ def test_flying_over_is_not_going_there(airports: Airports) -> None:
 )
 def test_unknown_rarity_holds_beside_aircraft_and_places(counted: Counted, verdict: bool, airports: Airports) -> None:
     with_rarity = rule(TO_KOREA + "    - rarity: {of: fleet, at_most: 12 per year}\n")
-    found = list(
-        matches(
-            with_rarity, journey(stop(("UUMU", 1.0)), stop(("ZKPY", 1.0))), IL62, airports, lambda _: lambda of, target: counted
-        )
-    )
+    found = list(matches(with_rarity, journey(stop(("UUMU", 1.0)), stop(("ZKPY", 1.0))), IL62, airports, Told(counted)))
     assert bool(found) is verdict
     if counted.observed_days < 90 and found:
         assert "too few" in found[0].held[-1].value
@@ -119,7 +134,7 @@ def test_unknown_rarity_holds_beside_aircraft_and_places(counted: Counted, verdi
 @pytest.mark.parametrize(("unknown", "verdict"), [("", None), (", unknown: match", True), (", unknown: skip", False)])
 def test_unknown_rarity_alone_fails_unless_asked_for(unknown: str, verdict: bool | None, airports: Airports) -> None:
     only = rule(f"id: t\ntitle: T\nwhen:\n  rarity: {{of: tail, at_most: 1 per year{unknown}}}\n")
-    case = Case(IL62, (), None, None, airports, Target(("ZKPY",), ()), lambda of, target: Counted(0, 3))
+    case = Case(IL62, airports, target=Target(("ZKPY",), ()), history=Told(Counted(0, 3)))
     assert evaluate(only.when, case).truth is verdict
 
 
@@ -138,16 +153,11 @@ def test_without_a_place_in_the_rule_the_place_of_the_visit_is_counted(airports:
     anywhere = rule(
         "id: t\ntitle: T\nwhen:\n  all:\n    - aircraft: {icao24: 15521f}\n    - rarity: {of: tail, at_most: 1 per year}\n"
     )
-    asked: list[Target] = []
-
-    def counter(of: str, target: Target) -> Counted:
-        asked.append(target)
-        return Counted(111, 455)
-
-    assert not list(matches(anywhere, journey(stop(("UUMU", 1.0)), stop(("ULLI", 0.9))), IL62, airports, lambda _: counter))
-    assert asked == [Target(("ULLI",), ())]
+    often = Told(Counted(111, 455))
+    assert not list(matches(anywhere, journey(stop(("UUMU", 1.0)), stop(("ULLI", 0.9))), IL62, airports, often))
+    assert often.asked == [Target(("ULLI",), ())]
     nowhere = journey(stop(("UUMU", 1.0)), stop(("ULLI", 0.4)))
-    (found,) = matches(anywhere, nowhere, IL62, airports, lambda _: counter)
+    (found,) = matches(anywhere, nowhere, IL62, airports, often)
     assert "the place is not known" in found.held[-1].value
 
 
@@ -173,7 +183,7 @@ def test_logic_is_three_valued(a: str, b: str) -> None:
         "false": {"aircraft": {"icao24": "ffffff"}},
         "open": {"destination": {"country": "KP"}},
     }
-    case = Case(IL62, (), None, None, all_airports(), Target((), ()), None)
+    case = Case(IL62, all_airports())
 
     def truth(condition: object) -> bool | None:
         return evaluate(Condition.model_validate(condition), case).truth
@@ -188,7 +198,7 @@ def test_globs_not_patterns(airports: Airports) -> None:
     """`*` and `?`, any case; a regular expression is only text."""
     for text, holds in (("ra-865*", True), ("RA-8655?", True), ("RA-(86559|1)", False), ("*", True)):
         condition = Condition.model_validate({"aircraft": {"registration": text}})
-        assert evaluate(condition, Case(IL62, (), None, None, airports, Target((), ()), None)).truth is holds
+        assert evaluate(condition, Case(IL62, airports)).truth is holds
 
 
 def test_an_aircraft_that_no_rule_can_match_is_told_early(airports: Airports) -> None:

@@ -9,6 +9,7 @@ stored positions make again.
     merging       several sources of one aircraft: the better one counts
     cleaning      a verdict on every position: impossible ones refused
     suspicion     what was refused and may be of interest, as events
+    emergencies   codes of emergencies, as events
     phases        on the ground or in the air
     pieces        stretches of track without a hole
     ways          the track of a leg, thinned
@@ -37,9 +38,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flightwatch.errors import Damaged
+from flightwatch.legs import emergencies, suspicion
 from flightwatch.legs import merging as _merging
 from flightwatch.legs import pieces as _pieces
-from flightwatch.legs import suspicion
 from flightwatch.legs.cleaning import ACCEPTED, judge
 from flightwatch.legs.completion import LOST_AFTER, Model, Names, complete, settle
 from flightwatch.legs.manoeuvres import CRUISE_FT
@@ -53,6 +54,7 @@ from flightwatch.legs.tracking import advance as _track
 from flightwatch.legs.turning import STRETCH
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import EARTH_RADIUS_NM, unit_vectors
+from flightwatch.places.regions import Region
 from flightwatch.records import WAYPOINT, Event, Leg, micros, utc
 
 __all__ = [
@@ -68,6 +70,7 @@ __all__ = [
     "emptied",
     "from_bytes",
     "idle_since",
+    "inside",
     "joined",
     "lost_at_cruise",
     "nearer_than",
@@ -94,8 +97,8 @@ STRUCTURED = {"way": WAYPOINT, "stretch": STRETCH}
 @dataclass(frozen=True)
 class LegState:
     """Where every aircraft stands: its open piece, and its log of legs, by the number of its address. `aliases`: see
-    `Names`; `events` are those that may still grow (see `suspicion`); `clocks` has the time up to which each polled feed
-    told anything (see `_in_sight_until`), in microseconds."""
+    `Names`; `events` are those that may still grow (see `suspicion` and `emergencies`); `clocks` has the time up to which
+    each polled feed told anything (see `_in_sight_until`), in microseconds."""
 
     open: OpenPieces = field(default_factory=OpenPieces.none)
     logs: Mapping[int, Log] = field(default_factory=dict)
@@ -140,9 +143,10 @@ def advance(state: LegState, positions: pa.Table, model: Model) -> tuple[LegStat
     turned = tuple(step.turned.tolist())
     late = {aircraft_text(int(n)): utc(int(t)) for n, t in zip(*_earliest(step.late), strict=True)}
     logs = {**state.logs, **changed} if changed else state.logs
-    open_events, events = suspicion.noted(step.suspects, state.events)
+    open_events, suspect = suspicion.noted(step.suspects, state.events)
+    open_events, sent = emergencies.noted(positions, open_events)
     state = replace(state, open=opened, logs=logs, events=open_events)
-    return state, Outcome(turned, tuple(settled), step.refused, step.doubted, events, late)
+    return state, Outcome(turned, tuple(settled), step.refused, step.doubted, (*suspect, *sent), late)
 
 
 def believed(positions: pa.Table) -> pa.Table:
@@ -239,6 +243,13 @@ def nearer_than(state: LegState, numbers: set[int], airports: Airports, rows: Se
     longitude = np.concatenate([mine.last[:, 2], [f.longitude for _, f in ends]])
     cosine = (unit_vectors(latitude, longitude) @ airports.vectors[list(rows)].T).max(axis=1, initial=-1.0)
     return set(found[cosine >= np.cos(radius_nm / EARTH_RADIUS_NM)].tolist())
+
+
+def inside(state: LegState, numbers: set[int], areas: Sequence[Region]) -> set[int]:
+    """Of these aircraft, those seen last inside one of some regions."""
+    mine = state.open.pieces.take(np.isin(state.open.pieces.aircraft, np.array(sorted(numbers), dtype=np.int64)))
+    there = [area.contains(mine.last[:, 1], mine.last[:, 2]) for area in areas]
+    return set(mine.aircraft[np.logical_or.reduce(there)].tolist()) if len(mine.aircraft) else set()
 
 
 def emptied(state: LegState) -> LegState:

@@ -103,6 +103,10 @@ class Rows:
 
 ARRAYS = tuple(f.name for f in fields(Rows) if f.name != "vocabulary")
 
+_BY = ("aircraft", "time", "feed", "grade", "integrity", "received")
+RANKED = (*_BY, *(name for name in ARRAYS if name not in _BY))
+"""What rows of one moment are sorted by, the first the most important: all that there is."""
+
 
 def _floats(table: pa.Table, name: str) -> Floats:
     column = pc.cast(table[name], pa.float64())
@@ -190,9 +194,27 @@ def _sorted_once(rows: Rows) -> Rows:
     rows = rows.take(np.lexsort((rows.time, rows.aircraft)))
     if not _repeats(rows, "aircraft", "time").any():
         return rows
-    keys = (rows.longitude, rows.latitude, rows.received, rows.integrity, rows.grade, rows.feed, rows.time, rows.aircraft)
-    rows = rows.take(np.lexsort(keys))
-    return rows.take(np.logical_not(_repeats(rows, "aircraft", "time", "feed")))
+    rows = rows.take(np.lexsort((_alphabetical(rows, "feed"), rows.time, rows.aircraft)))
+    again = _repeats(rows, "aircraft", "time", "feed")
+    alike = np.flatnonzero(again | np.r_[again[1:], False])
+    order = np.arange(len(rows))
+    order[alike] = alike[_best_first(rows.take(alike))]
+    return rows.take(order).take(~again)
+
+
+def _best_first(rows: Rows) -> Ints:
+    """The order of rows by aircraft, time and feed, of those alike by quality and receipt, and then by all that tells them
+    apart, so that it does not matter in which order they came."""
+    return np.lexsort([_alphabetical(rows, name) if name in TEXTS else getattr(rows, name) for name in reversed(RANKED)])
+
+
+def _alphabetical(rows: Rows, name: str) -> Ints:
+    """The place of each row's word among those of all rows, sorted; nothing comes last."""
+    used, code = np.unique(getattr(rows, name), return_inverse=True)
+    words = rows.text(name, used)
+    place = np.empty(len(used), np.int64)
+    place[sorted(range(len(used)), key=lambda i: (words[i] is None, words[i] or ""))] = np.arange(len(used))
+    return place[code]
 
 
 def _repeats(rows: Rows, *names: str) -> Flags:

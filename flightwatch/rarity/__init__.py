@@ -32,15 +32,21 @@ MOSTLY = 0.5
 """Where less of the flying around a place is seen than this, it is said."""
 
 
-def count(baseline: Baseline, of: str, target: Target, aircraft: Aircraft, day: date) -> Counted:
+def count(baseline: Baseline, of: str, target: Target, aircraft: Aircraft, day: date, since: date | None = None) -> Counted:
     """Visits of `tail`, `fleet` (the operator's aircraft), `type` or `anybody` to the target on the observed days
-    before a day. Where fleet, type or place is not known, nothing is known."""
+    before a day; all, or those since another day. Where fleet or type is not known, nothing is known; without a target
+    there are the days alone."""
     subject = _subject(of, aircraft)
-    if subject is None or not (target.airports or target.countries):
+    if subject is None:
         return Counted(0, 0)
-    days = baseline.observed_days(day, _watched(baseline, of, aircraft, day))
-    places = place_flags(target, baseline.airports)
-    return Counted(baseline.count_visits(day, places, days=days, **subject), len(days))
+    first = since.toordinal() if since else 0
+    days = frozenset(d for d in baseline.observed_days(day, _watched(baseline, of, aircraft, day)) if d >= first)
+    if not (target.airports or target.countries):
+        return Counted(0, len(days))
+    arrived = baseline.visit_days(day, place_flags(target, baseline.airports), **subject)
+    lately = [d for d in arrived if d >= first]
+    watched = sum(d in days for d in lately)
+    return Counted(watched, len(days), len(lately) - watched)
 
 
 def visits_of_tail(baseline: Baseline, target: Target, aircraft: Aircraft, day: date) -> list[EarlierVisit]:
@@ -138,6 +144,8 @@ def place_flags(target: Target, airports: Airports) -> NDArray[np.bool_]:
 
 def place_name(target: Target, airports: Airports) -> str:
     """The target in words."""
+    if target.name:
+        return target.name
     found = [airport for airport in map(airports.get, target.airports) if airport is not None]
     return " or ".join([*map(country_name, target.countries), *(a.municipality or a.name for a in found)])
 

@@ -36,7 +36,7 @@ from flightwatch.places import Airports
 from flightwatch.places.great_circle import distance_nm
 from flightwatch.rarity.coverage import KNOWN_MIN, Coverage
 from flightwatch.rarity.flown import Flown, flown
-from flightwatch.records import LEGS, EarlierVisit, Scope, utc
+from flightwatch.records import LEGS, EarlierVisit, Leg, Scope, legs_from_table, utc
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -121,7 +121,7 @@ class Columns:
     """Legs as arrays of one length, sorted by departure. Words are numbers into `words`; places are rows of the
     airport table, then other codes. `told_by` tells the flight lists apart (-1: tracked);
     `vague` are those of which a list gives the day alone. `way`: see `flown`; `observed` and `begun_in_sight` are those
-    whose destination and whose origin was seen."""
+    whose destination and whose origin was seen; `row` is that of the table."""
 
     leg_id: NDArray[np.object_]
     aircraft: Ints
@@ -138,6 +138,7 @@ class Columns:
     vague: Flags
     way: NDArray[np.object_]
     begun_in_sight: Flags
+    row: Ints
 
     def take(self, index: Ints | Flags | slice) -> Columns:
         return Columns(**{name: getattr(self, name)[index] for name in self.__dataclass_fields__})
@@ -241,6 +242,7 @@ class Baseline:
             vague=_are_days(table),
             way=np.array([w or b"" for w in table["way"].to_pylist()], dtype=object),
             begun_in_sight=_is_observed(table, "origin"),
+            row=np.arange(len(table)),
         )
         order = np.argsort(departed, kind="stable")
         return self._without_doubles(rows.take(order))
@@ -425,19 +427,19 @@ class Baseline:
         found = self._visiting(day, places, tail, operator, typecode)
         return [self._visit(int(i), _midnight(day)) for i in np.flatnonzero(found)]
 
-    def count_visits(
-        self,
-        day: date,
-        places: Flags,
-        *,
-        days: frozenset[int],
-        tail: Tail | None = None,
-        operator: str | None = None,
-        typecode: str | None = None,
-    ) -> int:
-        """How many `earlier_visits` there are whose arrival fell on one of some days (ordinals)."""
+    def visit_days(
+        self, day: date, places: Flags, *, tail: Tail | None = None, operator: str | None = None, typecode: str | None = None
+    ) -> list[int]:
+        """The days (ordinals) of the arrivals of `earlier_visits`."""
         arrived = self.columns.arrived[self._visiting(day, places, tail, operator, typecode)]
-        return sum(int(ordinal) in days for ordinal in arrived // DAY_US + EPOCH_ORDINAL)
+        days: list[int] = (arrived // DAY_US + EPOCH_ORDINAL).tolist()
+        return days
+
+    def flights(self, day: date, tail: Tail) -> list[Leg]:
+        """The flights of one aircraft that ended before a day, in order of departure."""
+        rows = self.columns
+        mine = np.isin(rows.aircraft, [self._words[name] for name in tail if name in self._words])
+        return legs_from_table(self._table.take(rows.row[mine & (rows.arrived < _midnight(day))]))
 
     def visitors(self, rows: tuple[int, ...]) -> frozenset[str]:
         """The aircraft (address or registration) that ever ended a leg at one of these rows of the airport table."""

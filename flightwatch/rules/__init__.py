@@ -1,14 +1,57 @@
 """Rules: what somebody wants to be told about, in a file that can be read aloud.
 
-In: rule files, journeys, and a way to count history. Out: matches, with the conditions that held and the values they
-met. `language` says what a rule may contain, `loading` reads files and runs the tests in them, `evaluation` decides.
-Nothing here keeps state.
+In: rule files, journeys and events, and a way to ask history. Out: matches, with the conditions that held and the values
+they met. Nothing here keeps state.
+
+    language     what a rule may say
+    measures     times, rates and spans as people write them
+    definitions  names for what several rules say
+    loading      reads and checks files
+    cases        what a condition is asked of, and what comes of it
+    conditions   each kind of condition
+    evaluation   whether a rule holds
+    trials       runs the tests that stand in rules
 """
 
 from __future__ import annotations
 
-from flightwatch.rules.evaluation import Count, Match, could_match, matches, target_of
+from flightwatch.rules.cases import History, Result
+from flightwatch.rules.evaluation import (
+    Answer,
+    Match,
+    Onward,
+    answers,
+    areas_of,
+    could_match,
+    evaluate,
+    event_case,
+    has_expired,
+    is_about,
+    matches,
+    target_of,
+)
 from flightwatch.rules.language import Rule
-from flightwatch.rules.loading import Rules, TestOutcome, read_rules, run_tests
+from flightwatch.rules.loading import Rules, read_rules
+from flightwatch.rules.trials import TestOutcome, run_tests
 
-__all__ = ["Count", "Match", "Rule", "Rules", "TestOutcome", "could_match", "matches", "read_rules", "run_tests", "target_of"]
+__all__ = [
+    "Answer",
+    "History",
+    "Match",
+    "Onward",
+    "Result",
+    "Rule",
+    "Rules",
+    "TestOutcome",
+    "answers",
+    "areas_of",
+    "could_match",
+    "evaluate",
+    "event_case",
+    "has_expired",
+    "is_about",
+    "matches",
+    "read_rules",
+    "run_tests",
+    "target_of",
+]

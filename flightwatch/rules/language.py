@@ -1,29 +1,54 @@
 """What a rule may say: typed conditions, no expressions, no patterns but globs.
 
-when:         one of  all: [...]  any: [...]  not: {...}  or one of these:
-aircraft:     {watchlist, registration, icao24, typecode, operator, callsign}
+when:         one of  all: [...]  any: [...]  not: {...}  use: NAME (a condition of `define:`)  or one of these:
+
+aircraft:     {watchlist, registration, icao24, typecode, operator, callsign, country, role, military}
               all that are given must hold; a list means any of it
-origin:       {airport, country, probability}   `probability` is the least that counts, 0.5 by default
-destination:  the same
+origin:       {airport, country, region, near, probability, observed}
+              `probability` is the least that counts, 0.5 by default; `near: {airport: ZKPY, nm: 50}`
+destination:  the same; via: the same, of the stops in between; at: the same, of a stay or an event
+position:     {region, near, moving: entering | leaving, below, above, slower, faster}   ft, kt; of a leg's way
+time:         {of: takeoff | landing, days: [sat, sun], between: 22:00-06:00, zone: UTC | local, since, until}
+duration:     {of: leg | stay | journey, at_least: 3 h, at_most: 2 days}
+visits:       {of: tail | fleet | type | anybody, to: airport | country, at_least: 3, at_most, within: 30 days}
+after:        {leg: {...}, within: 3 days}   an earlier flight of the same aircraft
+dormant:      {at_least: 60 days}            first flight for so long
+first_visit:  {of: tail | fleet | type | anybody, to: airport | country, unknown: match | skip}
 rarity:       {of: tail | fleet | type | anybody, at_most: 12 per year, unknown: match | skip}
+event:        {kind, reason, probability}    of the subject `event`
+together:     {at_least: 2, aircraft: {...}} how many of the aircraft of an event fit
 """
 
 from __future__ import annotations
 
 import re
-from datetime import date
-from typing import Annotated, Any, Literal
+from datetime import date, datetime
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from flightwatch.config import Name
-from flightwatch.documents import Strict
+from flightwatch.documents import Strict, nearest
+from flightwatch.places.regions import Region
+from flightwatch.records import HAPPENED, SUSPECT_POSITION
+from flightwatch.rules.measures import Clock, Moment, Rate, Span, per_day
 
-PERIOD_DAYS = {"day": 1.0, "week": 7.0, "month": 365.25 / 12, "year": 365.25}
-RATE = re.compile(r"(\d+) per (day|week|month|year)")
 LEG = re.compile(r"([A-Za-z0-9-]+?)-([A-Za-z0-9]{3,4}|[A-Za-z]{2}-\d{4})")
 ADDRESS = re.compile(r"~?(?:[0-9a-fA-F?]{6}|(?=.{1,7}$)[0-9a-fA-F?]*\*[0-9a-fA-F?*]*)")
-HISTORY = re.compile(r"(\S+) (\d{4}-\d{2}-\d{2})")
+LIST = "list:"
+"""What a word begins with that stands for a list of `define:`."""
+
+KINDS = (SUSPECT_POSITION, *HAPPENED)
+"""The kinds of events that a rule may name."""
+
+MOST_DEEP = 20
+"""Conditions in conditions in conditions; nobody reads deeper ones."""
+
+Subject = Literal["leg", "journey", "stay", "event"]
+Of = Literal["tail", "fleet", "type", "anybody"]
+To = Literal["airport", "country"]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[str, ...] = get_args(Day)
 
 
 def _listed(value: Any) -> Any:
@@ -39,71 +64,224 @@ def _address(value: Any) -> Any:
 
 def _are_addresses(words: list[str]) -> list[str]:
     for word in words:
-        if not ADDRESS.fullmatch(word):
+        if not ADDRESS.fullmatch(word) and not word.startswith(LIST):
             raise ValueError(f"`{word}` is no address: six hex digits in quotes, or a pattern of them like 1552*")
     return words
+
+
+def _is_a_kind(word: str) -> str:
+    if word not in KINDS:
+        raise ValueError(f"`{word}` is no kind of event: one of {', '.join(KINDS)}{nearest(word, KINDS)}")
+    return word
 
 
 Words = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
 Addresses = Annotated[
     list[str], BeforeValidator(lambda v: _address(_listed(v))), Field(min_length=1), AfterValidator(_are_addresses)
 ]
+Kind = Annotated[str, AfterValidator(_is_a_kind)]
+Kinds = Annotated[list[Kind], BeforeValidator(_listed), Field(min_length=1)]
+Days = Annotated[list[Day], BeforeValidator(_listed), Field(min_length=1)]
+Roles = Annotated[list[Literal["state", "military", "police", "private", "civil"]], BeforeValidator(_listed), Field(min_length=1)]
 
 
-class AircraftCondition(Strict):
+class Says(Strict):
+    """A condition that must say something: without any of its settings it would mean everything."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Says:
+        if all(getattr(self, name) is None for name in self.demands()):
+            raise ValueError(f"is empty: name {self.hint()}")
+        return self
+
+    @classmethod
+    def demands(cls) -> tuple[str, ...]:
+        """The settings of which one must be given."""
+        return tuple(cls.model_fields)
+
+    @classmethod
+    def hint(cls) -> str:
+        return "one of " + ", ".join(cls.demands())
+
+
+class AircraftCondition(Says):
     watchlist: Words | None = None
     registration: Words | None = None
     icao24: Addresses | None = None
     typecode: Words | None = None
     operator: Words | None = None
     callsign: Words | None = None
+    country: Words | None = None
+    role: Roles | None = None
+    military: bool | None = None
+
+    @classmethod
+    def hint(cls) -> str:
+        return "a watchlist, a registration, ..."
+
+
+class Near(Strict):
+    """All within some nautical miles of an airport or a point."""
+
+    airport: str | None = None
+    latitude: float | None = Field(None, ge=-90, le=90, strict=False)
+    longitude: float | None = Field(None, ge=-180, le=180, strict=False)
+    nm: float = Field(gt=0, le=2000, strict=False)
 
     @model_validator(mode="after")
-    def _says_something(self) -> AircraftCondition:
-        if not any(getattr(self, name) for name in type(self).model_fields):
-            raise ValueError("is empty: name a watchlist, a registration, ...")
+    def _is_a_point(self) -> Near:
+        point = (self.latitude is not None, self.longitude is not None)
+        if any(point) == (self.airport is not None) or len(set(point)) == 2:
+            raise ValueError("name an airport, or a latitude and a longitude")
         return self
 
 
-class PlaceCondition(Strict):
+class Area(Says):
+    """What names regions. `areas` are their outlines, found when the file is read."""
+
+    region: Words | None = None
+    near: Near | None = None
+    _areas: tuple[Region, ...] = PrivateAttr(())
+
+    @property
+    def areas(self) -> tuple[Region, ...]:
+        return self._areas
+
+
+class PlaceCondition(Area):
     airport: Words | None = None
     country: Words | None = None
     probability: float = Field(0.5, gt=0, le=1, strict=False)
+    observed: bool = False
+    _inside: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """The airports in the regions, found when the file is read."""
+        return self._inside
+
+    @classmethod
+    def demands(cls) -> tuple[str, ...]:
+        return "airport", "country", "region", "near"
+
+    @classmethod
+    def hint(cls) -> str:
+        return "an airport or a country, a region, or what it is near to"
+
+
+class PositionCondition(Area):
+    moving: Literal["entering", "leaving"] | None = None
+    below: float | None = Field(None, strict=False)
+    above: float | None = Field(None, strict=False)
+    slower: float | None = Field(None, gt=0, strict=False)
+    faster: float | None = Field(None, gt=0, strict=False)
 
     @model_validator(mode="after")
-    def _says_something(self) -> PlaceCondition:
-        if self.airport is None and self.country is None:
-            raise ValueError("is empty: name an airport or a country")
+    def _moves_somewhere(self) -> PositionCondition:
+        if self.moving and self.region is None and self.near is None:
+            raise ValueError(f"{self.moving} what? name a region, or what it is near to")
         return self
 
 
-class RarityCondition(Strict):
-    of: Literal["tail", "fleet", "type", "anybody"] = "tail"
-    at_most: str
-    unknown: Literal["match", "skip"] | None = None
+class TimeCondition(Says):
+    of: Literal["takeoff", "landing"] = "takeoff"
+    days: Days | None = None
+    between: Clock | None = None
+    zone: Literal["UTC", "local"] = "UTC"
+    since: Moment | None = None
+    until: Moment | None = None
 
-    @field_validator("at_most")
     @classmethod
-    def _is_a_rate(cls, text: str) -> str:
-        if not RATE.fullmatch(text):
-            raise ValueError(f"`{text}`: write a number and a period, like `12 per year` (day, week, month, year)")
-        return text
+    def demands(cls) -> tuple[str, ...]:
+        return "days", "between", "since", "until"
+
+
+class DurationCondition(Says):
+    of: Literal["leg", "stay", "journey"] | None = None
+    at_least: Span | None = None
+    at_most: Span | None = None
+
+    @classmethod
+    def demands(cls) -> tuple[str, ...]:
+        return "at_least", "at_most"
+
+
+class VisitsCondition(Says):
+    of: Of = "tail"
+    to: To = "airport"
+    at_least: int | None = Field(None, ge=1)
+    at_most: int | None = Field(None, ge=1)
+    within: Span
+
+    @classmethod
+    def demands(cls) -> tuple[str, ...]:
+        return "at_least", "at_most"
+
+
+class DormantCondition(Strict):
+    at_least: Span
+
+
+Unknown = Literal["match", "skip"]
+
+
+class FirstVisitCondition(Strict):
+    of: Of = "tail"
+    to: To = "airport"
+    unknown: Unknown | None = None
+
+
+class RarityCondition(Strict):
+    of: Of = "tail"
+    at_most: Rate
+    unknown: Unknown | None = None
 
     @property
     def per_day(self) -> float:
-        match = RATE.fullmatch(self.at_most)
-        assert match is not None  # checked when it was read
-        return int(match[1]) / PERIOD_DAYS[match[2]]
+        return per_day(self.at_most)
+
+
+class EventCondition(Says):
+    kind: Kinds | None = None
+    reason: Words | None = None
+    probability: float | None = Field(None, gt=0, le=1, strict=False)
+
+
+class TogetherCondition(Strict):
+    at_least: int = Field(2, ge=2)
+    aircraft: AircraftCondition | None = None
+
+
+class AfterCondition(Strict):
+    leg: Condition
+    within: Span
 
 
 class Condition(Strict):
     all_: list[Condition] | None = Field(None, alias="all", min_length=1)
     any_: list[Condition] | None = Field(None, alias="any", min_length=1)
     not_: Condition | None = Field(None, alias="not")
+    use: str | None = None
     aircraft: AircraftCondition | None = None
     origin: PlaceCondition | None = None
     destination: PlaceCondition | None = None
+    via: PlaceCondition | None = None
+    at: PlaceCondition | None = None
+    position: PositionCondition | None = None
+    time: TimeCondition | None = None
+    duration: DurationCondition | None = None
+    visits: VisitsCondition | None = None
+    after: AfterCondition | None = None
+    dormant: DormantCondition | None = None
+    first_visit: FirstVisitCondition | None = None
     rarity: RarityCondition | None = None
+    event: EventCondition | None = None
+    together: TogetherCondition | None = None
+
+    @property
+    def kind(self) -> str:
+        """Which of them it is."""
+        return next(name for name in type(self).model_fields if getattr(self, name) is not None)
 
     @model_validator(mode="after")
     def _is_one_condition(self) -> Condition:
@@ -116,37 +294,80 @@ class Condition(Strict):
         return self
 
 
+MEANT_FOR: dict[str, tuple[Subject, ...]] = {
+    "origin": ("leg", "journey", "stay"),
+    "destination": ("leg", "journey", "stay"),
+    "via": ("journey",),
+    "at": ("stay", "event"),
+    "position": ("leg", "journey"),
+    "visits": ("leg", "journey", "stay"),
+    "after": ("leg", "journey", "stay"),
+    "duration": ("leg", "journey", "stay"),
+    "dormant": ("leg", "journey", "stay"),
+    "first_visit": ("leg", "journey", "stay"),
+    "rarity": ("leg", "journey", "stay"),
+    "event": ("event",),
+    "together": ("event",),
+}
+"""The subjects that a condition can be asked of; what is not here can be asked of all."""
+
+OF_A_PAST_LEG = ("all_", "any_", "not_", "aircraft", "origin", "destination", "time", "duration")
+"""What can be asked of the earlier flight of `after`."""
+
+
+class GivenEvent(Strict):
+    """An event made up for a test, of the test's aircraft and `others`."""
+
+    kind: Kind
+    reason: str = ""
+    airports: list[str] = []
+    at: tuple[float, float] | None = Field(None, strict=False)
+    others: list[str] = []
+    probability: float | None = Field(1.0, ge=0, le=1, strict=False)
+
+
 class Given(Strict):
-    """A flight made up for a test: `legs` as AAAA-BBBB, `history` as `AAAA-BBBB 2023-08-01`, flown by the same
-    aircraft."""
+    """A flight made up for a test: `legs` as AAAA-BBBB, one each ten hours and nine hours long, or with their times
+    behind them (`AAAA-BBBB 2024-01-01T10:00 2024-01-01T18:30`, UTC); `history` as `AAAA-BBBB 2023-08-01`, flown by the same
+    aircraft, with all days observed from the first of them on, or from `watched_since`. `way` are positions of the last leg:
+    latitude, longitude, altitude (ft)."""
 
     aircraft: Annotated[str, BeforeValidator(_address)]
-    legs: list[str] = Field(min_length=1)
+    legs: list[str] = []
     callsign: str | None = None
     typecode: str | None = None
+    operator: str | None = None
     history: list[str] | None = None
+    watched_since: date | None = Field(None, strict=False)
+    way: list[tuple[float, float, float]] = Field([], strict=False)
+    event: GivenEvent | None = None
 
-    @field_validator("legs")
+    @field_validator("legs", "history")
     @classmethod
-    def _are_legs(cls, legs: list[str]) -> list[str]:
-        for leg in legs:
-            if not LEG.fullmatch(leg):
-                raise ValueError(f"`{leg}`: write a leg as two airports with a dash, like UUMU-ZKPY")
-        return legs
+    def _are_flights(cls, flights: list[str] | None, info: Any) -> list[str] | None:
+        for flight in flights or ():
+            words = flight.split()
+            dated = info.field_name == "history"
+            right = LEG.fullmatch(words[0]) if words else None
+            if not right or (len(words) != 2 if dated else len(words) not in (1, 3)) or not all(map(_is_a_time, words[1:])):
+                raise ValueError(
+                    f"`{flight}`: write an earlier flight as two airports and a day, like UUMU-ZKPY 2023-08-01"
+                    if dated
+                    else f"`{flight}`: write a leg as two airports with a dash, like UUMU-ZKPY, or with both of its times behind"
+                    " it (2024-01-01T10:00)"
+                )
+        return flights
 
-    @field_validator("history")
-    @classmethod
-    def _are_dated(cls, history: list[str] | None) -> list[str] | None:
-        for item in history or ():
-            match = HISTORY.fullmatch(item)
-            if not match or not LEG.fullmatch(match[1]) or not _is_a_day(match[2]):
-                raise ValueError(f"`{item}`: write an earlier flight as two airports and a day, like UUMU-ZKPY 2023-08-01")
-        return history
+    @model_validator(mode="after")
+    def _has_a_subject(self) -> Given:
+        if bool(self.legs) == bool(self.event):
+            raise ValueError("give legs, or an event")
+        return self
 
 
-def _is_a_day(text: str) -> bool:
+def _is_a_time(text: str) -> bool:
     try:
-        date.fromisoformat(text)
+        datetime.fromisoformat(text)
     except ValueError:
         return False
     return True
@@ -158,26 +379,63 @@ class InlineTest(Strict):
     expect: Literal["match", "no match"]
 
 
+class QuietHours(Strict):
+    """When messages of a rule are held back until the hours are over; `zone` is a name like Europe/Berlin."""
+
+    between: Clock
+    zone: str = "UTC"
+
+
 class Rule(Strict):
     id: Name
     title: str
     severity: Literal["low", "medium", "high"] = "medium"
-    subject: Literal["leg", "journey"] = "journey"
+    subject: Subject = "journey"
     when: Condition
     notify: list[str] = ["all"]
+    quiet: QuietHours | None = None
+    cooldown: Span | None = None
+    expires: date | None = Field(None, strict=False)
     tests: list[InlineTest] = []
 
 
+class GivenRegion(Says):
+    """A region: a file beside the rules, or corners (latitude, longitude)."""
+
+    file: str | None = None
+    corners: list[tuple[float, float]] | None = Field(None, min_length=3, strict=False)
+
+
+class Definitions(Strict):
+    """Names for what several rules say."""
+
+    lists: dict[Name, Words] = {}
+    regions: dict[Name, GivenRegion] = {}
+    conditions: dict[Name, Condition] = {}
+
+
 class RuleFile(Strict):
+    define: Definitions = Definitions()
     rules: list[Rule]
 
 
+def parts(condition: Condition) -> list[Condition]:
+    """The conditions that one is made of directly."""
+    return [*(condition.all_ or ()), *(condition.any_ or ()), *([condition.not_] if condition.not_ else ())]
+
+
 def conditions(condition: Condition, *, denied: bool = True) -> list[Condition]:
-    """A condition and all that it is made of; without what stands under a `not` where `denied` is false."""
-    inner = [*(condition.all_ or ()), *(condition.any_ or ()), *([condition.not_] if condition.not_ and denied else ())]
+    """A condition and all that it is made of; without what stands under a `not` where `denied` is false. The earlier flight
+    of an `after` is another matter."""
+    inner = [] if condition.not_ and not denied else parts(condition)
     return [condition, *(c for part in inner for c in conditions(part, denied=denied))]
 
 
+def places(condition: Condition) -> list[PlaceCondition]:
+    """The places that one condition names itself."""
+    return [p for p in (condition.origin, condition.destination, condition.via, condition.at) if p is not None]
+
+
 def names_somebody_or_somewhere(condition: Condition) -> bool:
-    """Whether a condition demands certain aircraft or places."""
-    return any(c.aircraft or c.origin or c.destination for c in conditions(condition, denied=False))
+    """Whether a condition demands certain aircraft, places or events."""
+    return any(c.aircraft or places(c) or c.position or c.event for c in conditions(condition, denied=False))

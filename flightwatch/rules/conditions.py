@@ -1,0 +1,534 @@
+"""Each kind of condition: whether it holds for a case, in words that people read.
+
+In: a condition of `language` and a case. Out: its result, with the condition and the value that it met in words. What is
+not known is neither true nor false: an open stop, a time that nobody saw, a history too short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from flightwatch.places import Airports, country_name
+from flightwatch.places.great_circle import between, distance_nm
+from flightwatch.places.regions import Region
+from flightwatch.records import WAYPOINT, Aircraft, End, Held, Leg, Stop, Target
+from flightwatch.rules.cases import Case, Result, Truth, all_of, any_of, result
+from flightwatch.rules.language import (
+    DAYS,
+    AfterCondition,
+    AircraftCondition,
+    Area,
+    DormantCondition,
+    DurationCondition,
+    EventCondition,
+    FirstVisitCondition,
+    PlaceCondition,
+    PositionCondition,
+    RarityCondition,
+    TimeCondition,
+    To,
+    TogetherCondition,
+    VisitsCondition,
+)
+from flightwatch.rules.measures import in_clock, moment, span
+
+LEAST_OBSERVED_DAYS = 90
+"""With fewer days of history nothing is called rare, or a first visit."""
+
+LEAD = 0.5
+"""Where an aircraft was is counted by the place that leads with at least this."""
+
+STEP_NM = 5.0
+"""Between two waypoints a way is asked in steps of this length; no city is smaller."""
+
+HOLE_S = 3600
+"""Waypoints farther apart than this (the longest stretch of a way takes 40 minutes) leave open what lay between."""
+
+
+# --------------------------------------------------------------------------------------------------------------------- aircraft
+
+
+def aircraft(condition: AircraftCondition, case: Case) -> Result:
+    """All that is given must hold; of an event, for one of its aircraft."""
+    if not case.everybody:
+        return fits(condition, case.aircraft, case.callsigns, case.sure)
+    results = [fits(condition, one, (), case.sure) for one in case.everybody]
+    return next((r for r in results if r.truth), any_of(results))
+
+
+def fits(condition: AircraftCondition, who: Aircraft, callsigns: tuple[str, ...], sure: bool) -> Result:
+    known = {
+        "watchlist": who.watchlists,
+        "registration": _one(who.registration),
+        "icao24": _one(who.icao24),
+        "typecode": _one(who.typecode),
+        "operator": _one(who.operator),
+        "callsign": callsigns,
+        "country": _one(who.country),
+        "role": _one(who.role),
+    }
+    results = []
+    for name, values in known.items():
+        wanted = getattr(condition, name)
+        if wanted:
+            met = [v for v in values if any(_glob(v, w) for w in wanted)]
+            undecided = name != "watchlist" or any(_glob(v, w) for v in who.undecided for w in wanted)
+            open_ = not met and not sure and undecided
+            told = ", ".join(met) or ", ".join(values) or "not known"
+            results.append(result(None if open_ else bool(met), f"{name} {', '.join(wanted)}", told))
+    if condition.military is not None:
+        known_to_be = None if who.military is None and not sure else bool(who.military)
+        truth = None if known_to_be is None else known_to_be is condition.military
+        results.append(result(truth, "military" if condition.military else "not military", _yes_or_no(who.military)))
+    return all_of(results)
+
+
+def _yes_or_no(flag: bool | None) -> str:
+    return "not known" if flag is None else "yes" if flag else "no"
+
+
+def _one(value: str | None) -> tuple[str, ...]:
+    return () if value is None else (value,)
+
+
+def _glob(value: str, pattern: str) -> bool:
+    return fnmatchcase(value.casefold(), pattern.casefold())
+
+
+# ----------------------------------------------------------------------------------------------------------------------- places
+
+
+def target_of_place(condition: PlaceCondition) -> Target:
+    """The places that a condition names, those in its regions included."""
+    airports = (*(condition.airport or ()), *condition.inside)
+    countries = tuple(condition.country or ())
+    return Target(airports, countries, place_words(condition) if condition.areas else "")
+
+
+def place_words(condition: PlaceCondition) -> str:
+    return ", ".join([*(condition.airport or ()), *map(country_name, condition.country or ()), *area_words(condition)])
+
+
+def area_words(condition: Area) -> list[str]:
+    near = condition.near
+    point = [] if near is None else [near.airport or f"{near.latitude:g}, {near.longitude:g}"]
+    return [*(condition.region or ()), *(f"{near.nm:g} nm of {p}" for p in point if near)]
+
+
+def place(name: str, condition: PlaceCondition, stop: Stop | None, case: Case) -> Result:
+    if stop is None:
+        return Result(None)
+    probability = place_probability(stop, target_of_place(condition), case.airports)
+    observed = stop.basis == "observed" or not condition.observed
+    seen = ", observed," if condition.observed else ""
+    words = f"{name} {place_words(condition)}{seen} with at least {condition.probability:g}"
+    truth = observed and probability >= condition.probability * case.factor
+    return result(truth, words, f"{stop.basis}, {probability:.2f}{_instead(stop, truth)}")
+
+
+def _instead(stop: Stop, truth: bool) -> str:
+    """Where it was instead, as far as known."""
+    return "" if truth else f" ({stop.airport or 'no airport leads'})"
+
+
+def origin(condition: PlaceCondition, case: Case) -> Result:
+    return place("origin", condition, case.start, case)
+
+
+def destination(condition: PlaceCondition, case: Case) -> Result:
+    """Of a stay, where the aircraft went from there."""
+    return place("destination", condition, case.onward if case.departure else case.place, case)
+
+
+def via(condition: PlaceCondition, case: Case) -> Result:
+    """One of the stops in between."""
+    if case.between is None:
+        return Result(None)
+    results = [place("via", condition, stop, case) for stop in case.between]
+    return any_of(results) if results else result(False, f"via {place_words(condition)}", "no stop in between")
+
+
+def at(condition: PlaceCondition, case: Case) -> Result:
+    """The place of a stay, or of an event: one of its airports, or the middle of the area it lay in."""
+    event = case.event
+    if event is None:
+        return place("at", condition, case.place, case)
+    target = target_of_place(condition)
+    there = [a for a in event.airports if a in target.airports or case.airports.country_of(a) in target.countries]
+    latitude, longitude = (event.south + event.north) / 2, (event.west + event.east) / 2
+    inside = any(area.contains([latitude], [longitude])[0] for area in condition.areas)
+    observed = event.basis == "observed" or not condition.observed
+    where = ", ".join(there) or f"{latitude:.1f}, {longitude:.1f}"
+    return result(bool(there or inside) and observed, f"at {place_words(condition)}", f"{event.basis}, {where}")
+
+
+def place_probability(stop: Stop, target: Target, airports: Airports) -> float:
+    """The probability that a stop is one of the target's airports or lies in one of its countries."""
+    if not target.airports and not target.countries:
+        return max((c.probability for c in stop.candidates if airports.row(c.airport) is not None), default=0.0)
+    wanted = frozenset(target.airports)
+    there = (c for c in stop.candidates if c.airport in wanted or airports.country_of(c.airport) in target.countries)
+    return round(min(sum(c.probability for c in there), 1.0), 4)
+
+
+# -------------------------------------------------------------------------------------------------------------------- positions
+
+
+def position(condition: PositionCondition, case: Case) -> Result:
+    """Whether the way of a flight has a point that fits in every respect. A way is what was seen, thinned to a position
+    every few minutes; between these it is taken to run straight."""
+    words = _position_words(condition)
+    if not case.way:
+        return Result(None)
+    results = [_flown(condition, leg, words) for leg in case.way]
+    return any_of(results)
+
+
+def _position_words(condition: PositionCondition) -> str:
+    area = " or ".join(area_words(condition))
+    told = [f"{condition.moving or 'in'} {area}"] if area else []
+    limits = (("below", "ft"), ("above", "ft"), ("slower", "kt"), ("faster", "kt"))
+    told += [f"{name} {getattr(condition, name):g} {unit}" for name, unit in limits if getattr(condition, name) is not None]
+    return "position " + ", ".join(told)
+
+
+def _flown(condition: PositionCondition, leg: Leg, words: str) -> Result:
+    way = np.frombuffer(leg.way, dtype=WAYPOINT)
+    if not len(way):
+        return result(None, words, "not known: no way is kept of this flight")
+    points = _densified(way)
+    latitude, longitude, altitude, speed = points[:, 1], points[:, 2], points[:, 3], points[:, 4]
+    inside = _inside(condition.areas, latitude, longitude)
+    outside_next = np.zeros(len(points), bool)
+    if condition.moving == "entering":
+        outside_next[1:] = ~inside[:-1]
+    elif condition.moving == "leaving":
+        inside, outside_next[1:] = ~inside, inside[:-1]
+    fit = inside & (outside_next if condition.moving else True)
+    known = np.ones(len(points), bool)
+    for value, limit, sign in (
+        (altitude, condition.below, -1),
+        (altitude, condition.above, 1),
+        (speed, condition.slower, -1),
+        (speed, condition.faster, 1),
+    ):
+        if limit is not None:
+            known &= ~np.isnan(value)
+            fit &= np.isnan(value) | (sign * (value - limit) > 0)
+    sure = np.flatnonzero(fit & known)
+    if len(sure):
+        when = datetime.fromtimestamp(points[sure[0], 0], UTC)
+        return result(True, words, f"{latitude[sure[0]]:.2f}, {longitude[sure[0]]:.2f} about {when:%-d %b %H:%M} UTC")
+    return result(
+        None if fit.any() else False, words, "not known: no altitude or speed there" if fit.any() else "nowhere on its way"
+    )
+
+
+def _inside(areas: Sequence[Region], latitude: np.ndarray[Any, Any], longitude: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    if not areas:
+        return np.ones(len(latitude), bool)
+    return np.asarray(np.logical_or.reduce([area.contains(latitude, longitude) for area in areas]))
+
+
+def _densified(way: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A way in short steps: time (s), latitude, longitude, altitude (ft), speed (kt); shape (n, 5). Holes stay holes."""
+    first = way[0]
+    rows = [np.array([[first["time"], first["latitude"], first["longitude"], first["altitude"], np.nan]], dtype=np.float64)]
+    for a, b in pairwise(way):
+        seconds = float(b["time"]) - float(a["time"])
+        nm = float(distance_nm(a["latitude"], a["longitude"], b["latitude"], b["longitude"]))
+        speed = nm / seconds * 3600 if 0 < seconds <= HOLE_S else np.nan
+        steps = max(1, int(np.ceil(nm / STEP_NM))) if seconds <= HOLE_S else 1
+        lat, lon = between(float(a["latitude"]), float(a["longitude"]), float(b["latitude"]), float(b["longitude"]), steps)
+        share = np.linspace(0, 1, steps + 1)
+        when = float(a["time"]) + share * seconds
+        altitude = float(a["altitude"]) + share * (float(b["altitude"]) - float(a["altitude"]))
+        rows.append(np.stack([when, lat, lon, altitude, np.full(steps + 1, speed)], axis=1)[1:])
+    return np.concatenate(rows)
+
+
+# ------------------------------------------------------------------------------------------------------------------- time, span
+
+
+def time_(condition: TimeCondition, case: Case) -> Result:
+    """Whether a take-off or landing lies in a span of time; not known where it may or may not."""
+    words = _time_words(condition)
+    if case.event is not None:
+        moments, stop = [case.event.since], None
+    elif case.way:
+        end = case.way[0].origin if condition.of == "takeoff" else case.way[-1].destination
+        moments, stop = _moments(end), case.start if condition.of == "takeoff" else case.place
+    else:
+        return Result(None)
+    zone = _zone(condition, stop, case)
+    if not moments or zone is None:
+        return result(None, words, "not known when")
+    truths = {_is_in(condition, one.astimezone(zone)) for one in moments}
+    middle = moments[len(moments) // 2].astimezone(zone)
+    return result(truths.pop() if len(truths) == 1 else None, words, f"{middle:%a %-d %b %Y %H:%M} ({zone})")
+
+
+def _moments(end: End) -> list[datetime]:
+    return [one for one in (end.earliest, end.time, end.latest) if one is not None]
+
+
+def _zone(condition: TimeCondition, stop: Stop | None, case: Case) -> ZoneInfo | None:
+    if condition.zone == "UTC":
+        return ZoneInfo("UTC")
+    airport = case.airports.get(stop.airport if stop else next(iter(case.event.airports if case.event else ()), None))
+    return ZoneInfo(airport.timezone) if airport else None
+
+
+def _is_in(condition: TimeCondition, when: datetime) -> bool:
+    return (
+        (condition.days is None or DAYS[when.weekday()] in condition.days)
+        and (condition.between is None or in_clock(condition.between, when.hour * 60 + when.minute))
+        and (condition.since is None or when >= _in_zone(condition.since, when))
+        and (condition.until is None or when < _in_zone(condition.until, when))
+    )
+
+
+def _in_zone(limit: str, like: datetime) -> datetime:
+    """A limit, in the zone of another time where it names none."""
+    read = moment(limit)
+    return read if read.tzinfo else read.replace(tzinfo=like.tzinfo)
+
+
+def _time_words(condition: TimeCondition) -> str:
+    told: list[str] = [condition.of]
+    told += [f"on {', '.join(condition.days)}"] if condition.days else []
+    told += [f"between {condition.between}"] if condition.between else []
+    told += [f"{name} {limit}" for name in ("since", "until") if (limit := getattr(condition, name)) is not None]
+    return f"{' '.join(told)} {condition.zone}"
+
+
+def duration(condition: DurationCondition, case: Case) -> Result:
+    """How long it took. A stay is as long as known once the aircraft has left; a flight has lasted at least from the first
+    position to the last one."""
+    of = condition.of or ("stay" if case.departure else "leg" if len(case.way) == 1 else "journey")
+    words = f"duration of the {of} " + " and ".join(
+        f"{name.replace('_', ' ')} {limit}" for name in ("at_least", "at_most") if (limit := getattr(condition, name))
+    )
+    bounds = _stay_bounds(case) if of == "stay" else _way_bounds(case)
+    if bounds is None:
+        return result(None, words, "not known")
+    least, likely, most = bounds
+    truths = []
+    if condition.at_least:
+        truths.append(_beyond(span(condition.at_least), least, likely, most))
+    if condition.at_most:
+        longer = _beyond(span(condition.at_most) + timedelta(microseconds=1), least, likely, most)
+        truths.append(None if longer is None else not longer)
+    truth = False if False in truths else None if None in truths else True
+    return result(truth, words, _hours(likely) if likely is not None else f"at least {_hours(least)}")
+
+
+def _beyond(limit: timedelta, least: timedelta, likely: timedelta | None, most: timedelta | None) -> Truth:
+    if least >= limit:
+        return True
+    if most is not None and most < limit:
+        return False
+    return None if likely is None else likely >= limit
+
+
+def _stay_bounds(case: Case) -> tuple[timedelta, timedelta | None, timedelta | None] | None:
+    if case.departure is None or not case.way:
+        return None
+    down, up = case.way[-1].destination, case.departure.origin
+    if down.time is None or up.time is None:
+        return None
+    least = (up.earliest or up.time) - (down.latest or down.time)
+    return max(least, timedelta(0)), up.time - down.time, (up.latest or up.time) - (down.earliest or down.time)
+
+
+def _way_bounds(case: Case) -> tuple[timedelta, timedelta | None, timedelta | None] | None:
+    if not case.way:
+        return None
+    first, last = case.way[0], case.way[-1]
+    seen = last.last_seen - first.first_seen if first.first_seen and last.last_seen else timedelta(0)
+    up, down = first.origin, last.destination
+    if up.time is None or down.time is None or last.status not in ("landed", "presumed_landed"):
+        return seen, None, None
+    return seen, down.time - up.time, (down.latest or down.time) - (up.earliest or up.time)
+
+
+def _hours(length: timedelta) -> str:
+    minutes = round(length.total_seconds() / 60)
+    days, rest = divmod(minutes, 1440)
+    return f"{days} d {rest // 60} h" if days else f"{rest // 60} h {rest % 60} min"
+
+
+# ---------------------------------------------------------------------------------------------------------------------- history
+
+
+def visits(condition: VisitsCondition, case: Case) -> Result:
+    """How many visits there were to the place in the time before, this one included. The aircraft's own are counted up to
+    its take-off, those of others up to the day before."""
+    words = f"visits of {condition.of} to the {condition.to} within {condition.within}" + "".join(
+        f", {name.replace('_', ' ')} {limit}" for name in ("at_least", "at_most") if (limit := getattr(condition, name))
+    )
+    if case.history is None or not case.way:
+        return Result(None)
+    target, began = leading(case.place, condition.to, case.airports), began_at(case)
+    if target is None or began is None:
+        return result(None, words, "not known where or when")
+    since = began - span(condition.within)
+    if condition.of == "tail":
+        earlier = sum(_is_there(leg.destination, target, case.airports) for leg in case.history.flights(since))
+    else:
+        counted = case.history.count(condition.of, target, since)
+        earlier = counted.count + counted.unwatched
+    count = earlier + 1
+    enough = condition.at_least is None or count >= condition.at_least
+    few = condition.at_most is None or count <= condition.at_most
+    return result(enough and few, words, f"{count}, this one included")
+
+
+def _is_there(end: End, target: Target, airports: Airports) -> bool:
+    return end.airport is not None and (end.airport in target.airports or airports.country_of(end.airport) in target.countries)
+
+
+def leading(stop: Stop | None, to: To, airports: Airports) -> Target | None:
+    """The airport or country that a stop lies in with at least `LEAD`."""
+    if stop is None:
+        return None
+    if to == "airport":
+        return Target((stop.airport,), ()) if stop.airport else None
+    chances: dict[str, float] = {}
+    for candidate in stop.candidates:
+        if country := airports.country_of(candidate.airport):
+            chances[country] = chances.get(country, 0.0) + candidate.probability
+    best = max(chances, key=lambda c: chances[c], default=None)
+    return Target((), (best,)) if best is not None and chances[best] >= LEAD else None
+
+
+def began_at(case: Case) -> datetime | None:
+    """When the flight of a case began, as far as known."""
+    first = case.way[0]
+    return first.first_seen or first.origin.time or first.destination.time
+
+
+def dormant(condition: DormantCondition, case: Case) -> Result:
+    """Whether the aircraft did not fly for so long: none of its flights is on record, and it would have been seen on that
+    many days."""
+    words = f"first flight for {condition.at_least}"
+    began = began_at(case) if case.way else None
+    if case.history is None or began is None:
+        return Result(None)
+    flights = case.history.flights()
+    last = max((t for leg in flights if (t := leg.destination.time or leg.last_seen)), default=None)
+    least = span(condition.at_least)
+    if last is not None and began - last < least:
+        return result(False, words, f"flew {_hours(began - last)} before")
+    observed = case.history.count("tail", Target((), ()), last).observed_days
+    told = f"last flight on record {last:%-d %b %Y}" if last else "no earlier flight on record"
+    enough = observed >= least.days
+    return result(True if enough else None, words, f"{told}; {observed} observed days since" + ("" if enough else ": too few"))
+
+
+def first_visit(condition: FirstVisitCondition, case: Case) -> Result:
+    """Whether no earlier visit is on record, on enough observed days."""
+    words = f"first visit of {condition.of} to the {condition.to}"
+    if case.history is None:
+        return Result(None)
+    target = leading(case.place, condition.to, case.airports)
+    if target is None:
+        return not_known(condition.unknown, words, "the place is not known")
+    counted = case.history.count(condition.of, target)
+    own = case.history.flights() if condition.of == "tail" else ()
+    earlier = max(counted.count + counted.unwatched, sum(_is_there(leg.destination, target, case.airports) for leg in own))
+    if earlier:
+        return result(False, words, f"{earlier} before")
+    if counted.observed_days < LEAST_OBSERVED_DAYS:
+        return not_known(condition.unknown, words, f"{counted.observed_days} observed days are too few")
+    return result(True, words, f"none in {counted.observed_days} observed days")
+
+
+def rarity(condition: RarityCondition, case: Case) -> Result:
+    if case.history is None:
+        return Result(None)
+    words = f"rarity of {condition.of}: at most {condition.at_most}"
+    if not (case.target.airports or case.target.countries):
+        return not_known(condition.unknown, words, "the place is not known")
+    counted = case.history.count(condition.of, case.target)
+    if counted.observed_days < LEAST_OBSERVED_DAYS:
+        return not_known(condition.unknown, words, f"{counted.observed_days} observed days are too few")
+    rare = counted.count / counted.observed_days <= condition.per_day
+    return result(rare, words, f"{counted.count} in {counted.observed_days} observed days")
+
+
+def not_known(unknown: str | None, words: str, why: str) -> Result:
+    truth: Truth = {"match": True, "skip": False, None: None}[unknown]
+    return result(truth, words, f"unknown: {why}")
+
+
+# ----------------------------------------------------------------------------------------------------------------------- events
+
+
+def event(condition: EventCondition, case: Case) -> Result:
+    if case.event is None:
+        return Result(None)
+    results = []
+    if condition.kind:
+        results.append(result(case.event.kind in condition.kind, f"event {', '.join(condition.kind)}", case.event.kind))
+    if condition.reason:
+        met = any(_glob(case.event.reason, wanted) for wanted in condition.reason)
+        results.append(result(met, f"reason {', '.join(condition.reason)}", case.event.reason))
+    if condition.probability is not None:
+        known = case.event.probability
+        truth = None if known is None else known >= condition.probability
+        told = "no number" if known is None else f"{known:.2f}"
+        results.append(result(truth, f"probability of at least {condition.probability:g}", told))
+    return all_of(results)
+
+
+def together(condition: TogetherCondition, case: Case) -> Result:
+    words = f"at least {condition.at_least} of its aircraft"
+    if case.event is None:
+        return Result(None)
+    wanted = condition.aircraft
+    fit = [one for one in case.everybody if wanted is None or fits(wanted, one, (), case.sure).truth]
+    told = ", ".join(one.registration or one.icao24 or "somebody" for one in fit)
+    return result(len(fit) >= condition.at_least, words, f"{len(fit)}: {told}")
+
+
+# --------------------------------------------------------------------------------------------------------------- an earlier leg
+
+
+def after(condition: AfterCondition, case: Case, evaluate: Callable[[Any, Case], Result]) -> Result:
+    """Whether an earlier flight of the same aircraft fits."""
+    words = f"after another flight within {condition.within}"
+    began = began_at(case) if case.way else None
+    if case.history is None or began is None:
+        return Result(None)
+    results = []
+    for leg in reversed(case.history.flights(began - span(condition.within))):
+        found = evaluate(condition.leg, past_case(leg, case))
+        if found.truth:
+            ends = f"{leg.origin.airport or 'unknown'}-{leg.destination.airport or 'unknown'}"
+            return Result(True, (Held(words, f"{ends}, {_day_of(leg)}"), *found.held))
+        results.append(found)
+    return Result(None if any(r.truth is None for r in results) else False, missed=(Held(words, _how_many(results)),))
+
+
+def _how_many(results: Iterable[Result]) -> str:
+    count = len(list(results))
+    return "none on record" if not count else f"{count} on record, none fits"
+
+
+def _day_of(leg: Leg) -> str:
+    moment = leg.first_seen or leg.origin.time or leg.destination.time
+    return f"{moment:%-d %b %Y}" if moment else "day not known"
+
+
+def past_case(leg: Leg, case: Case) -> Case:
+    """An earlier flight as a case."""
+    start, stop = (Stop(end.candidates, end.basis) for end in (leg.origin, leg.destination))
+    return Case(case.aircraft, case.airports, _one(leg.callsign), start, stop, (), way=(leg,))
