@@ -10,14 +10,16 @@ another list tell of them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from flightwatch.backfill import newest
 from flightwatch.errors import Damaged
@@ -45,6 +47,8 @@ from flightwatch.rules.filtering import NO_TIME, NULL, SURE, Codes, Flags, Float
 from flightwatch.rules.language import conditions
 from flightwatch.store import Store
 from flightwatch.store.legs import Piece
+
+Column = NDArray[Any]
 
 log = logging.getLogger(__name__)
 
@@ -201,7 +205,7 @@ class Gathered:
     """The legs of a store as columns, those of one aircraft and source together and in order: what positions tell of, and
     what each list does. `numbers` are those of the stored legs; names of aircraft, operators and types are numbers into
     `words` (-1: null); `lead` are the leading airports of the ends, as `LegColumns` numbers them; `begins` and `ends` bound
-    when a leg was under way."""
+    when a leg was under way; `source` is 0 for tracked legs, else a number for the list."""
 
     columns: LegColumns
     numbers: Ints
@@ -209,7 +213,7 @@ class Gathered:
     aircraft: Codes
     operator: Codes
     typecode: Codes
-    listed: Flags
+    source: Codes
     lead: Codes
     begins: Ints
     ends: Ints
@@ -233,17 +237,20 @@ class Gathered:
     def span(self, first: int) -> tuple[int, int]:
         """The legs that must be known to judge a journey: those just before it, its own, and the next one."""
         last = self.journey(first)[-1]
-        begin = first
-        while begin and self.columns.next[begin - 1] == begin and self.begins[begin - 1] >= self.begins[first] - CONTEXT_US:
+        begin, who = first, (self.aircraft[first], self.source[first])
+        while begin and (self.aircraft[begin - 1], self.source[begin - 1]) == who and self._is_near(begin - 1, first):
             begin -= 1
         return begin, last + 1 + int(self.columns.next[last] != NULL)
+
+    def _is_near(self, earlier: int, first: int) -> bool:
+        return bool(self.begins[earlier] >= self.begins[first] - CONTEXT_US)
 
     def person(self, pipeline: Pipeline, first: int, legs: Sequence[Leg]) -> Aircraft:
         """Who flew a journey."""
         callsigns = tuple(dict.fromkeys(leg.callsign for leg in legs if leg.callsign))
         name, leg = self.words[self.aircraft[first]], legs[-1]
         return _person(
-            pipeline, name, bool(self.listed[first]), leg.registration, leg.typecode, leg.operator, _day(leg), callsigns
+            pipeline, name, bool(self.source[first]), leg.registration, leg.typecode, leg.operator, _day(leg), callsigns
         )
 
     def history_of(self, firsts: Ints, pipeline: Pipeline) -> Flags:
@@ -279,7 +286,7 @@ class Gathered:
         airports = {a for target in named for a in target.airports}
         countries = {c for target in named for c in target.countries}
         if whole_countries:
-            countries |= {c for i in np.flatnonzero(there[:-1]) if (c := table.country_of(codes[i])) is not None}
+            countries |= {c for i in np.flatnonzero(there[:-1]).tolist() if (c := table.country_of(codes[i])) is not None}
         there[:-1] |= [code in airports or table.country_of(code) in countries for code in codes]
         there[NULL] = False
         return there
@@ -331,7 +338,8 @@ class _Vocabulary(dict[str, int]):
         encoded = column.combine_chunks()
         encoded = encoded if pa.types.is_dictionary(encoded.type) else encoded.dictionary_encode()
         table = [NULL if w is None else self.setdefault(w, len(self)) for w in encoded.dictionary.to_pylist()]
-        return np.array([*table, NULL], np.int32)[pc.fill_null(encoded.indices, len(table)).to_numpy(zero_copy_only=False)]
+        at = pc.fill_null(encoded.indices, len(table)).to_numpy(zero_copy_only=False)
+        return np.asarray(np.array([*table, NULL], np.int32)[at])
 
 
 class _Heap:
@@ -340,7 +348,7 @@ class _Heap:
     def __init__(self, timed: bool) -> None:
         self._timed = timed
         self._words, self._callsigns, self._codes = _Vocabulary(), _Vocabulary(), _Vocabulary()
-        self._parts: dict[str, list[np.ndarray]] = {}
+        self._parts: dict[str, list[Column]] = {}
         self._spread: list[tuple[Ints, Codes, Floats]] = []
         self._size = 0
 
@@ -349,7 +357,7 @@ class _Heap:
         listed = np.asarray(pc.equal(table["source"].cast(pa.string()), "listed"))
         times = {name: _times(table[name]) for name in TIMES}
         begins = _first(times, "first_seen", "takeoff_time", "landing_time")
-        columns = {name: self._words.codes(table[name]) for name in NAMES}
+        columns: dict[str, Column] = {name: self._words.codes(table[name]) for name in NAMES}
         columns |= {
             "number": piece.numbers,
             "callsign": self._callsigns.codes(table["callsign"]),
@@ -361,14 +369,14 @@ class _Heap:
             "ends": _first(times, "last_seen", "landing_time", "takeoff_time"),
         }
         if self._timed:
-            columns |= times | {"down": np.isin(table["status"].cast(pa.string()).to_pylist(), DOWN)}
+            columns |= {**times, "down": np.isin(table["status"].cast(pa.string()).to_pylist(), DOWN)}
         for end in ("origin", "destination"):
             columns |= self._end(piece, table, end)
         for name, column in columns.items():
             self._parts.setdefault(name, []).append(column)
         self._size += len(table)
 
-    def _end(self, piece: Piece, table: pa.Table, end: str) -> dict[str, np.ndarray]:
+    def _end(self, piece: Piece, table: pa.Table, end: str) -> dict[str, Column]:
         """Leading airports; the candidates of ends that none leads with `SURE` are kept beside."""
         lead = self._codes.codes(table[end])
         probability = pc.fill_null(table[f"{end}_probability"], 0.0).to_numpy(zero_copy_only=False)
@@ -398,14 +406,19 @@ class _Heap:
         aircraft, group = aircraft[order], group[order]
         raw = {name: raw.pop(name)[order] for name in list(raw)}
         same = group[1:] == group[:-1]
-        following = np.append(np.where(same, np.arange(1, size), NULL), NULL)
+        stayed = (raw["list"][1:] == 0) | (
+            (raw["origin_lead"][1:] == raw["destination_lead"][:-1]) & (raw["origin_lead"][1:] != NULL)
+        )  # a list need not have all flights: what follows begins where the one before ended
+        following = np.append(np.where(same & stayed, np.arange(1, size), NULL), NULL)
         goes_on = np.append(False, same & (raw["journey"][1:] == raw["journey"][:-1]) & (raw["list"][1:] == 0))
         first = np.maximum.accumulate(np.where(goes_on, 0, np.arange(size)))
         people, who = _people(pipeline, raw, words, aircraft, first)
         times = None
         if self._timed:
-            ends = [tuple(raw[f"{e}_{t}"] for t in ("earliest", "time", "latest")) for e in ("takeoff", "landing")]
-            times = Times(raw["first_seen"], raw["last_seen"], *ends, raw["down"])
+            takeoff, landing = (
+                (raw[f"{event}_earliest"], raw[f"{event}_time"], raw[f"{event}_latest"]) for event in ("takeoff", "landing")
+            )
+            times = Times(raw["first_seen"], raw["last_seen"], takeoff, landing, raw["down"])
         columns = LegColumns(
             people=people,
             aircraft=who,
@@ -425,13 +438,13 @@ class _Heap:
             aircraft,
             raw["operator"],
             raw["typecode"],
-            raw["list"] > 0,
+            raw["list"],
             lead,
             raw["begins"],
             raw["ends"],
         )
 
-    def _stops(self, raw: Mapping[str, np.ndarray], order: Ints) -> Stops:
+    def _stops(self, raw: Mapping[str, Column], order: Ints) -> Stops:
         """The ends of all legs in their order: origins, then destinations."""
         sure, observed = (np.concatenate([raw[f"origin_{n}"], raw[f"destination_{n}"]]) for n in ("sure", "observed"))
         none: tuple[Ints, Codes, Floats] = (np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0))
@@ -454,7 +467,7 @@ def _identities(address: Codes, registration: Codes, departed: Ints, size: int) 
 
 
 def _people(
-    pipeline: Pipeline, raw: Mapping[str, np.ndarray], words: Sequence[str], aircraft: Codes, first: Ints
+    pipeline: Pipeline, raw: Mapping[str, Column], words: Sequence[str], aircraft: Codes, first: Ints
 ) -> tuple[list[Aircraft], Codes]:
     """Who flew, as the last leg of each journey says and lists have it on that day: everybody once, and a number into that
     for each leg."""
@@ -505,7 +518,7 @@ def _first(times: Mapping[str, Ints], *names: str) -> Ints:
     return found
 
 
-def _hashes(column: pa.ChunkedArray) -> np.ndarray:
+def _hashes(column: pa.ChunkedArray) -> Column:
     """A number for each word. Two words that shared one would have to follow each other for it to matter."""
     encoded = column.combine_chunks()
     encoded = encoded if pa.types.is_dictionary(encoded.type) else encoded.dictionary_encode()
@@ -514,7 +527,7 @@ def _hashes(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _nothing() -> Gathered:
-    ints, codes, flags = np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, bool)
-    stops = Stops(codes, flags, ints, ints, codes, np.empty(0))
+    ints, codes = np.empty(0, np.int64), np.empty(0, np.int32)
+    stops = Stops(codes, np.empty(0, bool), ints, ints, codes, np.empty(0))
     columns = LegColumns((), codes, (), codes, (), ints, ints, stops, None)
-    return Gathered(columns, ints, (), codes, codes, codes, flags, codes, ints, ints)
+    return Gathered(columns, ints, (), codes, codes, codes, codes, codes, ints, ints)

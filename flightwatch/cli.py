@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
@@ -55,7 +56,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Rebuilds flights from ADS-B feeds and tells people of the rare ones.",
 )
-rules_app = typer.Typer(no_args_is_help=True, help="Rules: test them, and help editors with them.")
+rules_app = typer.Typer(no_args_is_help=True, help="Rules: test them, see what they would have found, help editors.")
 app.add_typer(rules_app, name="rules")
 reference_app = typer.Typer(no_args_is_help=True, help="Databases of others: who has which address.")
 app.add_typer(reference_app, name="reference")
@@ -271,6 +272,64 @@ def rules_schema(
     else:
         output.write_text(text + "\n", encoding="utf-8")
         print(f"Wrote {output}.")
+
+
+@rules_app.command("backtest")
+def rules_backtest(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Rule files or folders of them.")] = None,
+    diff: Annotated[
+        tuple[Path, Path] | None, typer.Option("--diff", help="Two versions of rules, old and new, to compare instead.")
+    ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="All findings: findings.parquet.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="The report as one page: report.html.")] = None,
+    store: StorePath = None,
+    config: ConfigPath = DEFAULT_FILE,
+) -> None:
+    """Tell what rules would have found in the legs of a store: when, of whom, how many a week, and why."""
+    from flightwatch import reports
+    from flightwatch.backtesting import backtest
+    from flightwatch.desk import Desk
+    from flightwatch.places import airports
+    from flightwatch.store.files import write_bytes
+    from flightwatch.userfiles import settings_of
+
+    if (not paths) == (diff is None):
+        raise typer.BadParameter("give rule files, or --diff OLD NEW", param_hint="PATHS")
+    settings = settings_of(config)
+    versions = [[*(paths or ())]] if diff is None else [[path] for path in diff]
+    pipelines = [_judging(version, settings, config) for version in versions]
+    with _brought_up(store, settings, config, pipelines[-1].registry) as opened:
+        done = [backtest(opened, _with_exposures(pipeline, opened), _utc(since), _utc(until)) for pipeline in pipelines]
+        desk = Desk(opened, airports(), pipelines[-1].registry)
+        told = reports.report(done[-1], desk, done[0] if diff else None)
+        written = reports.write(done[-1], output, desk) if output is not None else []
+    print(reports.summary(told))
+    for line in written:
+        print(line)
+    if html is not None:
+        write_bytes(html, reports.page(told).encode())
+        print(f"Wrote {html}.")
+
+
+def _judging(paths: list[Path], settings: Settings, config: Path) -> Pipeline:
+    """A pipeline with some rules, and the lists beside them."""
+    from flightwatch.config import files_in
+    from flightwatch.pipeline import Pipeline
+    from flightwatch.places import airports
+    from flightwatch.rules import read_rules
+    from flightwatch.userfiles import read_lists
+
+    files = [f for path in paths for f in files_in([str(path.resolve())], "rules", config.parent)]
+    registry = read_lists(settings, config.parent, files)
+    return Pipeline(airports(), registry, read_rules(files, registry, airports(), None).rules)
+
+
+def _with_exposures(pipeline: Pipeline, store: Store) -> Pipeline:
+    from flightwatch import backfill
+
+    return replace(pipeline, exposures=backfill.exposures(store), fleeting=store.fleeting)
 
 
 # ----------------------------------------------------------------------------------------------------------- reference databases

@@ -502,7 +502,7 @@ class Baseline:
                 found = found[column[found] == self._words.get(word, len(self._words))]
         if tail is not None:
             found = found[np.isin(rows.aircraft[found], self._numbers_of(tail))]
-        return found
+        return np.asarray(found)
 
     def _numbers_of(self, tail: Tail) -> list[int]:
         return sorted({self._words[name] for name in tail if name in self._words})

@@ -136,7 +136,7 @@ class LegColumns:
 
     @cached_property
     def _onward_on_journey(self) -> Flags:
-        return (self.next != NULL) & (self.first[self.next] == self.first)
+        return np.asarray((self.next != NULL) & (self.first[self.next] == self.first))
 
     @cached_property
     def _arrived(self) -> Ints:
