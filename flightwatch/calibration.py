@@ -125,7 +125,7 @@ def picture(curves: Sequence[Curve]) -> bytes:
             title=curve.rule_id, xlabel="visits a year up to which one counts as rare", ylabel="alerts a week", ylim=(0, None)
         )
         axes.grid(alpha=0.25)
-        axes.legend(loc="upper left", frameon=False)
+        axes.legend(loc="lower right", frameon=False)
     out = io.BytesIO()
     figure.savefig(out, format="png", metadata={"Software": None})
     return out.getvalue()
