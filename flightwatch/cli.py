@@ -274,6 +274,32 @@ def rules_schema(
         print(f"Wrote {output}.")
 
 
+@rules_app.command("calibrate")
+def rules_calibrate(
+    paths: Annotated[list[Path], typer.Argument(help="Rule files or folders of them, with rules that have a budget.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The curves as a picture: curves.png.")] = None,
+    store: StorePath = None,
+    config: ConfigPath = DEFAULT_FILE,
+) -> None:
+    """Show what the alert budgets of rules mean: alerts a week for each limit, by what the store has."""
+    from flightwatch.calibration import calibrated, in_words, picture, table
+    from flightwatch.store.files import write_bytes
+    from flightwatch.userfiles import settings_of
+
+    settings = settings_of(config)
+    pipeline = _judging(paths, settings, config)
+    with _brought_up(store, settings, config, pipeline.registry) as opened:
+        judging = _with_exposures(pipeline, opened)
+        curves = [curve for rule in pipeline.rules if (curve := calibrated(opened, judging, rule)) is not None]
+    if not curves:
+        raise InputError("no rule there has a budget: write `rarity: {of: tail, budget: 2 per week}`")
+    for curve in curves:
+        print("\n".join([in_words(curve), *table(curve)]))
+    if output is not None:
+        write_bytes(output, picture(curves))
+        print(f"Wrote {output}.")
+
+
 @rules_app.command("backtest")
 def rules_backtest(
     paths: Annotated[list[Path] | None, typer.Argument(help="Rule files or folders of them.")] = None,
@@ -667,13 +693,17 @@ def _once(runner: Runner) -> bool:
 
 def _until_stopped(runner: Runner, clock: Clock, store: Store, config: Path) -> bool:
     from flightwatch import live
-    from flightwatch.userfiles import Changes
+    from flightwatch.rules.budgets import budget_of
+    from flightwatch.userfiles import Changes, read_all
 
-    changes = Changes(config)
+    changes, latest, day = Changes(config), read_all(config), clock.now().date()
 
     def changed() -> Pipeline | None:
+        nonlocal latest, day
         found = changes.read()
-        return None if found is None else _pipeline(store, found, list(runner.outlets.channels))
+        budgets_due = clock.now().date() != day and any(map(budget_of, latest.rules.rules))
+        latest, day = found or latest, clock.now().date()
+        return _pipeline(store, latest, list(runner.outlets.channels)) if found is not None or budgets_due else None
 
     live.run(runner, clock, _stop_when_asked(), store.root / "alerts.sqlite", changed)
     return False
@@ -1056,9 +1086,15 @@ def _pipeline(store: Store, found: UserFiles, channels: list[str], *, only: bool
     from flightwatch import backfill
     from flightwatch.pipeline import Pipeline
     from flightwatch.places import airports
+    from flightwatch.rules.budgets import budget_of
 
     rules = [_to_all(rule.model_copy(update={"notify": ["all"]}) if only else rule, channels) for rule in found.rules.rules]
-    return Pipeline(airports(), found.registry, rules, backfill.exposures(store), store.fleeting, found.settings.feed_names)
+    made = Pipeline(airports(), found.registry, rules, backfill.exposures(store), store.fleeting, found.settings.feed_names)
+    if not any(map(budget_of, rules)):
+        return made
+    from flightwatch.calibration import within_budgets
+
+    return replace(made, rules=within_budgets(store, made))
 
 
 def _to_all(rule: Rule, channels: list[str]) -> Rule:

@@ -616,10 +616,12 @@ class RouteRarity:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One condition of a rule, with the value that it met."""
+    """One condition of a rule, with the value that it met; `number` is the rate (visits a day) that a condition on rarity
+    met."""
 
     condition: str
     value: str
+    number: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

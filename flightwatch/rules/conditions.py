@@ -37,7 +37,7 @@ from flightwatch.rules.language import (
     TogetherCondition,
     VisitsCondition,
 )
-from flightwatch.rules.measures import clock, in_clock, moment, span
+from flightwatch.rules.measures import PERIOD_DAYS, clock, in_clock, moment, span
 
 LEAST_OBSERVED_DAYS = 90
 """With fewer days of history nothing is called rare, or a first visit."""
@@ -533,14 +533,23 @@ def first_visit(condition: FirstVisitCondition, case: Case) -> Result:
 def rarity(condition: RarityCondition, case: Case) -> Result:
     if case.history is None:
         return Result(None)
-    words = f"rarity of {condition.of}: at most {condition.at_most}"
+    limit = condition.per_day
+    words = f"rarity of {condition.of}: " + (f"at most {condition.at_most}" if condition.at_most else _budget_words(condition))
     if not (case.target.airports or case.target.countries):
         return not_known(condition.unknown, words, "the place is not known")
     counted = case.history.count(condition.of, case.target)
     if counted.observed_days < LEAST_OBSERVED_DAYS:
         return not_known(condition.unknown, words, f"{counted.observed_days} observed days are too few")
-    rare = counted.count / counted.observed_days <= condition.per_day
-    return result(rare, words, f"{counted.count} in {counted.observed_days} observed days")
+    if limit is None:
+        return not_known(condition.unknown, words, "too little history to know what the budget means")
+    rate = counted.count / counted.observed_days
+    return result(rate <= limit, words, f"{counted.count} in {counted.observed_days} observed days", rate)
+
+
+def _budget_words(condition: RarityCondition) -> str:
+    limit = condition.per_day
+    rare = "" if limit is None or limit == float("inf") else f", that is at most {limit * PERIOD_DAYS['year']:.3g} per year"
+    return f"a budget of {condition.budget}{rare}"
 
 
 def not_known(unknown: str | None, words: str, why: str) -> Result:
