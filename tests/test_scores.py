@@ -193,8 +193,8 @@ def test_too_little_history_is_said(airports: Airports) -> None:
     assert ["Too little history" in row.sentence for row in rows] == [True, True, False]
     assert [row.enough_history for row in rows] == [False, False, True]
     assert rows[2].sentence.startswith(
-        "2 flights from Chkalovskiy (Moscow) to Pyongyang in the 365 observed days before, by any aircraft of this history, all of"
-        " them by RA-86559; the last on 14 Jan 2023. Expected: "
+        "2 flights from Chkalovskiy (Moscow) to Pyongyang in the 365 observed days before, by any aircraft of this history,"
+        " all of them by RA-86559; the last on 15 Jan 2023. Expected: "
     )
 
 
