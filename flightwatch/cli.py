@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
@@ -40,6 +41,7 @@ if TYPE_CHECKING:  # at run time each command imports what it needs: all of it t
     from flightwatch.aircraft import Registry
     from flightwatch.alerts import AlertBook
     from flightwatch.config import Settings
+    from flightwatch.doctor import Check
     from flightwatch.feeds.poller import Query
     from flightwatch.imports import How
     from flightwatch.live import Clock, Runner
@@ -54,7 +56,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Rebuilds flights from ADS-B feeds and tells people of the rare ones.",
 )
-rules_app = typer.Typer(no_args_is_help=True, help="Rules: test them.")
+rules_app = typer.Typer(no_args_is_help=True, help="Rules: test them, see what they would have found, help editors.")
 app.add_typer(rules_app, name="rules")
 reference_app = typer.Typer(no_args_is_help=True, help="Databases of others: who has which address.")
 app.add_typer(reference_app, name="reference")
@@ -240,17 +242,94 @@ def rules_test(
     from flightwatch.rules import read_rules, run_tests
     from flightwatch.userfiles import read_lists, settings_of
 
-    files = [f for path in paths for f in files_in([str(path.resolve())], "rules", config.parent)]
-    registry = read_lists(settings_of(config), config.parent, files)
-    outcomes = run_tests(read_rules(files, registry, airports(), None).rules, registry, airports())
+    settings, base = settings_of(config), config.parent
+    files = [f for path in paths for f in files_in([str(path.resolve())], "rules", base)]
+    beside = [f.resolve() for f in files_in(settings.rules, "rules", base)]
+    rules = read_rules(files, registry := read_lists(settings, base, files), airports(), None, beside)
+    outcomes = run_tests(rules.rules, registry, airports())
     for outcome in outcomes:
-        print(
-            f"{'ok  ' if outcome.passed else 'FAIL'} {outcome.rule_id}: {outcome.name}"
-            + (f" ({outcome.detail})" if not outcome.passed else "")
-        )
+        told = f"{outcome.rule_id}: {outcome.name}"
+        failure = rules.problem(outcome.rule_id, ("tests", outcome.number), f"{told}: {outcome.detail}")
+        print(f"ok   {told}" if outcome.passed else f"FAIL {failure}")
     failed = sum(not o.passed for o in outcomes)
-    print(f"{len(outcomes)} tests, {failed} failed")
+    untested = [f"{rule.id} has no test" for rule in rules.rules if not rule.tests]
+    print("; ".join([f"{len(outcomes)} tests, {failed} failed", *untested]))
     raise typer.Exit(1 if failed else 0)
+
+
+@rules_app.command("schema")
+def rules_schema(
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write it to this file instead of showing it.")] = None,
+) -> None:
+    """Show or write the JSON Schema of rule files, with which editors check and complete them."""
+    from json import dumps
+
+    from flightwatch.rules import schema
+
+    text = dumps(schema(), indent=2, ensure_ascii=False)
+    if output is None:
+        print(text)
+    else:
+        output.write_text(text + "\n", encoding="utf-8")
+        print(f"Wrote {output}.")
+
+
+@rules_app.command("backtest")
+def rules_backtest(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Rule files or folders of them.")] = None,
+    diff: Annotated[
+        tuple[Path, Path] | None, typer.Option("--diff", help="Two versions of rules, old and new, to compare instead.")
+    ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="All findings: findings.parquet.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="The report as one page: report.html.")] = None,
+    store: StorePath = None,
+    config: ConfigPath = DEFAULT_FILE,
+) -> None:
+    """Tell what rules would have found in the legs of a store: when, of whom, how many a week, and why."""
+    from flightwatch import reports
+    from flightwatch.backtesting import backtest
+    from flightwatch.desk import Desk
+    from flightwatch.places import airports
+    from flightwatch.store.files import write_bytes
+    from flightwatch.userfiles import settings_of
+
+    if (not paths) == (diff is None):
+        raise typer.BadParameter("give rule files, or --diff OLD NEW", param_hint="PATHS")
+    settings = settings_of(config)
+    versions = [[*(paths or ())]] if diff is None else [[path] for path in diff]
+    pipelines = [_judging(version, settings, config) for version in versions]
+    with _brought_up(store, settings, config, pipelines[-1].registry) as opened:
+        done = [backtest(opened, _with_exposures(pipeline, opened), _utc(since), _utc(until)) for pipeline in pipelines]
+        desk = Desk(opened, airports(), pipelines[-1].registry)
+        told = reports.report(done[-1], desk, done[0] if diff else None)
+        written = reports.write(done[-1], output, desk) if output is not None else []
+    print(reports.summary(told))
+    for line in written:
+        print(line)
+    if html is not None:
+        write_bytes(html, reports.page(told).encode())
+        print(f"Wrote {html}.")
+
+
+def _judging(paths: list[Path], settings: Settings, config: Path) -> Pipeline:
+    """A pipeline with some rules, and the lists beside them."""
+    from flightwatch.config import files_in
+    from flightwatch.pipeline import Pipeline
+    from flightwatch.places import airports
+    from flightwatch.rules import read_rules
+    from flightwatch.userfiles import read_lists
+
+    files = [f for path in paths for f in files_in([str(path.resolve())], "rules", config.parent)]
+    registry = read_lists(settings, config.parent, files)
+    return Pipeline(airports(), registry, read_rules(files, registry, airports(), None).rules)
+
+
+def _with_exposures(pipeline: Pipeline, store: Store) -> Pipeline:
+    from flightwatch import backfill
+
+    return replace(pipeline, exposures=backfill.exposures(store), fleeting=store.fleeting)
 
 
 # ----------------------------------------------------------------------------------------------------------- reference databases
@@ -363,7 +442,7 @@ def run(
             logging.getLogger("flightwatch").info("%s", line)
         runner = live.Runner(opened, pipeline, asked, outlets, clock, retention_days=settings.retention_days)
         try:
-            failed = _once(runner) if once else _until_stopped(runner, clock, opened)
+            failed = _once(runner) if once else _until_stopped(runner, clock, opened, config)
         finally:
             runner.close()
     raise typer.Exit(1 if failed else 0)
@@ -376,12 +455,26 @@ def doctor(config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
     from flightwatch.userfiles import settings_of
 
     settings = settings_of(config)
-    checks = examine(settings, _root(store, settings, config), datetime.now(UTC))
+    checks = [*examine(settings, _root(store, settings, config), datetime.now(UTC)), _rules_check(config)]
     for found in checks:
         print(found)
     well = is_well(checks)
     print("All is well." if well else f"{sum(not c.good for c in checks)} of {len(checks)} checks are bad.")
     raise typer.Exit(0 if well else 1)
+
+
+def _rules_check(config: Path) -> Check:
+    """Whether the rules and lists on the disk are valid; a run goes on with the old ones if not."""
+    from flightwatch.doctor import Check
+    from flightwatch.userfiles import read_all
+
+    try:
+        found = read_all(config).rules.rules
+    except ConfigError as error:
+        return Check(False, f"rules and lists: {len(error.problems)} problems; `flightwatch check` shows them")
+    today = datetime.now(UTC).date()
+    over = [rule.id for rule in found if rule.expires is not None and rule.expires <= today]
+    return Check(True, f"rules: {len(found)}" + (f"; expired: {', '.join(over)}" if over else ""))
 
 
 # ---------------------------------------------------------------------------------------------------------------------- alerts
@@ -422,6 +515,60 @@ def alerts_retry(numbers: Numbers, by: By = None, config: ConfigPath = DEFAULT_F
     with _book(store, config) as book:
         for dead in book.retry(numbers, by or _user(), datetime.now(UTC)):
             print(f"{dead.number}: a running flightwatch sends it to {dead.channel} ({dead.subject})")
+
+
+@app.command()
+def why(
+    alert: Annotated[str, typer.Argument(help="An alert, as `flightwatch alerts list` names it.")],
+    json: Annotated[bool, typer.Option("--json", help="As data, for programs.")] = False,
+    config: ConfigPath = DEFAULT_FILE,
+    store: StorePath = None,
+) -> None:
+    """Tell what an alert rests on: the conditions that held, how rare it was, legs, files, decisions."""
+    from json import dumps
+
+    from flightwatch.reasons import why, why_data, why_lines
+    from flightwatch.store import Store
+    from flightwatch.userfiles import settings_of
+
+    root = _root(store, settings_of(config), config)
+    with _book(store, config, read_only=True) as book, Store(root, read_only=True) as opened:
+        found = why(opened, book, alert)
+    print(dumps(why_data(found), ensure_ascii=False, indent=2, default=str) if json else "\n".join(why_lines(found)))
+
+
+@app.command("why-not")
+def why_not(
+    rule: Annotated[str, typer.Argument(help="The id of a rule.")],
+    aircraft: Annotated[str, typer.Option("--aircraft", help="An address or a registration.")],
+    since: SinceOption = None,
+    until: UntilOption = None,
+    json: Annotated[bool, typer.Option("--json", help="As data, for programs.")] = False,
+    config: ConfigPath = DEFAULT_FILE,
+    store: StorePath = None,
+) -> None:
+    """Tell why a rule did not speak up: for each leg of an aircraft what failed, was held back, or could not be seen."""
+    from dataclasses import asdict
+    from json import dumps
+
+    from flightwatch.alerts import AlertBook
+    from flightwatch.reasons import unobserved, why_not, why_not_lines
+    from flightwatch.userfiles import read_all
+
+    found = read_all(config)
+    with _brought_up(store, found.settings, config, found.registry) as opened:
+        path = opened.root / "alerts.sqlite"
+        with AlertBook(path, read_only=True) if path.exists() else nullcontext() as book:
+            pipeline = _pipeline(opened, found, [])
+            answers = why_not(opened, book, pipeline, rule, aircraft, _utc(since), _utc(until))
+        known = found.registry.who(found.registry.address(aircraft) or "", None)
+        begin = _utc(since)
+        blind = list(unobserved(opened, known, begin, _utc(until) or datetime.now(UTC))) if begin else []
+    if json:
+        print(dumps({"legs": [asdict(a) for a in answers], "unobserved": blind}, ensure_ascii=False, indent=2, default=str))
+        return
+    for line in [*why_not_lines(answers, rule, known), *(f"  Not observable: {told}" for told in blind)]:
+        print(line)
 
 
 @contextmanager
@@ -518,10 +665,17 @@ def _once(runner: Runner) -> bool:
     return not any(good)
 
 
-def _until_stopped(runner: Runner, clock: Clock, store: Store) -> bool:
+def _until_stopped(runner: Runner, clock: Clock, store: Store, config: Path) -> bool:
     from flightwatch import live
+    from flightwatch.userfiles import Changes
 
-    live.run(runner, clock, _stop_when_asked(), store.root / "alerts.sqlite")
+    changes = Changes(config)
+
+    def changed() -> Pipeline | None:
+        found = changes.read()
+        return None if found is None else _pipeline(store, found, list(runner.outlets.channels))
+
+    live.run(runner, clock, _stop_when_asked(), store.root / "alerts.sqlite", changed)
     return False
 
 

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -27,7 +27,7 @@ from apscheduler.triggers.cron import CronTrigger
 from flightwatch import backfill
 from flightwatch import legs as leg_stage
 from flightwatch import pipeline as pipes
-from flightwatch.alerts import AlertBook, began, ended
+from flightwatch.alerts import AlertBook, began, ended, rules_refused
 from flightwatch.config import ConsoleSettings, DigestSettings, Secret, Settings, SlackSettings, secret
 from flightwatch.deliveries import Channel
 from flightwatch.deliveries.console import Console
@@ -35,7 +35,7 @@ from flightwatch.deliveries.email import Mailer, MailServer
 from flightwatch.deliveries.slack import Slack
 from flightwatch.deliveries.worker import Worker
 from flightwatch.desk import Desk
-from flightwatch.errors import FeedError, StoreError
+from flightwatch.errors import ConfigError, FeedError, StoreError
 from flightwatch.feeds import outages
 from flightwatch.feeds.poller import Answer, Query, Schedule, asked_again, by_question
 from flightwatch.legs.rows import aircraft_number
@@ -51,6 +51,9 @@ HOUSEKEEPING_EVERY = timedelta(hours=1)
 HEARTBEAT_EVERY_S = 60.0
 HEALTH_EVERY_S = 30.0
 """How often the health of the feeds is kept, and outages are looked for."""
+
+REREAD_EVERY_S = 10.0
+"""How often it is looked whether rules or lists were changed."""
 
 OUTAGES_KEPT = EVENTS_KEPT = timedelta(days=400)
 SLOWER = 1.2
@@ -163,6 +166,7 @@ class Runner:
         self._desk = Desk(store, pipeline.airports, pipeline.registry)
         self._unsaved: set[int] = set()
         self._behind = False
+        self.rules_refused = False
         self._resume()
         self._unsaved = set(leg_stage.aircraft_of(self._state.legs))
         self._started = clock.now()
@@ -199,6 +203,7 @@ class Runner:
             self._state, self._seq = self._pipeline.take_stock(derived.state, derived.now, before), derived.seq
             self.store.save_checkpoint(pipes.to_bytes(self._state, self._seq))
             self.store.unmark(derived.marked)
+            self.store.events.seen(self.store.events.unseen()[1])  # what happened in the past alerts nobody
         elif self.store.marked():
             self.checkpoint()
 
@@ -297,10 +302,12 @@ class Runner:
             self._seq = seq
             return
         self._keep(state, outcome)
+        self._unsaved |= self._pipeline.of_note(state, self._state)
         for decision in self.book.apply(seq, outcome.findings, self._desk.compose, self._clock.now()):
             if decision.tell and decision.alert is not None:
                 log.info("alert %s: %s (%s)", decision.alert.alert_id, decision.alert.stage, decision.reason)
         self._state, self._seq = state, seq
+        self.look_at_events()
 
     def _note_refusal(self, feed: str, reason: str, message: str, body: bytes) -> None:
         """Keeps what could not be used, if the disk lets us."""
@@ -313,7 +320,7 @@ class Runner:
         """Stores what is final, and the legs that are going to be told of, so that better data find them under the id
         that they were told under."""
         self._unsaved |= set(outcome.turned)
-        told = {aircraft_number(f.visit.arrival.icao24) for f in outcome.findings if f.visit.arrival.icao24}
+        told = {aircraft_number(f.there.arrival.icao24) for f in outcome.findings if f.there.arrival.icao24}
         now = outcome.now
         self.store.legs.put((*outcome.settled, *self._pipeline.unsettled_legs(state, told, now)))
         if outcome.frozen is not None:
@@ -335,6 +342,7 @@ class Runner:
             if self._clock.monotonic() - self._health_kept >= HEALTH_EVERY_S:
                 self.look_at_feeds()
             self._save_some_legs()
+            self.look_at_events()
             if self._clock.monotonic() - self._checkpointed >= self._checkpoint_every.total_seconds():
                 self.checkpoint()
             self.send_digest_if_due(self._clock.now())
@@ -367,6 +375,39 @@ class Runner:
         """To every channel: whoever waits for alerts has to know that none can come."""
         log.warning("%s", message.update or message.headline)
         self.book.post(message.alert_id, message.number, self.outlets.channels, message_to_bytes(message), now)
+
+    def look_at_events(self) -> None:
+        """Has rules look at the events that are new in the store or have grown, and takes back those told of that are no
+        more. The book takes each once, so that what a crash interrupts is done again."""
+        events, upto = self.store.events.unseen()
+        now = self._now()
+        findings = []
+        try:
+            findings += self._pipeline.judge_events(events, now)
+        except Exception as error:  # an event that nobody foresaw must not stop the polls
+            log.exception("%d events are passed over: please report this", len(events))
+            self._note_refusal("events", "not_understood", f"{type(error).__name__}: {error}", b"")
+        findings += self.book.taken_back(self.store.events.known, now - pipes.FRESH, now)
+        for decision in self.book.note(findings, self._desk.compose, self._clock.now()):
+            if decision.tell and decision.alert is not None:
+                log.info("alert %s: %s (%s)", decision.alert.alert_id, decision.alert.stage, decision.reason)
+        self.store.events.seen(upto)
+
+    def reread(self, changed: Callable[[], Pipeline | None]) -> None:
+        """Goes on with other rules and lists when those on the disk have changed; with the old ones, and telling of it once,
+        when the new ones are not valid."""
+        try:
+            pipeline = changed()
+        except ConfigError as error:
+            self.rules_refused = True
+            self._tell(rules_refused(error, self._clock.now()), self._clock.now())
+            return
+        if pipeline is not None:
+            self.rules_refused = False
+            self._pipeline = pipeline
+            self._desk = Desk(self.store, pipeline.airports, pipeline.registry)
+            self._state = replace(self._state, dismissed=frozenset())
+            log.info("rules and lists were read again: %d rules are in force", len(pipeline.rules))
 
     def checkpoint(self) -> None:
         """Stores the state, so that a restart begins here, after late data have been put in their place. Aircraft that
@@ -442,6 +483,7 @@ class Runner:
             f"polls: {good} good, {sum(h.unchanged for h in health)} unchanged, {failed.total()} failed{_reasons(failed)};"
             f" {sum(h.positions for h in health):,} positions; {self._sight()};"
             f" outbox: {counts.get('waiting', 0)} waiting, {counts.get('dead', 0)} dead"
+            f"{'; the CHANGED RULES are NOT VALID: the old ones are in force' if self.rules_refused else ''}"
         )
 
     def _sight(self) -> str:
@@ -469,15 +511,15 @@ def _reasons(counts: Counter[str]) -> str:
     return f" ({', '.join(f'{reason} {n}' for reason, n in counts.most_common())})" if counts else ""
 
 
-def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path) -> None:
-    """Runs until `stop` is set: the loop here, deliveries and the calendar in threads of their own. Ends with a
-    checkpoint."""
+def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path, changed: Callable[[], Pipeline | None]) -> None:
+    """Runs until `stop` is set: the loop here, deliveries and the calendar in threads of their own. `changed` brings the
+    pipeline with other rules when there are any."""
     wake = threading.Event()
     scheduler = _calendar(runner.outlets.digest, wake)
     deliverer = threading.Thread(target=_deliver_until, args=(runner, stop, clock, book_path), name="deliveries", daemon=True)
     scheduler.start()
     deliverer.start()
-    beat = looked = clock.monotonic()
+    beat = looked = reread = clock.monotonic()
     try:
         while not stop.is_set():
             due = runner.schedule.next()
@@ -488,6 +530,9 @@ def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path) ->
                 wake.clear()
                 looked = clock.monotonic()
                 runner.look_after()
+            if clock.monotonic() - reread >= REREAD_EVERY_S:
+                reread = clock.monotonic()
+                runner.reread(changed)
             if clock.monotonic() - beat >= HEARTBEAT_EVERY_S:
                 beat = clock.monotonic()
                 log.info("%s", runner.heartbeat())

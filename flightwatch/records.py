@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -23,8 +23,8 @@ UNKNOWN = "unknown"
 Basis = Literal["observed", "inferred", "unknown"]
 Status = Literal["airborne", "lost", "presumed_landed", "landed"]
 Severity = Literal["low", "medium", "high"]
-Stage = Literal["heading_there", "lost", "presumed_landed", "landed", "left_again", "returned", "withdrawn"]
-Notice = Literal["outage", "outage_over"]
+Stage = Literal["heading_there", "lost", "presumed_landed", "landed", "left_again", "returned", "happened", "withdrawn"]
+Notice = Literal["outage", "outage_over", "rules_refused"]
 """What a message can be about besides a stage of a visit."""
 
 TIME = pa.timestamp("us", tz="UTC")
@@ -266,6 +266,7 @@ DIVERSION, TURN_BACK = "leg.diversion", "leg.turn_back"
 HOLDING, CIRCLING = "flight.holding", "flight.circling"
 TRANSPONDER_LOST = "transponder.lost"
 RENDEZVOUS = "rendezvous"
+EMERGENCY = "squawk.emergency"
 HAPPENED = {
     DIVERSION: "diverted",
     TURN_BACK: "turned back",
@@ -273,6 +274,7 @@ HAPPENED = {
     CIRCLING: "circled",
     TRANSPONDER_LOST: "fell silent where it would have been heard",
     RENDEZVOUS: "met another watched aircraft",
+    EMERGENCY: "sent an emergency code",
 }
 """What the kinds of events of legs mean, in words for people."""
 
@@ -473,6 +475,10 @@ class Stop:
         return lead.airport if lead and lead.probability >= 0.5 else None
 
 
+JOURNEY_BREAK = timedelta(hours=12)
+"""A stay this long, or longer, ends a journey."""
+
+
 @dataclass(frozen=True, slots=True)
 class Journey:
     """A chain of legs of one aircraft with short stays between. `stops` is one longer than `legs`."""
@@ -617,32 +623,60 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Quiet:
+    """Hours in which messages wait: minutes of the day from one to the other, which may lie on the next day, in a time
+    zone."""
+
+    begins_min: int
+    ends_min: int
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
 class RuleReference:
-    """What a finding and an alert need to know of a rule."""
+    """What a finding and an alert need to know of a rule. For `cooldown_s` after an alert, the rule raises no other one of
+    the same aircraft; `names_place` is whether it is about going somewhere."""
 
     rule_id: str
     title: str
     severity: Severity
     notify: tuple[str, ...]
+    quiet: Quiet | None = None
+    cooldown_s: float = 0.0
+    names_place: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A rule that matched, with what it rests on. The same rule and visit come again whenever the stage rises."""
+    """A rule that matched a visit or an event, with what it rests on. The same rule and visit come again whenever the stage
+    rises; `everybody` are the aircraft of an event, of which `aircraft` is the first that the rule is about."""
 
     rule: RuleReference
     aircraft: Aircraft
-    visit: Visit
+    visit: Visit | None
     stage: Stage
     probability: float
     held: tuple[Held, ...]
     earlier: tuple[EarlierVisit, ...]
     rarity: tuple[Rarity, ...]
     as_of: datetime
+    event: Event | None = None
+    everybody: tuple[Aircraft, ...] = ()
+
+    @property
+    def subject_id(self) -> str:
+        """What it is about: a visit or an event."""
+        return self.event.event_id if self.event is not None else self.there.visit_id
 
     @property
     def key(self) -> tuple[str, str]:
-        return self.rule.rule_id, self.visit.visit_id
+        return self.rule.rule_id, self.subject_id
+
+    @property
+    def there(self) -> Visit:
+        """The visit of a finding that is about one."""
+        assert self.visit is not None  # else it is about an event, and the caller has looked
+        return self.visit
 
     def at_stage(self, stage: Stage, as_of: datetime) -> Finding:
         return replace(self, stage=stage, as_of=as_of)

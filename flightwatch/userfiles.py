@@ -59,6 +59,41 @@ def read_all(config: Path) -> UserFiles:
     return UserFiles(settings, registry, rules, base)
 
 
+class Changes:
+    """Looks whether the configuration, the lists or the rules on the disk have changed since it looked last."""
+
+    def __init__(self, config: Path) -> None:
+        self._config = config
+        self._read = self._found = self._stamps()
+
+    def read(self) -> UserFiles | None:
+        """What stands on the disk if that is something new and nobody is at it any more: it has not changed since the last
+        look. Raises ConfigError where it is not valid, once for each change."""
+        before, self._found = self._found, self._stamps()
+        if self._found == self._read or self._found != before:
+            return None
+        self._read = self._found
+        return read_all(self._config)
+
+    def _stamps(self) -> dict[Path, tuple[int, int]]:
+        """When each file was changed last, and its size; a file that comes or goes counts, too."""
+        try:
+            settings = settings_of(self._config)
+        except ConfigError:
+            settings = FOLDERS
+        base, ignored = self._config.parent, list[Problem]()
+        rules = _files(settings.rules, "rules", base, ignored)
+        lists = _files(["shipped", *settings.watchlists], "watchlists", base, ignored)
+        stamps = {}
+        for path in {self._config, *rules, *lists, *_beside(rules)}:
+            try:
+                found = path.stat()
+            except OSError:  # it went since it was listed
+                continue
+            stamps[path] = (found.st_mtime_ns, found.st_size)
+        return stamps
+
+
 def read_lists(settings: Settings, base: Path, rule_files: Sequence[Path] = ()) -> Registry:
     """The watchlists. Raises ConfigError with every problem."""
     problems: list[Problem] = []

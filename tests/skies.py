@@ -15,6 +15,8 @@ Row = dict[str, object]
 CLEAN = ("cruise", "climb", "descend", "circle", "park", "hole", "long hole")
 DIRTY = ("ghost", "repeat", "flap", "spoof", "away", "twin", "spike", "slow", "jam", "zigzag")
 ACTIONS = CLEAN + DIRTY
+RIVALS = ("ghost", "spoof", "away", "stray", "twin")
+"""What puts an aircraft where it cannot be."""
 
 
 @dataclass
@@ -70,6 +72,18 @@ def skies(draw: st.DrawFn, most_aircraft: int = 3, most_actions: int = 14, actio
     return sorted(rows, key=lambda row: (row["at"], row["icao24"]))  # type: ignore[arg-type,return-value]  # numbers and texts
 
 
+@st.composite
+def rivals_by_turns(draw: st.DrawFn) -> list[Row]:
+    """Rows of an aircraft at cruise that seems to be elsewhere time and again, and goes on in between as if nothing had been."""
+    rows: list[Row] = []
+    flyer = _Flyer("a00000", 0.0, 43.4, 132.1, 33000.0, 90.0)
+    step = draw(st.sampled_from([20.0, 60.0]))
+    for rival in draw(st.lists(st.sampled_from(RIVALS), min_size=2, max_size=4)):
+        _act(flyer, "cruise", step, True, rows)
+        _act(flyer, rival, step, True, rows)
+    return rows
+
+
 def _act(flyer: _Flyer, action: str, step: float, flagged: bool, rows: list[Row]) -> None:
     in_air = False if flagged else None
     if action in ("hole", "long hole"):
@@ -96,6 +110,8 @@ def _act(flyer: _Flyer, action: str, step: float, flagged: bool, rows: list[Row]
             rows.append(_row(flyer, 140.0, ground if flagged else None, None if ground else 300.0))
     elif action in ("spoof", "away"):
         _spoofed(flyer, step, rows, straight=action == "away")
+    elif action == "stray":
+        _strayed(flyer, rows)
     elif action == "twin":
         for i in range(6):
             _moved(flyer, step, 380.0)
@@ -130,4 +146,13 @@ def _spoofed(flyer: _Flyer, step: float, rows: list[Row], *, straight: bool) -> 
         _moved(flyer, step, 380.0)
         lat, lon = destination(55.6, 60.0, 0.0 if straight else 45.0 * i, 380.0 * step / 3600 * i if straight else 1.5)
         row = _row(flyer, 380.0 if straight else 120.0, None, flyer.altitude)
+        rows.append(row | {"latitude": round(float(lat), 5), "longitude": round(float(lon), 5)})
+
+
+def _strayed(flyer: _Flyer, rows: list[Row]) -> None:
+    """The receiver on board is told that it stays somewhere else, and after six minutes that it flies away from there."""
+    for i in range(12):
+        _moved(flyer, 60.0, 380.0)
+        lat, lon = destination(55.6, 60.0, 0.0, max(i / 10, 6.0 * (i - 6)))
+        row = _row(flyer, 380.0, None, flyer.altitude)
         rows.append(row | {"latitude": round(float(lat), 5), "longitude": round(float(lon), 5)})

@@ -359,3 +359,16 @@ def test_hours_of_spoofing_wait_in_four_rows_and_are_one_event() -> None:
     assert max(sizes[3:]) <= sizes[3] + 50
     (event,) = events.values()
     assert (event.reason, event.count) == ("spoofed", len(wrong) - 4)
+
+
+def test_what_is_spoofed_after_what_was_elsewhere_is_told_the_same_however_it_came_in() -> None:
+    """A second wrong place is one more of the first sort until it has stayed for long; by then four rows are told of."""
+    away = flying(300, 3, (55.0, 60.0), 0, 450, (35_000, 35_000), 10)
+    stays = [at(600 + 30 * i, (55.6, 60.0 + i / 1000), groundspeed=450.0, altitude=35_000.0) for i in range(12)]
+    leaves = flying(960, 4, (55.6, 60.02), 0, 450, (35_000, 35_000), 30)
+    rows = in_time([*cruising(0, 5), *away, *cruising(480, 2), *stays, *leaves, *cruising(1200, 5)])
+    _, _, whole = taken(positions(rows))
+    _, _, one_by_one = taken(*(positions([row]) for row in rows))
+    assert one_by_one == whole
+    told = {event.reason: event.count for event in whole.values()}
+    assert told == {"elsewhere": len(away) + 4, "spoofed": len(stays) + len(leaves) - 4}

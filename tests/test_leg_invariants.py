@@ -20,11 +20,12 @@ from flightwatch import legs as leg_stage
 from flightwatch.aircraft import Registry
 from flightwatch.feeds.sanity import with_all_columns
 from flightwatch.legs import LegState, Model
+from flightwatch.legs.rows import ARRAYS, TEXTS, rows_from_table
 from flightwatch.places import airports
 from flightwatch.rarity import Baseline
 from flightwatch.records import Event, Leg, utc
 from tests.conftest import T0, positions, real
-from tests.skies import CLEAN, Row, skies
+from tests.skies import CLEAN, Row, rivals_by_turns, skies
 
 
 @cache
@@ -90,6 +91,14 @@ def test_verdicts_and_events_depend_on_the_positions_alone(rows: list[Row], cuts
     assert doubted(cut(rows, cuts), restart=True) == doubted([positions(rows)], restart=False)
 
 
+@settings(max_examples=12, deadline=None)
+@given(rivals_by_turns(), st.integers(1, 4))
+def test_rivals_by_turns_make_the_same_events_however_they_came_in(rows: list[Row], many: int) -> None:
+    """Ghosts, spoofed places and other emitters of one aircraft, so soon after each other that several are one event."""
+    batches = [positions(rows[i : i + many]) for i in range(0, len(rows), many)]
+    assert doubted(batches, restart=True) == doubted([positions(rows)], restart=False)
+
+
 @settings(max_examples=60, deadline=None)
 @given(skies(actions=CLEAN))
 def test_nothing_of_a_clean_sky_is_refused(rows: list[Row]) -> None:
@@ -122,6 +131,48 @@ def test_the_order_within_a_batch_changes_nothing(rows: list[Row], random: objec
     shuffled = list(rows)
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # a random.Random
     assert derived([positions(shuffled)]) == derived([positions(rows)])
+
+
+DIFFERENT = st.fixed_dictionaries(
+    {
+        "at": st.sampled_from([0, 10]),
+        "icao24": st.sampled_from(["a00001", "a00000"]),
+        "feed": st.sampled_from(["two", "one"]),
+        "latitude": st.sampled_from([40.0, 40.1]),
+        "longitude": st.sampled_from([9.0, 9.1]),
+    },
+    optional={
+        "altitude": st.sampled_from([5000.0, 33_000.0]),
+        "groundspeed": st.sampled_from([3.0, 400.0]),
+        "track": st.sampled_from([10.0, 200.0]),
+        "vertical_rate": st.sampled_from([-900.0, 900.0]),
+        "onground": st.booleans(),
+        "callsign": st.sampled_from(["ZZ1", "AA1"]),
+        "registration": st.sampled_from(["SX-1", "D-A1"]),
+        "typecode": st.sampled_from(["IL62", "A320"]),
+        "category": st.sampled_from(["A5", "A3"]),
+        "source": st.sampled_from(["mlat", "adsb", "tisb"]),
+        "nic": st.sampled_from([0.0, 8.0]),
+        "received": st.sampled_from([utc(0), utc(1)]),
+    },
+)
+"""Rows of which several may be alike in whatever does not tell them apart at once."""
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(DIFFERENT, min_size=2, max_size=6), st.randoms(use_true_random=False))
+def test_of_rows_of_one_feed_and_time_the_same_stays_in_whatever_order_they_came(rows: list[Row], random: object) -> None:
+    shuffled = list(rows)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # a random.Random
+    assert told(positions(shuffled)) == told(positions(rows))
+
+
+def told(table: pa.Table) -> list[tuple[object, ...]]:
+    """What the rows of a table are in their order, the words in full, and what is missing as nothing."""
+    rows = rows_from_table(table)
+    words = [rows.text(name, getattr(rows, name)) for name in TEXTS]
+    numbers = [[None if v != v else v for v in getattr(rows, name).tolist()] for name in ARRAYS if name not in TEXTS]
+    return list(zip(*numbers, *words, strict=True))
 
 
 @settings(max_examples=60, deadline=None)

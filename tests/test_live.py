@@ -185,7 +185,7 @@ def test_a_mail_server_that_hangs_holds_no_stop_up(tmp_path: Path, monkeypatch: 
         runner.book.post_digest("2024-03-01", [("desk@example.org", b"From: f@example.org\n\nhello")], clock.now())
         stopper = threading.Thread(target=stopped_in_the_middle)
         stopper.start()
-        live.run(runner, clock, told, tmp_path / "alerts.sqlite")
+        live.run(runner, clock, told, tmp_path / "alerts.sqlite", lambda: None)
         stopper.join()
         ((connection, begun),) = held
         assert 0.3 < time.monotonic() - begun < 8.0

@@ -443,7 +443,7 @@ def test_slow_feeds_do_not_keep_anybody_from_hearing_of_an_outage(tmp_path: Path
 
     busy = [replace(sky.query(5.0), label=str(n), read=slow) for n in range(3)]
     run = Run(tmp_path, clock, [*busy, replace(sky.query(60.0), name="other", read=down)])
-    live.run(run.runner, clock, stop, tmp_path / "alerts.sqlite")
+    live.run(run.runner, clock, stop, tmp_path / "alerts.sqlite", lambda: None)
     assert [o.feed for o in run.store.health.ongoing()] == ["other"]
     run.stop()
 

@@ -313,7 +313,8 @@ def test_a_test_that_fails_says_what_it_got(tmp_path: Path, registry: Registry, 
     )
     (outcome,) = run_tests(read_rules([path], registry, airports, None).rules, registry, airports)
     assert not outcome.passed
-    assert outcome.detail == "expected match, got no match"
+    told = "destination North Korea with at least 0.5: observed, 0.00 (ZBAA)"
+    assert outcome.detail == f"expected match, got no match: {told}"
 
 
 def test_a_watchlist_of_callsigns_operators_and_registrations_works_in_a_rule(tmp_path: Path, airports: Airports) -> None:

@@ -4,7 +4,9 @@ An alert and its messages are committed together, with the number of the last sn
 (`applied`): findings of earlier snapshots, which a restart makes again, change nothing. Each message is a row for
 each channel (the outbox). A worker claims a row with a lease, sends, and notes the receipt; what fails is tried again
 with growing waits, what can never work is put aside as dead, and a row whose outcome nobody knows is looked up before
-it is repeated. Somebody retries a dead message or acknowledges it; who that was, when, and why it was dead stays (`handled`).
+it is repeated. What quiet hours hold back waits until they are over (`quiet`).
+
+Somebody retries a dead message or acknowledges it; who that was, when, and why it was dead stays (`handled`).
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import random
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -21,7 +23,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from flightwatch.alerts.lifecycle import FINAL, Alert, Decision, alert_id, decide
+from flightwatch.alerts.lifecycle import FINAL, Alert, Decision, alert_id, decide, held_until
 from flightwatch.errors import Damaged, InputError
 from flightwatch.records import Delivery, Finding, Message, message_from_bytes, message_to_bytes, micros, utc
 
@@ -33,6 +35,7 @@ CREATE TABLE IF NOT EXISTS alerts (
     alert BLOB NOT NULL, finding BLOB NOT NULL, message BLOB NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS alerts_by_change ON alerts (changed_us);
+CREATE INDEX IF NOT EXISTS alerts_by_aircraft ON alerts (aircraft, opened_us);
 CREATE TABLE IF NOT EXISTS decisions (
     id INTEGER PRIMARY KEY, alert_id TEXT NOT NULL, time_us INTEGER NOT NULL, stage TEXT NOT NULL, told INTEGER NOT NULL,
     reason TEXT NOT NULL
@@ -44,6 +47,9 @@ CREATE TABLE IF NOT EXISTS outbox (
     unknown_since_us INTEGER, receipt TEXT, error TEXT, UNIQUE (subject, number, channel)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS outbox_due ON outbox (state, due_us);
+CREATE TABLE IF NOT EXISTS quiet (
+    subject TEXT NOT NULL, number INTEGER NOT NULL, until_us INTEGER NOT NULL, PRIMARY KEY (subject, number)
+) STRICT;
 CREATE TABLE IF NOT EXISTS handled (
     id INTEGER PRIMARY KEY, message INTEGER NOT NULL, what TEXT NOT NULL, who TEXT NOT NULL, time_us INTEGER NOT NULL,
     error TEXT
@@ -58,6 +64,9 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 900.0
 
 LONGEST_REST = timedelta(seconds=2 * LONGEST_WAIT_S)
 """Nothing is put off for longer: what is due later than this was put off by a clock that has been set back since."""
+
+LONGEST_QUIET = timedelta(days=1)
+"""Quiet hours are over after this; what seems to be held back for longer was by a clock that has been set back since."""
 
 SENT_KEPT, DECISIONS_KEPT = timedelta(days=7), timedelta(days=400)
 """How long the content of what was sent, and what was decided, can be looked up."""
@@ -139,6 +148,12 @@ class AlertBook:
     def close(self) -> None:
         self._db.close()
 
+    def __enter__(self) -> AlertBook:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         self._db.execute("BEGIN IMMEDIATE")
@@ -165,22 +180,64 @@ class AlertBook:
         """
         if not findings or seq <= self.applied:
             return []
-        ordered = sorted(findings, key=lambda f: (alert_id(f), f.rule.rule_id))
-        decided = [self._decide(list(group), compose) for _, group in groupby(ordered, key=alert_id)]
+        decided = self._decided(findings, compose)
         with self._transaction() as db:
             for one in decided:
                 self._write(one, now)
             db.execute("INSERT INTO meta VALUES ('applied', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (seq,))
         return [one.decision for one in decided]
 
+    def note(self, findings: Sequence[Finding], compose: Compose, now: datetime) -> list[Decision]:
+        """Takes findings about events in; those that are in already change nothing. Returns what was decided of those that
+        changed something."""
+        decided = [one for one in self._decided(findings, compose) if one.message is not None]
+        if decided:
+            with self._transaction():
+                for one in decided:
+                    self._write(one, now)
+        return [one.decision for one in decided]
+
+    def taken_back(self, known: Callable[[Sequence[str]], set[str]], since: datetime, now: datetime) -> list[Finding]:
+        """The findings about events since a time that are not `known` any more, of all rules, as withdrawn."""
+        rows = self._db.execute(
+            "SELECT alert, finding FROM alerts WHERE stage = 'happened' AND updated_us >= ?", (micros(since),)
+        ).fetchall()
+        told = [(_decode_alert(alert), _decode_finding(finding)) for alert, finding in rows]
+        there = known([alert.alert_id for alert, _ in told])
+        return [
+            replace(finding, rule=rule, stage="withdrawn", as_of=now)
+            for alert, finding in told
+            if alert.alert_id not in there
+            for rule in alert.rules
+        ]
+
+    def _decided(self, findings: Sequence[Finding], compose: Compose) -> list[_Decided]:
+        ordered = sorted(findings, key=lambda f: (alert_id(f), f.rule.rule_id))
+        return [self._decide(list(group), compose) for _, group in groupby(ordered, key=alert_id)]
+
     def _decide(self, findings: list[Finding], compose: Compose) -> _Decided:
         key = alert_id(findings[0])
         row = self._db.execute("SELECT alert, opened_us FROM alerts WHERE alert_id = ?", (key,)).fetchone()
-        decision = decide(_decode_alert(row[0]) if row else None, findings)
+        decision = decide(_decode_alert(row[0]) if row else None, findings, self._cooling(key, findings))
         finding = next((f for f in reversed(findings) if f.stage != "withdrawn"), findings[-1])
         changed = decision.alert is not None and decision.reason not in ("nothing new", "closed")
         message = compose(finding, decision.alert) if changed and decision.alert else None
         return _Decided(key, decision, finding, message, row[1] if row else micros(finding.as_of))
+
+    def _cooling(self, key: str, findings: Sequence[Finding]) -> set[str]:
+        """The rules of some findings that told of the same aircraft in another alert, no longer ago than they cool down."""
+        cooling = set()
+        for finding in findings:
+            rule, aircraft, at = finding.rule, finding.aircraft.icao24, micros(finding.as_of)
+            if rule.cooldown_s and aircraft:
+                rows = self._db.execute(
+                    "SELECT alert FROM alerts WHERE aircraft = ? AND opened_us BETWEEN ? AND ? AND alert_id != ?",
+                    (aircraft, at - int(rule.cooldown_s * 1e6), at, key),
+                )
+                before = [_decode_alert(row[0]) for row in rows]
+                if any(rule.rule_id in {r.rule_id for r in a.rules} - set(a.silent) for a in before if a.stage != "withdrawn"):
+                    cooling.add(rule.rule_id)
+        return cooling
 
     def _write(self, decided: _Decided, now: datetime) -> None:
         alert, finding, time = decided.decision.alert, decided.finding, micros(decided.finding.as_of)
@@ -202,6 +259,9 @@ class AlertBook:
             )
             # a rule that joins brings channels that have not heard of it yet; those that have keep what they have
             self._post(decided.key, alert.number, [c for c in alert.channels if c != "digest"], payload, micros(now))
+            if (until := held_until(alert.rules, alert.silent, now)) is not None:
+                values = (decided.key, alert.number, micros(until))
+                self._db.execute("INSERT OR IGNORE INTO quiet VALUES (?, ?, ?)", values)
         stage = alert.stage if alert else finding.stage
         self._db.execute(
             "INSERT INTO decisions (alert_id, time_us, stage, told, reason) VALUES (?, ?, ?, ?, ?)",
@@ -229,6 +289,11 @@ class AlertBook:
         ]
         return [a for a in found if not only_open or a.alert.stage not in (*FINAL, "withdrawn")]
 
+    def decisions(self, alert_id: str) -> list[tuple[datetime, str, bool, str]]:
+        """What was decided about an alert, in order: time of the data, stage, whether anybody was told, why."""
+        rows = self._db.execute("SELECT time_us, stage, told, reason FROM decisions WHERE alert_id = ? ORDER BY id", (alert_id,))
+        return [(utc(us), stage, bool(told), reason) for us, stage, told, reason in rows]
+
     # --------------------------------------------------------------------------------------------------------------- outbox
 
     def post(self, subject: str, number: int, channels: Iterable[str], payload: bytes, now: datetime) -> None:
@@ -252,8 +317,10 @@ class AlertBook:
                 "SELECT id, subject, number, channel, payload, attempts, unknown_since_us, lease_us FROM outbox AS o"
                 f" WHERE state = 'waiting' AND (due_us <= ? OR due_us > ?) AND lease_us <= ? AND channel IN ({marks})"  # only ?
                 " AND NOT EXISTS (SELECT 1 FROM outbox AS e WHERE e.subject = o.subject AND e.channel = o.channel"
-                " AND e.number < o.number AND e.state = 'waiting') ORDER BY due_us, id LIMIT 1",
-                (now_us, micros(now + LONGEST_REST), now_us, *channels),
+                " AND e.number < o.number AND e.state = 'waiting')"
+                " AND NOT EXISTS (SELECT 1 FROM quiet AS q WHERE q.subject = o.subject AND q.number = o.number"
+                " AND q.until_us > ? AND q.until_us <= ?) ORDER BY due_us, id LIMIT 1",
+                (now_us, micros(now + LONGEST_REST), now_us, *channels, now_us, micros(now + LONGEST_QUIET)),
             ).fetchone()
             if row is None:
                 return None
@@ -388,6 +455,7 @@ class AlertBook:
             (micros(now - SENT_KEPT),),
         )
         self._db.execute("DELETE FROM decisions WHERE time_us < ?", (micros(now - DECISIONS_KEPT),))
+        self._db.execute("DELETE FROM quiet WHERE until_us < ?", (micros(now - SENT_KEPT),))
 
     # --------------------------------------------------------------------------------------------------------------- digest
 

@@ -112,7 +112,7 @@ class Verdicts:
     accepted whose height is not believed; `degraded` those sent by equipment that has known its place better.
     `confirmed` and `sound` are what is to be remembered of the row's aircraft after all of them. Of refused rows `began`
     is the time of the first of its kind, `away_nm` and `unseen` how far and how long (microseconds) it was from the
-    known track.
+    known track, and `turn` its place in the order in which rows of its aircraft were refused.
     """
 
     code: Codes
@@ -124,6 +124,7 @@ class Verdicts:
     began: Ints
     away_nm: Floats
     unseen: Ints
+    turn: Ints
 
 
 def pair_distances(rows: Rows) -> tuple[Floats, Ints, Flags]:
@@ -169,6 +170,7 @@ def judge(rows: Rows, context: Flags, waited: Flags, confirmed: Ints, sound: Fla
         began=rows.time.copy(),
         away_nm=np.zeros(n),
         unseen=np.zeros(n, np.int64),
+        turn=np.zeros(n, np.int64),
     )
     if len(odd):
         hovers, edges = may_hover(rows), np.append(start, n)
@@ -229,6 +231,7 @@ class _Watch:
     confirmed: int
     known: int | None = None
     rival: list[int] = field(default_factory=list)
+    refused: int = 0
 
     def run(self) -> int:
         """The number of confirmations of the known track after all rows."""
@@ -301,6 +304,8 @@ class _Watch:
             self.found.began[i] = began
             self.found.away_nm[i] = self._distance(self.known, i)
             self.found.unseen[i] = self._elapsed(self.known, i)
+            self.found.turn[i] = self.refused
+            self.refused += 1
 
     def _is_over(self) -> bool:
         """Whether the known track going on says all that there is to say of the rival: not of a few rows, that may be the

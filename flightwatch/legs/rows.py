@@ -45,6 +45,12 @@ DOUBTED = 6
 """ADS-B that vouches for nothing (NIC or NACp is 0): MLAT, which does not rest on the aircraft's own satellite
 navigation, is better."""
 
+ALARMS = ("7500", "7600", "7700", "minfuel", "downed")
+"""Codes of emergencies, and what has no code."""
+
+ALARM_WORDS = {"unlawful": "7500", "nordo": "7600", "general": "7700", "minfuel": "minfuel", "downed": "downed"}
+"""What the emergency field says, as the codes that mean the same. `lifeguard` is no emergency: it has the right of way."""
+
 LAGS_S = 90.0
 """A position older than this when it came: others have had the aircraft elsewhere since."""
 
@@ -65,7 +71,8 @@ def aircraft_text(number: int) -> str:
 @dataclass(frozen=True)
 class Rows:
     """Arrays of one length. Texts are codes into `vocabulary`, -1 for null. `grade`: see `_grades`; `also` has the bits
-    of the feeds whose positions gave way to this one (see `tracking`)."""
+    of the feeds whose positions gave way to this one (see `tracking`); `alarm` is the place of what it says of an emergency
+    in `ALARMS`, -1 where it says nothing."""
 
     aircraft: Ints
     time: Ints
@@ -81,6 +88,7 @@ class Rows:
     mlat: Flags
     grade: Grades
     also: Ints
+    alarm: NDArray[np.int8]
     callsign: NDArray[np.int32]
     registration: NDArray[np.int32]
     typecode: NDArray[np.int32]
@@ -102,6 +110,10 @@ class Rows:
 
 
 ARRAYS = tuple(f.name for f in fields(Rows) if f.name != "vocabulary")
+
+_BY = ("aircraft", "time", "feed", "grade", "integrity", "received")
+RANKED = (*_BY, *(name for name in ARRAYS if name not in _BY))
+"""What rows of one moment are sorted by, the first the most important: all that there is."""
 
 
 def _floats(table: pa.Table, name: str) -> Floats:
@@ -158,6 +170,7 @@ def rows_from_table(table: pa.Table) -> Rows:
         mlat=_is_source(table, "mlat"),
         grade=_grades(table, time, received),
         also=np.zeros(len(time), np.int64),
+        alarm=_alarms(table),
         **columns,
         vocabulary={name: words for name, (_, words) in texts.items()},
     )
@@ -186,13 +199,41 @@ def _integrity(table: pa.Table) -> NDArray[np.int8]:
     return np.where(sound, SOUND, np.where(poor, POOR, UNTOLD)).astype(np.int8)
 
 
+def _alarms(table: pa.Table) -> NDArray[np.int8]:
+    """What each position says of an emergency: its code, or the word beside it where the code is a plain one."""
+    code = pc.index_in(table["squawk"], value_set=pa.array(ALARMS))
+    if table["emergency"].null_count < len(table):
+        words = pc.index_in(table["emergency"], value_set=pa.array(list(ALARM_WORDS)))
+        said = pa.array([ALARMS.index(same) for same in ALARM_WORDS.values()], pa.int32())
+        code = pc.coalesce(code, pc.take(said, words))
+    return np.asarray(pc.fill_null(code, -1).to_numpy(zero_copy_only=False), dtype=np.int8)
+
+
 def _sorted_once(rows: Rows) -> Rows:
     rows = rows.take(np.lexsort((rows.time, rows.aircraft)))
     if not _repeats(rows, "aircraft", "time").any():
         return rows
-    keys = (rows.longitude, rows.latitude, rows.received, rows.integrity, rows.grade, rows.feed, rows.time, rows.aircraft)
-    rows = rows.take(np.lexsort(keys))
-    return rows.take(np.logical_not(_repeats(rows, "aircraft", "time", "feed")))
+    rows = rows.take(np.lexsort((_alphabetical(rows, "feed"), rows.time, rows.aircraft)))
+    again = _repeats(rows, "aircraft", "time", "feed")
+    alike = np.flatnonzero(again | np.r_[again[1:], False])
+    order = np.arange(len(rows))
+    order[alike] = alike[_best_first(rows.take(alike))]
+    return rows.take(order).take(~again)
+
+
+def _best_first(rows: Rows) -> Ints:
+    """The order of rows by aircraft, time and feed, of those alike by quality and receipt, and then by all that tells them
+    apart, so that it does not matter in which order they came."""
+    return np.lexsort([_alphabetical(rows, name) if name in TEXTS else getattr(rows, name) for name in reversed(RANKED)])
+
+
+def _alphabetical(rows: Rows, name: str) -> Ints:
+    """The place of each row's word among those of all rows, sorted; nothing comes last."""
+    used, code = np.unique(getattr(rows, name), return_inverse=True)
+    words = rows.text(name, used)
+    place = np.empty(len(used), np.int64)
+    place[sorted(range(len(used)), key=lambda i: (words[i] is None, words[i] or ""))] = np.arange(len(used))
+    return place[code]
 
 
 def _repeats(rows: Rows, *names: str) -> Flags:
@@ -233,6 +274,6 @@ def compacted(rows: Rows) -> Rows:
 
 def empty_rows() -> Rows:
     kinds: dict[str, Any] = dict.fromkeys(("aircraft", "time", "received", "also"), np.int64)
-    kinds |= dict.fromkeys(("onground", "integrity", "grade"), np.int8) | dict.fromkeys(TEXTS, np.int32) | {"mlat": bool}
+    kinds |= dict.fromkeys(("onground", "integrity", "grade", "alarm"), np.int8) | dict.fromkeys(TEXTS, np.int32) | {"mlat": bool}
     arrays: dict[str, Any] = {name: np.empty(0, kinds.get(name, np.float64)) for name in ARRAYS}
     return Rows(**arrays, vocabulary={name: [] for name in TEXTS})

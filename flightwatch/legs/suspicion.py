@@ -1,8 +1,8 @@
 """Positions that somebody may want to look at become events: one an aircraft, reason and interval, however many there are.
 
 In: the refused and the degraded rows of a batch, and the events that are open. Out: these with what the batch adds, and
-those that it changed. All that an event says adds up (sums, extremes, sets), so it does not depend on how the positions
-were cut into batches.
+those that it changed. All that an event says adds up (sums, extremes, sets), and which one a refused row belongs to is
+decided row by row in the order of the refusals, so nothing depends on how the positions were cut into batches.
 
 Refused rows are told of one by one (`position.suspect`: ghost, elsewhere, spoofed, two_emitters). Degraded ones prove
 nothing alone; where several aircraft in one neighbourhood fall within half an hour, somebody jams the place (jamming).
@@ -11,7 +11,7 @@ nothing alone; where several aircraft in one neighbourhood fall within half an h
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import reduce
@@ -49,8 +49,8 @@ LOWEST = ("slowest_kt", "lowest_ft", "soonest_s")
 
 @dataclass(frozen=True)
 class Suspects:
-    """The rows of a batch that were refused and are no mere repeats, and those degraded; what `cleaning.Verdicts` says of
-    the first."""
+    """The rows of a batch that were refused and are no mere repeats, by aircraft and in the order of the refusals, with what
+    `cleaning.Verdicts` says of them; and those degraded."""
 
     rows: Rows
     code: cleaning.Codes
@@ -62,9 +62,10 @@ class Suspects:
     @staticmethod
     def of(rows: Rows, verdicts: cleaning.Verdicts, known_before: Flags) -> Suspects:
         """Picks them; rows that were `known_before` and are only judged again do not count as degraded once more."""
-        refused = np.flatnonzero(verdicts.code > cleaning.WAITING)
-        degraded = rows.take(np.flatnonzero(verdicts.degraded & ~known_before))
         v = verdicts
+        refused = np.flatnonzero(v.code > cleaning.WAITING)
+        refused = refused[np.lexsort((v.turn[refused], rows.aircraft[refused]))]
+        degraded = rows.take(np.flatnonzero(v.degraded & ~known_before))
         return Suspects(rows.take(refused), v.code[refused], v.began[refused], v.away_nm[refused], v.unseen[refused], degraded)
 
 
@@ -82,7 +83,7 @@ def noted(suspects: Suspects, before: Open) -> tuple[Open, tuple[Event, ...]]:
     for event in _of_aircraft(suspects):
         (name,) = event.aircraft
         mine = after.get(name, ())
-        last = next((e for e in mine if _is_one(e, event)), None)
+        last = _going_on(mine, event)
         whole = event if last is None else _together(last, event)
         after[name] = (*(e for e in mine if e is not last and e.reason != whole.reason), whole)
         changed[whole.event_id] = whole
@@ -97,25 +98,26 @@ def noted(suspects: Suspects, before: Open) -> tuple[Open, tuple[Event, ...]]:
     return _without_old_neighbourhoods(after, suspects.degraded), tuple(changed.values())
 
 
-def _is_one(last: Event, event: Event) -> bool:
-    """Whether an event goes on: it tells of the same rival, or of the same thing soon after."""
-    return last.since == event.since or (
-        last.reason == event.reason and event.since - last.until <= timedelta(microseconds=PAUSE)
-    )
+def _going_on(mine: Sequence[Event], event: Event) -> Event | None:
+    """The one of an aircraft's open events that another goes on with: that which its rival began, or else that of the same
+    reason, if it is soon after."""
+    mine = [e for e in mine if e.kind == event.kind]
+    begun = next((e for e in mine if e.since == event.since), None)
+    alike = (e for e in mine if e.reason == event.reason and event.since - e.until <= timedelta(microseconds=PAUSE))
+    return begun or next(alike, None)
 
 
 def _of_aircraft(suspects: Suspects) -> list[Event]:
-    """One event for each rival of an aircraft and reason, in the order in which they began."""
-    rows = suspects.rows
+    """One event for each run of refusals of a rival for one reason, in their order."""
+    rows, code, began = suspects.rows, suspects.code, suspects.began
     if not len(rows):
         return []
-    order = np.lexsort((rows.time, suspects.code, suspects.began, rows.aircraft))
-    rows, code, began = rows.take(order), suspects.code[order], suspects.began[order]
     apart = (np.diff(rows.aircraft) != 0) | (np.diff(code) != 0) | (np.diff(began) != 0)
     edges = np.r_[0, np.flatnonzero(apart) + 1, len(rows)]
     found = []
     for first, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        part, own = rows.take(slice(first, stop)), order[first:stop]
+        own = slice(first, stop)
+        part = rows.take(own)
         aircraft, reason = aircraft_text(int(part.aircraft[0])), cleaning.REASONS[int(code[first])]
         since = int(began[first])
         evidence = _evidence(part) | {

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -28,6 +29,9 @@ from flightwatch.records import Aircraft, Counted, EarlierVisit, Rarity, Target
 
 __all__ = ["Baseline", "Exposure", "count", "place_flags", "place_name", "rarities", "visits_of_tail"]
 
+
+TARGETS_KEPT = 512
+"""Targets whose places are remembered (80 kB each): those of the rules, and the airports that are asked about lately."""
 
 MOSTLY = 0.5
 """Where less of the flying around a place is seen than this, it is said."""
@@ -162,10 +166,13 @@ def _watched(baseline: Baseline, of: str, aircraft: Aircraft, day: date) -> list
     return [ANYBODY]
 
 
+@lru_cache(maxsize=TARGETS_KEPT)
 def place_flags(target: Target, airports: Airports) -> NDArray[np.bool_]:
-    """Which rows of the airport table the target means."""
-    rows = [r for r in (airports.row(a) for a in target.airports) if r is not None]
-    return np.asarray(np.isin(airports.country, list(target.countries)) | np.isin(np.arange(len(airports)), rows))
+    """Which rows of the airport table the target means; not to be written to."""
+    flags = np.isin(airports.country, list(target.countries))
+    flags[[r for r in (airports.row(a) for a in target.airports) if r is not None]] = True
+    flags.flags.writeable = False
+    return flags
 
 
 def place_name(target: Target, airports: Airports) -> str:
