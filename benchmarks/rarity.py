@@ -145,10 +145,8 @@ def measure(path: Path, follow_up: float) -> None:
     found = outcomes(rows, days, counted)
     held, width = np.mean((found.low <= found.y) & (found.y <= found.high)), (found.high - found.low).mean()
     other_held, other_width = gamma_poisson(found)
-    print(
-        f"  intervals  {held:.3f} of {len(found)} hold, width {width:.2f}"
-        f" (fit: {other_held:.3f}, {other_width:.2f}: {width / other_width:.2f})"
-    )
+    fit = f"fit: {other_held:.3f}, {other_width:.2f}: {width / other_width:.2f}"
+    print(f"  intervals  {held:.3f} of {len(found)} hold, width {width:.2f} ({fit})")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ SHAPES, RATES_D, REGULAR, HALF_LIVES_D = (
     (0.5, 1.0, 2.0),
     (math.inf, 90.0, 30.0),
 )
+LIVES = np.array(HALF_LIVES_D)
+EVERY = slice(None)
 USUAL_SHAPE, USUAL_RATE_D = 0.2, 5.0
 
 TEMPER = 0.3
@@ -83,7 +85,7 @@ def rate(per_year: float) -> str:
 
 def shortest(cumulative: Floats, holds: float = HOLDS) -> tuple[int, int]:
     """The first and last number of the shortest run that has at least this probability; of several the likeliest."""
-    below = np.r_[0.0, cumulative[:-1]]
+    below = np.concatenate(([0.0], cumulative[:-1]))
     last = np.searchsorted(cumulative, below + holds - 1e-12)
     possible = np.flatnonzero(last < len(cumulative))
     if not len(possible):
@@ -99,8 +101,10 @@ def _chances(shape: Floats, mean: Floats) -> Floats:
     spread = np.sqrt(mean + mean * mean / shape)
     k = np.arange(1, int((mean + FARTHEST * spread).max()) + FARTHEST)
     p = shape / (shape + mean)
-    steps = np.log((shape[:, None] + k - 1) / k) + np.log1p(-p)[:, None]
-    return np.asarray(np.exp(np.cumsum(np.c_[shape * np.log(p), steps], axis=1)))
+    logs = np.empty((len(shape), len(k) + 1))
+    logs[:, 0] = shape * np.log(p)
+    logs[:, 1:] = np.log(((shape * (1 - p))[:, None] + np.outer(1 - p, k - 1)) / k)
+    return np.asarray(np.exp(np.cumsum(logs, axis=1)))
 
 
 @dataclass(slots=True)
@@ -137,16 +141,19 @@ class Rates:
         self._opened = 0
         lean = np.abs(np.log(self._a / USUAL_SHAPE)) + 0.5 * np.abs(np.log(self._b / USUAL_RATE_D)) + np.abs(np.log(self._c))
         self._evidence = -lean - FADED * (self._life > 0)
+        self._most: tuple[NDArray[np.int64], Floats] | None = None  # the members that weigh most, until that changes
 
     def expected(self, route: Hashable, time_d: float, exposure_d: Floats, days: float = MONTH_DAYS) -> Expected:
         """What is to be expected of a route after a time. `exposure_d`: the observed days before it, for each of
         `HALF_LIVES_D`."""
-        shapes, means = self._foretold(route, time_d, exposure_d)
-        most = np.argsort(-self._evidence, kind="stable")[:WEIGHED]
-        weight = np.exp(self._evidence[most] - self._evidence[most[0]])
-        weight /= weight.sum()
-        chances = weight @ _chances(shapes[most], means[most] * days)
-        return Expected(float(weight @ means[most]) * YEAR_DAYS, *shortest(np.cumsum(chances)), days)
+        if self._most is None:
+            most = np.argsort(-self._evidence, kind="stable")[:WEIGHED]
+            weight = np.exp(self._evidence[most] - self._evidence[most[0]])
+            self._most = most, weight / weight.sum()
+        most, weight = self._most
+        shapes, means = self._foretold(route, time_d, exposure_d, most)
+        chances = weight @ _chances(shapes, means * days)
+        return Expected(float(weight @ means) * YEAR_DAYS, *shortest(np.cumsum(chances)), days)
 
     def learn(self, route: Hashable, time_d: float, exposure_d: Floats) -> None:
         """Takes in a flight: it counts in the windows that are open, and opens new ones if it is the first of its week."""
@@ -178,14 +185,16 @@ class Rates:
             y, shape = window.count, window.shapes
             p = shape / (shape + window.means)
             gammas = _log_gamma(shape + y) - _log_gamma(shape)
+            self._most = None
             self._evidence += TEMPER * (gammas + shape * np.log(p) + y * np.log1p(-p))
 
-    def _foretold(self, route: Hashable, time_d: float, exposure_d: Floats) -> tuple[Floats, Floats]:
-        """For each member of the grid the shape of the number of flights, and their mean a day."""
-        known = self._routes.get(route)
-        counts = self._counts(known, time_d)[self._life] if known is not None else np.zeros(len(self._a))
-        observed = exposure_d[self._life]
-        return self._c * (self._a + counts), (self._a + counts) / (self._b + observed)
+    def _foretold(
+        self, route: Hashable, time_d: float, exposure_d: Floats, members: NDArray[np.int64] | slice = EVERY
+    ) -> tuple[Floats, Floats]:
+        """For members of the grid the shape of the number of flights, and their mean a day."""
+        known, life = self._routes.get(route), self._life[members]
+        shape = self._a[members] + (0.0 if known is None else self._counts(known, time_d)[life])
+        return self._c[members] * shape, shape / (self._b[members] + exposure_d[life])
 
     def _counts(self, known: Route, time_d: float) -> Floats:
         return known.counts * faded(max(time_d - known.as_of_d, 0.0))
@@ -193,14 +202,14 @@ class Rates:
 
 def faded(days: float) -> Floats:
     """What is left after some days of what counted one, for each of `HALF_LIVES_D`."""
-    return np.asarray(0.5 ** (days / np.array(HALF_LIVES_D)))
+    return np.asarray(0.5 ** (days / LIVES))
 
 
 def exposure(days: Floats) -> Callable[[float], Floats]:
     """For a time, how many of some observed days (days since 1970, ascending) lie before it, for each of `HALF_LIVES_D`."""
     if not len(days):
         return lambda time_d: np.zeros(len(HALF_LIVES_D))
-    grown = np.cumsum(2.0 ** ((days[:, None] - days[0]) / np.array(HALF_LIVES_D)), axis=0)
+    grown = np.cumsum(2.0 ** ((days[:, None] - days[0]) / LIVES), axis=0)
 
     def before(time_d: float) -> Floats:
         number = int(np.searchsorted(days, math.floor(time_d)))

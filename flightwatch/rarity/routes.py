@@ -21,6 +21,7 @@ a private jet alike; each list then finds its own.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import OrderedDict, defaultdict
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ NEW_FADING, NEW_FIRST, NEW_OF = 0.99, 1.0, 2.0
 JUST_NOW_DAYS = 0.5, 1.5, 4.0
 """How long ago it left a place that it was not seen to come back to: the same day, the day before, some days, longer."""
 
-LONG_GONE_DAYS = 60.0
+LONG_GONE_DAYS = 30.0
 """Then it came back unseen, if at all."""
 
 SOON_DAYS = 2.0
@@ -172,6 +173,7 @@ class Destinations:
         self._number: dict[int, int] = {}
         self._rows = np.empty(64, np.int64)
         self._popular = np.zeros(64)
+        self._ones = np.ones(64)
         self._total = 0.0
         self._new, self._all = NEW_FIRST, NEW_OF
         self._lengths = np.zeros(LENGTH_CLASSES)
@@ -238,7 +240,7 @@ class Destinations:
         and the place are known."""
         every, others = np.arange(len(popular)), np.array([len(popular)])
         yield "popularity", every, np.log(popular)
-        yield "new", others, np.ones(1)
+        yield "new", others, self._ones[:1]
         for name, key in (("aircraft", flight.aircraft), ("place", flight.origin)):
             known = self._tables.get((name, key))
             asked = 0.0 if known is None else float(known.counts.sum())
@@ -260,21 +262,23 @@ class Destinations:
             counts, candidates = table.counts, table.places
             asked = min(int(math.log2(counts.sum() + 1)), ASKED_CLASSES - 1)
             yield f"{key[0]}:{asked}", candidates, np.log1p(counts / popular[candidates])
-            yield f"known to {key[0]}:{asked}", candidates, np.ones(len(candidates))
+            yield f"known to {key[0]}:{asked}", candidates, self._ones[: len(candidates)]
 
     def _of_ways(self, flight: Flight) -> Iterator[Said]:
         """The way back, the place itself, and those that it left and was not seen to come back to."""
         here = flight.origin
-        popular = self._popular / max(self._total, 1.0)
         if (back := self._tables.get(("there and back", here))) is not None:
-            yield "there and back", back.places, np.log1p(back.counts / popular[back.places])
+            counts = back.counts / self._popular[back.places]
+            yield "there and back", back.places, np.log1p(counts * max(self._total, 1.0))
         if (own := self._tables.get(("its own back", flight.aircraft, here))) is not None:
             yield "its own back", own.places, np.log1p(own.counts)
         yield from self._single("stays", here)
+        ages = defaultdict(list)
         for place, since_d in self._left[flight.aircraft].items():
-            ago = sum(flight.time_d - since_d >= limit for limit in JUST_NOW_DAYS)
             if place != here:
-                yield from self._single(f"left and not back:{ago}", place)
+                ages[bisect_right(JUST_NOW_DAYS, flight.time_d - since_d)].append(self._number[place])
+        for age, numbers in ages.items():
+            yield f"left and not back:{age}", np.array(numbers), self._ones[: len(numbers)]
         if flight.aircraft in self._last:
             origin, destination, time_d = self._last[flight.aircraft]
             follows = destination == here
@@ -286,7 +290,7 @@ class Destinations:
 
     def _single(self, expert: str, place: int) -> Iterator[Said]:
         if place in self._number:
-            yield expert, np.array([self._number[place]]), np.ones(1)
+            yield expert, np.array([self._number[place]]), self._ones[:1]
 
     def _keys(self, flight: Flight) -> Iterator[tuple[Hashable, ...]]:
         """The tables that a flight asks and teaches."""
@@ -345,6 +349,7 @@ class Destinations:
             self._seen.append(place)
             if count == len(self._rows):
                 self._rows, self._popular = np.resize(self._rows, 2 * count), np.append(self._popular, np.zeros(count))
+                self._ones = np.ones(2 * count)
             self._rows[count] = place if place < len(self.airports) else -1
             if place < len(self.airports):
                 self._unseen.visit(place)

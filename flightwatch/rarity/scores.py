@@ -73,6 +73,7 @@ class Judge:
         self._is_watched = bool(len(watched))
         self._days = watched if self._is_watched else self._days_on_record()
         self._exposure = exposure(self._days)
+        self._named: dict[int, str] = {}
         self._tail_days: dict[int, NDArray[np.float64]] = {}
 
     def _watched_days(self) -> NDArray[np.float64]:
@@ -212,8 +213,10 @@ class Judge:
         return ("" if origin == NOWHERE else f"from {self._place(origin)} ") + f"to {self._place(destination)}"
 
     def _place(self, number: int) -> str:
-        airport = self._baseline.airports.get(self._code(number))
-        return self._code(number) if airport is None else airport.short_name
+        if number not in self._named:
+            airport = self._baseline.airports.get(self._code(number))
+            self._named[number] = self._code(number) if airport is None else airport.short_name
+        return self._named[number]
 
     def _code(self, number: int) -> str:
         return UNKNOWN if number == NOWHERE else self._baseline.code(number)
