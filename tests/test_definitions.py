@@ -118,8 +118,20 @@ BOTH = "define:\n  conditions:\n    far: {{origin: {{country: RU}}}}\n    {}\nru
 @pytest.mark.parametrize(
     ("texts", "file", "line", "column", "says"),
     [
-        ({"rules": RULE.format("use: from-rusia")}, "rules", 4, 5, "`from-rusia` is no condition of `define:` that is known: did you mean `from-russia`?"),
-        ({"rules": RULE.format("after: {leg: {use: from-rusia}, within: 3 days}")}, "rules", 4, 19, "did you mean `from-russia`?"),
+        (
+            {"rules": RULE.format("use: from-rusia")},
+            "rules",
+            4,
+            5,
+            "`from-rusia` is no condition of `define:` that is known: did you mean `from-russia`?",
+        ),
+        (
+            {"rules": RULE.format("after: {leg: {use: from-rusia}, within: 3 days}")},
+            "rules",
+            4,
+            19,
+            "did you mean `from-russia`?",
+        ),
         ({"rules": RULE.format('not: {origin: {country: "list:neighbors"}}')}, "rules", 4, 20, "did you mean `list:neighbours`?"),
         ({"rules": RULE.format("position: {region: [korea, koreas]}")}, "rules", 4, 32, "did you mean `korea`?"),
         ({"rules": RULE.format("via: {near: {airport: FNJ, nm: 50}}")}, "rules", 4, 18, "did you mean `ZKPY`?"),
@@ -128,21 +140,60 @@ BOTH = "define:\n  conditions:\n    far: {{origin: {{country: RU}}}}\n    {}\nru
         ({"rules": RULE.format('aircraft: {icao24: "list:tails"}')}, "names", 5, 13, "`RA-86559` is no address"),
         ({"rules": RULE.format('origin: {airport: "list:neighbours"}')}, "names", 3, 18, "`CN` is no airport"),
         ({"rules": RULE.format('aircraft: {watchlist: "list:tails"}')}, "names", 5, 13, "`RA-86559` is no watchlist"),
-        ({"rules": RULE.format("destination: {near: {latitude: 0, longitude: -140, nm: 50}}")}, "rules", 4, 5, "there is no airport in 50 nm of 0, -140"),
-        ({"rules": RULE.format("use: twice"), "more": "define:\n  conditions:\n    twice: {event: {kind: rendezvous}}\n"}, "rules", 4, 5, "`event` cannot be asked of a journey"),
-        ({"rules": RULE.format("after: {leg: {use: counted}, within: 3 days}"), "more": "define:\n  conditions:\n    counted: {dormant: {at_least: 3 days}}\n"}, "rules", 4, 19, "`dormant` cannot be asked of the earlier flight"),
+        (
+            {"rules": RULE.format("destination: {near: {latitude: 0, longitude: -140, nm: 50}}")},
+            "rules",
+            4,
+            5,
+            "there is no airport in 50 nm of 0, -140",
+        ),
+        (
+            {"rules": RULE.format("use: twice"), "more": "define:\n  conditions:\n    twice: {event: {kind: rendezvous}}\n"},
+            "rules",
+            4,
+            5,
+            "`event` cannot be asked of a journey",
+        ),
+        (
+            {
+                "rules": RULE.format("after: {leg: {use: counted}, within: 3 days}"),
+                "more": "define:\n  conditions:\n    counted: {dormant: {at_least: 3 days}}\n",
+            },
+            "rules",
+            4,
+            19,
+            "`dormant` cannot be asked of the earlier flight",
+        ),
         ({"more": "define:\n  conditions:\n    unused: {origin: {country: Russia}}\n"}, "more", 3, 23, "did you mean `RU`?"),
-        ({"more": "define:\n  conditions:\n    nested: {not: {use: unusd}}\n    unused: {origin: {country: RU}}\n"}, "more", 3, 20, "did you mean `unused`?"),
+        (
+            {"more": "define:\n  conditions:\n    nested: {not: {use: unusd}}\n    unused: {origin: {country: RU}}\n"},
+            "more",
+            3,
+            20,
+            "did you mean `unused`?",
+        ),
         ({"others": "define:\n  lists:\n    korea: [a]\n    tails: [RA-1]\n"}, "others", 4, 5, "`tails` is defined twice"),
         ({"more": 'define:\n  lists:\n    mine: ["list:tails"]\n'}, "more", 3, 5, "a list holds words, not other lists"),
-        ({"more": "define:\n  regions:\n    sea: {fil: sea.kml}\n"}, "more", 3, 11, "`fil` is not a setting here: did you mean `file`?"),
+        (
+            {"more": "define:\n  regions:\n    sea: {fil: sea.kml}\n"},
+            "more",
+            3,
+            11,
+            "`fil` is not a setting here: did you mean `file`?",
+        ),
         ({"more": "define:\n  regions:\n    sea: {file: sea.kml}\n"}, "more", 3, 5, "sea.kml cannot be read"),
         ({"more": "define:\n  regions:\n    sea: {corners: [[1, 2], [2, 2], [3, 2]]}\n"}, "more", 3, 5, "has no area"),
         ({"more": "define:\n  regoins: {}\n"}, "more", 2, 3, "did you mean `regions`?"),
         ({"more": BOTH.format("self: {use: self}", "{use: far}")}, "more", 4, 12, "`self` leads back to itself: self -> self"),
-        ({"more": BOTH.format("one: {not: {use: two}}\n    two: {after: {leg: {use: one}, within: 3 days}}", "{use: far}")}, "more", 4, 17, "leads back to itself: two -> one -> two"),
+        (
+            {"more": BOTH.format("one: {not: {use: two}}\n    two: {after: {leg: {use: one}, within: 3 days}}", "{use: far}")},
+            "more",
+            4,
+            17,
+            "leads back to itself: two -> one -> two",
+        ),
     ],
-)  # fmt: skip
+)
 def test_each_mistake_is_named_where_it_stands(
     texts: dict[str, str], file: str, line: int, column: int, says: str, folder: Folder
 ) -> None:
