@@ -302,6 +302,7 @@ class Runner:
             self._seq = seq
             return
         self._keep(state, outcome)
+        self._unsaved |= self._pipeline.of_note(state, self._state)
         for decision in self.book.apply(seq, outcome.findings, self._desk.compose, self._clock.now()):
             if decision.tell and decision.alert is not None:
                 log.info("alert %s: %s (%s)", decision.alert.alert_id, decision.alert.stage, decision.reason)

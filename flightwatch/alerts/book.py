@@ -148,6 +148,12 @@ class AlertBook:
     def close(self) -> None:
         self._db.close()
 
+    def __enter__(self) -> AlertBook:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         self._db.execute("BEGIN IMMEDIATE")
@@ -282,6 +288,11 @@ class AlertBook:
             for opened, updated, changed, alert, finding, message in rows
         ]
         return [a for a in found if not only_open or a.alert.stage not in (*FINAL, "withdrawn")]
+
+    def decisions(self, alert_id: str) -> list[tuple[datetime, str, bool, str]]:
+        """What was decided about an alert, in order: time of the data, stage, whether anybody was told, why."""
+        rows = self._db.execute("SELECT time_us, stage, told, reason FROM decisions WHERE alert_id = ? ORDER BY id", (alert_id,))
+        return [(utc(us), stage, bool(told), reason) for us, stage, told, reason in rows]
 
     # --------------------------------------------------------------------------------------------------------------- outbox
 

@@ -44,6 +44,22 @@ class Region:
     centre: tuple[float, float] | None = None
     radius_nm: float = 0.0
 
+    def near(self, latitude: ArrayLike, longitude: ArrayLike, nm: float) -> Flags:
+        """Which of some points may lie within so many nm: those in the boxes around the rings, widened; none that does
+        is missing."""
+        lat, lon = np.asarray(latitude, dtype=np.float64), np.asarray(longitude, dtype=np.float64)
+        if self.centre is not None:
+            return np.asarray(distance_nm(lat, lon, *self.centre) <= self.radius_nm + nm)
+        found = np.zeros(lat.shape, bool)
+        high = nm / 60
+        for ring in (outline for outline, *_ in self.polygons):
+            (west, south), (east, north) = ring.min(axis=0), ring.max(axis=0)
+            farthest = min(max(abs(south), abs(north)) + high, 89.9)
+            wide = high / np.cos(np.radians(farthest))
+            east_of = (lon - (west - wide)) % 360
+            found |= (lat >= south - high) & (lat <= north + high) & (east_of <= east - west + 2 * wide)
+        return found
+
     def contains(self, latitude: ArrayLike, longitude: ArrayLike) -> Flags:
         """Which of some points lie inside."""
         lat, lon = np.asarray(latitude, dtype=np.float64), np.asarray(longitude, dtype=np.float64)

@@ -68,9 +68,9 @@ class Result:
     missed: tuple[Held, ...] = ()
 
 
-def result(truth: Truth, condition: str, value: str) -> Result:
+def result(truth: Truth, condition: str, value: str, number: float | None = None) -> Result:
     """The result of one condition that is made of no others."""
-    fact = (Held(condition, value),)
+    fact = (Held(condition, value, number),)
     return Result(truth, missed=fact) if truth is False else Result(truth, held=fact)
 
 

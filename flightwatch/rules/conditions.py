@@ -37,7 +37,7 @@ from flightwatch.rules.language import (
     TogetherCondition,
     VisitsCondition,
 )
-from flightwatch.rules.measures import clock, in_clock, moment, span
+from flightwatch.rules.measures import PERIOD_DAYS, clock, in_clock, moment, span
 
 LEAST_OBSERVED_DAYS = 90
 """With fewer days of history nothing is called rare, or a first visit."""
@@ -206,6 +206,37 @@ def position(condition: PositionCondition, case: Case) -> Result:
     return any_of(results)
 
 
+def may_fit(
+    condition: PositionCondition,
+    latitude: np.ndarray[Any, Any],
+    longitude: np.ndarray[Any, Any],
+    altitude: np.ndarray[Any, Any],
+    speed: np.ndarray[Any, Any],
+    reach_nm: float,
+) -> np.ndarray[Any, Any]:
+    """Which of some aircraft, by where they are (deg, ft, kt), may have a way that fits by now: those within reach of a
+    region, or, where none is named, those that fly so high and fast, as far as known."""
+    if condition.areas:
+        return np.asarray(np.logical_or.reduce([area.near(latitude, longitude, reach_nm) for area in condition.areas]))
+    fit = np.ones(len(latitude), bool)
+    for value, limit, sign in _limits(condition, altitude, speed):
+        fit &= np.isnan(value) | (sign * (value - limit) > 0)
+    return fit
+
+
+def _limits(
+    condition: PositionCondition, altitude: np.ndarray[Any, Any], speed: np.ndarray[Any, Any]
+) -> list[tuple[np.ndarray[Any, Any], float, int]]:
+    """The values that a position has limits of, with the limit and on which side of it they have to lie."""
+    limits = (
+        (altitude, condition.below, -1),
+        (altitude, condition.above, 1),
+        (speed, condition.slower, -1),
+        (speed, condition.faster, 1),
+    )
+    return [(value, limit, sign) for value, limit, sign in limits if limit is not None]
+
+
 def _position_words(condition: PositionCondition) -> str:
     area = " or ".join(area_words(condition))
     told = [f"{condition.moving or 'in'} {area}"] if area else []
@@ -228,15 +259,9 @@ def _flown(condition: PositionCondition, leg: Leg, words: str) -> Result:
         inside, outside_next[1:] = ~inside, inside[:-1]
     fit = inside & (outside_next if condition.moving else True)
     known = np.ones(len(points), bool)
-    for value, limit, sign in (
-        (altitude, condition.below, -1),
-        (altitude, condition.above, 1),
-        (speed, condition.slower, -1),
-        (speed, condition.faster, 1),
-    ):
-        if limit is not None:
-            known &= ~np.isnan(value)
-            fit &= np.isnan(value) | (sign * (value - limit) > 0)
+    for value, limit, sign in _limits(condition, altitude, speed):
+        known &= ~np.isnan(value)
+        fit &= np.isnan(value) | (sign * (value - limit) > 0)
     sure = np.flatnonzero(fit & known)
     if len(sure):
         when = datetime.fromtimestamp(points[sure[0], 0], UTC)
@@ -510,14 +535,23 @@ def first_visit(condition: FirstVisitCondition, case: Case) -> Result:
 def rarity(condition: RarityCondition, case: Case) -> Result:
     if case.history is None:
         return Result(None)
-    words = f"rarity of {condition.of}: at most {condition.at_most}"
+    limit = condition.per_day
+    words = f"rarity of {condition.of}: " + (f"at most {condition.at_most}" if condition.at_most else _budget_words(condition))
     if not (case.target.airports or case.target.countries):
         return not_known(condition.unknown, words, "the place is not known")
     counted = case.history.count(condition.of, case.target)
     if counted.observed_days < LEAST_OBSERVED_DAYS:
         return not_known(condition.unknown, words, f"{counted.observed_days} observed days are too few")
-    rare = counted.count / counted.observed_days <= condition.per_day
-    return result(rare, words, f"{counted.count} in {counted.observed_days} observed days")
+    if limit is None:
+        return not_known(condition.unknown, words, "too little history to know what the budget means")
+    rate = counted.count / counted.observed_days
+    return result(rate <= limit, words, f"{counted.count} in {counted.observed_days} observed days", rate)
+
+
+def _budget_words(condition: RarityCondition) -> str:
+    limit = condition.per_day
+    rare = "" if limit is None or limit == float("inf") else f", that is at most {limit * PERIOD_DAYS['year']:.3g} per year"
+    return f"a budget of {condition.budget}{rare}"
 
 
 def not_known(unknown: str | None, words: str, why: str) -> Result:

@@ -13,12 +13,11 @@ from datetime import datetime
 from typing import Any
 
 from flightwatch.places import Airports
-from flightwatch.places.regions import Region
 from flightwatch.records import Aircraft, Event, Held, Journey, Leg, Stop, Target
 from flightwatch.rules import conditions as kinds
 from flightwatch.rules.cases import Case, History, Result, all_of, any_of, negated
 from flightwatch.rules.conditions import place_probability, target_of_place
-from flightwatch.rules.language import Condition, Rule, conditions, names_somebody_or_somewhere
+from flightwatch.rules.language import Condition, PositionCondition, Rule, conditions, names_somebody_or_somewhere
 
 _TESTS: dict[str, Callable[[Any, Case], Result]] = {
     "aircraft": kinds.aircraft,
@@ -57,6 +56,37 @@ class Onward:
 
     leg: Leg
     stop: Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a rule says of a pair of stops."""
+
+    start: int
+    place: int
+    result: Result
+
+
+def answers(
+    rule: Rule,
+    journey: Journey,
+    aircraft: Aircraft,
+    airports: Airports,
+    history: Callable[[int], History],
+    onward: Onward | None = None,
+) -> Iterator[Answer]:
+    """For each place that the journey came to what the rule says of the shortest way there for which it holds, or may, or,
+    if there is none, of the shortest way at all."""
+    best: dict[int, Answer] = {}
+    for start, place, case in cases(rule, journey, aircraft, airports, history, None, onward):
+        found = Answer(start, place, evaluate(rule.when, case))
+        if place not in best or _worth(found.result) > _worth(best[place].result):
+            best[place] = found
+    yield from best.values()
+
+
+def _worth(result: Result) -> int:
+    return {True: 2, None: 1, False: 0}[result.truth]
 
 
 def matches(
@@ -170,11 +200,9 @@ def target_of(rule: Rule) -> Target:
     )
 
 
-def areas_of(rule: Rule) -> tuple[Region, ...]:
-    """The regions in one of which the rule demands that an aircraft is or was; none where it demands none."""
-    demanded = rule.when.all_ or [rule.when]
-    positions = [c.position for c in demanded if c.position is not None and c.position.moving != "leaving"]
-    return next((p.areas for p in positions if p.areas), ())
+def positions_of(rule: Rule) -> tuple[PositionCondition, ...]:
+    """What the rule demands of where, how high and how fast an aircraft flies."""
+    return tuple(c.position for c in rule.when.all_ or [rule.when] if c.position is not None)
 
 
 def evaluate(condition: Condition, case: Case) -> Result:

@@ -15,6 +15,7 @@ after:        {leg: {...}, within: 3 days}   an earlier flight of the same aircr
 dormant:      {at_least: 60 days}            first flight for so long
 first_visit:  {of: tail | fleet | type | anybody, to: airport | country, unknown: match | skip}
 rarity:       {of: tail | fleet | type | anybody, at_most: 12 per year, unknown: match | skip}
+              `budget: 2 per week` instead of `at_most` sets the rate by how many alerts there may be
 event:        {kind, reason, probability}    of the subject `event`
 together:     {at_least: 2, aircraft: {...}} how many of the aircraft of an event fit
 """
@@ -280,16 +281,31 @@ class FirstVisitCondition(Strict):
 
 
 class RarityCondition(Strict):
-    """How often the place was visited before, on 90 observed days or more. With fewer it is not known: `unknown` says what that
-    means."""
+    """How often the place was visited before, on 90 observed days or more: no more often than a rate, or than an alert budget
+    lets through. With fewer days it is not known: `unknown` says what that means. `_limit` is the rate (visits a day) that a
+    budget means, None until the history of a store has told."""
 
     of: Of = "tail"
-    at_most: Rate
+    at_most: Rate | None = None
+    budget: Rate | None = None
     unknown: Unknown | None = None
+    _limit: float | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _has_one_limit(self) -> RarityCondition:
+        if (self.at_most is None) == (self.budget is None):
+            raise ValueError("give either `at_most: 12 per year` or `budget: 2 per week`")
+        return self
 
     @property
-    def per_day(self) -> float:
-        return per_day(self.at_most)
+    def per_day(self) -> float | None:
+        return self._limit if self.at_most is None else per_day(self.at_most)
+
+    def limited(self, per_day: float) -> RarityCondition:
+        """The same with what its budget means."""
+        out = self.model_copy()
+        out._limit = per_day
+        return out
 
 
 class EventCondition(Says):
