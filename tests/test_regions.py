@@ -159,12 +159,15 @@ def test_a_point_lies_inside_if_its_winding_is_odd(corners: list[Any], points: l
         (b'{"type": "GeometryCollection", "geometries": ' + b"[" * 100_000, "is no GeoJSON or KML"),
         (b"<kml><Document></kml>", "is no GeoJSON or KML"),
         (b'<!DOCTYPE kml [<!ENTITY a "aaa">]><kml>&a;</kml>', "document type"),
-        ('<?xml version="1.0"?><!DOCTYPE kml [<!ENTITY a "aaa">]><kml/>'.encode("utf-16-le"), "save it as UTF-8"),
+        (
+            '<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE kml [<!ENTITY a "aaa">]><kml/>'.encode("utf-16-le"),
+            "save it as UTF-8",
+        ),
         (b"<kml><LineString><coordinates>1,2 3,4 5,6</coordinates></LineString></kml>", "has no polygon"),
         (b"<kml><Polygon><LinearRing><coordinates>1,2 3 5,6</coordinates></LinearRing></Polygon></kml>", "is no GeoJSON or KML"),
         (b"\xff\xfe\x00", "is no GeoJSON or KML"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_region_is_refused_in_one_line(content: bytes, says: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=says) as raised:
         read(tmp_path, content)

@@ -292,7 +292,9 @@ def _densified(way: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         when = float(a["time"]) + share * seconds
         altitude = float(a["altitude"]) + share * (float(b["altitude"]) - float(a["altitude"]))
         rows.append(np.stack([when, lat, lon, altitude, np.full(steps + 1, speed)], axis=1)[1:])
-    return np.concatenate(rows)
+    points = np.concatenate(rows)
+    points[0, 4] = points[min(1, len(points) - 1), 4]  # it left as fast as it went on
+    return points
 
 
 # ------------------------------------------------------------------------------------------------------------------- time, span

@@ -96,6 +96,7 @@ def _follow(out: list[Asked], asked: Asked, names: Names, depth: int, within: tu
     if len(out) >= MOST_CONDITIONS:
         raise Endless(at, f"the rule has more than {MOST_CONDITIONS} conditions with all that its names stand for")
     if condition.use is not None:
+        at = at if within else (*at, "use")
         if condition.use in within:
             raise Endless(at, f"`{condition.use}` leads back to itself: {' -> '.join((*within, condition.use))}")
         if (meant := names.conditions.get(condition.use)) is not None:

@@ -333,7 +333,7 @@ class AfterCondition(Strict):
 class Condition(Strict):
     """Exactly one condition, or several under `all`, `any` or `not`."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+    model_config = ConfigDict(populate_by_name=False, json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
     all_: list[Condition] | None = Field(None, alias="all", min_length=1)
     any_: list[Condition] | None = Field(None, alias="any", min_length=1)

@@ -186,7 +186,7 @@ def _of_rule(rule: Rule, at: Path_, document: Document, known: _Known) -> list[P
     found = _of_condition(rule.when, (*at, "when"), document, known)
     if not found and known.names.complete:
         asked = followed(rule.when, (*at, "when"), known.names)
-        found = [document.problem(one.path, told) for one in asked for told in _out_of_place(one, rule, known)]
+        found = [document.problem(path, told) for one in asked for path, told in _out_of_place(one, rule, known)]
     return found + [document.problem((*at, *path), told) for path, told in _of_settings(rule, known)]
 
 
@@ -238,20 +238,21 @@ def _words_of(part: BaseModel, at: Path_, document: Document, known: _Known) -> 
         yield Word(part.airport, document, (*at, "airport")), _unknown_airport(part.airport, known)
 
 
-def _out_of_place(asked: Asked, rule: Rule, known: _Known) -> Iterator[str]:
+def _out_of_place(asked: Asked, rule: Rule, known: _Known) -> Iterator[tuple[Path_, str]]:
     """What of a condition cannot be asked of the rule's subject, or of an earlier flight."""
     condition, kind = asked.condition, asked.condition.kind.removesuffix("_")
-    subject = "leg" if asked.past else rule.subject
+    at, subject = (*asked.path, kind), "leg" if asked.past else rule.subject
+    a_subject = f"{'an' if subject == 'event' else 'a'} {subject}"
     if asked.past and condition.kind not in OF_A_PAST_LEG:
-        yield f"`{kind}` cannot be asked of the earlier flight of `after`"
+        yield at, f"`{kind}` cannot be asked of the earlier flight of `after`"
     elif (meant := MEANT_FOR.get(kind)) is not None and subject not in meant:
-        yield f"`{kind}` cannot be asked of a {subject}: it is for `subject: {' or '.join(meant)}`"
+        yield at, f"`{kind}` cannot be asked of {a_subject}: it is for `subject: {' or '.join(meant)}`"
     of = condition.duration.of if condition.duration is not None else None
     if of is not None and of not in ("leg", subject):
-        yield f"the duration of a {of} cannot be asked of a {subject}: it is for `subject: {of}`"
+        yield at, f"the duration of a {of} cannot be asked of {a_subject}: it is for `subject: {of}`"
     for place in places(condition) if subject != "event" else []:
         if not (place.airport or place.country or airports_in(place, known.names, known.airports)):
-            yield f"there is no airport in {' or '.join(area_words(place))}, so it can never hold"
+            yield at, f"there is no airport in {' or '.join(area_words(place))}, so it can never hold"
 
 
 def _of_settings(rule: Rule, known: _Known) -> Iterator[tuple[Path_, str]]:
@@ -275,7 +276,7 @@ def _of_settings(rule: Rule, known: _Known) -> Iterator[tuple[Path_, str]]:
                         yield (*at, setting, i), _unknown(code, "airport", known.airports.ident)
         if (test.given.event is not None) != (rule.subject == "event"):
             wanted = "an `event`" if rule.subject == "event" else "`legs`"
-            yield at, f"a rule about a {rule.subject} is tested with {wanted}"
+            yield at, f"a rule about {'an event' if rule.subject == 'event' else f'a {rule.subject}'} is tested with {wanted}"
         for i, code in enumerate(test.given.event.airports if test.given.event else ()):
             if not known.airports.is_airport(code):
                 yield (*at, "event", "airports", i), _unknown_airport(code, known)
