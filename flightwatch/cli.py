@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
@@ -55,7 +56,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Rebuilds flights from ADS-B feeds and tells people of the rare ones.",
 )
-rules_app = typer.Typer(no_args_is_help=True, help="Rules: test them.")
+rules_app = typer.Typer(no_args_is_help=True, help="Rules: test them, see what they would have found, help editors.")
 app.add_typer(rules_app, name="rules")
 reference_app = typer.Typer(no_args_is_help=True, help="Databases of others: who has which address.")
 app.add_typer(reference_app, name="reference")
@@ -241,17 +242,120 @@ def rules_test(
     from flightwatch.rules import read_rules, run_tests
     from flightwatch.userfiles import read_lists, settings_of
 
-    files = [f for path in paths for f in files_in([str(path.resolve())], "rules", config.parent)]
-    registry = read_lists(settings_of(config), config.parent, files)
-    outcomes = run_tests(read_rules(files, registry, airports(), None).rules, registry, airports())
+    settings, base = settings_of(config), config.parent
+    files = [f for path in paths for f in files_in([str(path.resolve())], "rules", base)]
+    beside = [f.resolve() for f in files_in(settings.rules, "rules", base)]
+    rules = read_rules(files, registry := read_lists(settings, base, files), airports(), None, beside)
+    outcomes = run_tests(rules.rules, registry, airports())
     for outcome in outcomes:
-        print(
-            f"{'ok  ' if outcome.passed else 'FAIL'} {outcome.rule_id}: {outcome.name}"
-            + (f" ({outcome.detail})" if not outcome.passed else "")
-        )
+        told = f"{outcome.rule_id}: {outcome.name}"
+        failure = rules.problem(outcome.rule_id, ("tests", outcome.number), f"{told}: {outcome.detail}")
+        print(f"ok   {told}" if outcome.passed else f"FAIL {failure}")
     failed = sum(not o.passed for o in outcomes)
-    print(f"{len(outcomes)} tests, {failed} failed")
+    untested = [f"{rule.id} has no test" for rule in rules.rules if not rule.tests]
+    print("; ".join([f"{len(outcomes)} tests, {failed} failed", *untested]))
     raise typer.Exit(1 if failed else 0)
+
+
+@rules_app.command("schema")
+def rules_schema(
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write it to this file instead of showing it.")] = None,
+) -> None:
+    """Show or write the JSON Schema of rule files, with which editors check and complete them."""
+    from json import dumps
+
+    from flightwatch.rules import schema
+
+    text = dumps(schema(), indent=2, ensure_ascii=False)
+    if output is None:
+        print(text)
+    else:
+        output.write_text(text + "\n", encoding="utf-8")
+        print(f"Wrote {output}.")
+
+
+@rules_app.command("calibrate")
+def rules_calibrate(
+    paths: Annotated[list[Path], typer.Argument(help="Rule files or folders of them, with rules that have a budget.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The curves as a picture: curves.png.")] = None,
+    store: StorePath = None,
+    config: ConfigPath = DEFAULT_FILE,
+) -> None:
+    """Show what the alert budgets of rules mean: alerts a week for each limit, by what the store has."""
+    from flightwatch.calibration import calibrated, in_words, picture, table
+    from flightwatch.store.files import write_bytes
+    from flightwatch.userfiles import settings_of
+
+    settings = settings_of(config)
+    pipeline = _judging(paths, settings, config)
+    with _brought_up(store, settings, config, pipeline.registry) as opened:
+        judging = _with_exposures(pipeline, opened)
+        curves = [curve for rule in pipeline.rules if (curve := calibrated(opened, judging, rule)) is not None]
+    if not curves:
+        raise InputError("no rule there has a budget: write `rarity: {of: tail, budget: 2 per week}`")
+    for curve in curves:
+        print("\n".join([in_words(curve), *table(curve)]))
+    if output is not None:
+        write_bytes(output, picture(curves))
+        print(f"Wrote {output}.")
+
+
+@rules_app.command("backtest")
+def rules_backtest(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Rule files or folders of them.")] = None,
+    diff: Annotated[
+        tuple[Path, Path] | None, typer.Option("--diff", help="Two versions of rules, old and new, to compare instead.")
+    ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="All findings: findings.parquet.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="The report as one page: report.html.")] = None,
+    store: StorePath = None,
+    config: ConfigPath = DEFAULT_FILE,
+) -> None:
+    """Tell what rules would have found in the legs of a store: when, of whom, how many a week, and why."""
+    from flightwatch import reports
+    from flightwatch.backtesting import backtest
+    from flightwatch.desk import Desk
+    from flightwatch.places import airports
+    from flightwatch.store.files import write_bytes
+    from flightwatch.userfiles import settings_of
+
+    if (not paths) == (diff is None):
+        raise typer.BadParameter("give rule files, or --diff OLD NEW", param_hint="PATHS")
+    settings = settings_of(config)
+    versions = [[*(paths or ())]] if diff is None else [[path] for path in diff]
+    pipelines = [_judging(version, settings, config) for version in versions]
+    with _brought_up(store, settings, config, pipelines[-1].registry) as opened:
+        done = [backtest(opened, _with_exposures(pipeline, opened), _utc(since), _utc(until)) for pipeline in pipelines]
+        desk = Desk(opened, airports(), pipelines[-1].registry)
+        told = reports.report(done[-1], desk, done[0] if diff else None)
+        written = reports.write(done[-1], output, desk) if output is not None else []
+    print(reports.summary(told))
+    for line in written:
+        print(line)
+    if html is not None:
+        write_bytes(html, reports.page(told).encode())
+        print(f"Wrote {html}.")
+
+
+def _judging(paths: list[Path], settings: Settings, config: Path) -> Pipeline:
+    """A pipeline with some rules, and the lists beside them."""
+    from flightwatch.config import files_in
+    from flightwatch.pipeline import Pipeline
+    from flightwatch.places import airports
+    from flightwatch.rules import read_rules
+    from flightwatch.userfiles import read_lists
+
+    files = [f for path in paths for f in files_in([str(path.resolve())], "rules", config.parent)]
+    registry = read_lists(settings, config.parent, files)
+    return Pipeline(airports(), registry, read_rules(files, registry, airports(), None).rules)
+
+
+def _with_exposures(pipeline: Pipeline, store: Store) -> Pipeline:
+    from flightwatch import backfill
+
+    return replace(pipeline, exposures=backfill.exposures(store), fleeting=store.fleeting)
 
 
 # ----------------------------------------------------------------------------------------------------------- reference databases
@@ -589,13 +693,17 @@ def _once(runner: Runner) -> bool:
 
 def _until_stopped(runner: Runner, clock: Clock, store: Store, config: Path) -> bool:
     from flightwatch import live
-    from flightwatch.userfiles import Changes
+    from flightwatch.rules.budgets import budget_of
+    from flightwatch.userfiles import Changes, read_all
 
-    changes = Changes(config)
+    changes, latest, day = Changes(config), read_all(config), clock.now().date()
 
     def changed() -> Pipeline | None:
+        nonlocal latest, day
         found = changes.read()
-        return None if found is None else _pipeline(store, found, list(runner.outlets.channels))
+        budgets_due = clock.now().date() != day and any(map(budget_of, latest.rules.rules))
+        latest, day = found or latest, clock.now().date()
+        return _pipeline(store, latest, list(runner.outlets.channels)) if found is not None or budgets_due else None
 
     live.run(runner, clock, _stop_when_asked(), store.root / "alerts.sqlite", changed)
     return False
@@ -851,6 +959,38 @@ def events(
 
 
 @app.command()
+def rarity(
+    store: StorePath = None,
+    since: SinceOption = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="rarity.parquet, rarity.csv or rarity.json.")] = None,
+    config: ConfigPath = DEFAULT_FILE,
+) -> None:
+    """Show or write how rare each leg of a store was, from what came before it alone."""
+    from flightwatch.backfill import exposures
+    from flightwatch.legtables import sources
+    from flightwatch.places import airports
+    from flightwatch.rarity import Baseline
+    from flightwatch.rarity.scores import scores
+    from flightwatch.raritytables import show, write
+    from flightwatch.userfiles import read_lists, settings_of
+
+    settings = settings_of(config)
+    registry = read_lists(settings, config.parent)
+    with _brought_up(store, settings, config, registry) as opened:
+        table, days, terms = opened.legs.table(), exposures(opened)(), opened.terms()
+    baseline = Baseline(airports(), table, days)
+    callsigns = dict(zip(table["leg_id"].to_pylist(), table["callsign"].to_pylist(), strict=True))
+    found, named = list(scores(baseline, callsigns, _utc(since))), sources(table, terms, registry)
+    if not found:
+        print("No leg in this store since then." if since else "No leg in this store.")
+    elif output is None:
+        print(show(found, named))
+    if output is not None:
+        for line in write(found, output, named):
+            print(line)
+
+
+@app.command()
 def coverage(
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the picture goes (PNG).")] = Path("coverage.png"),
     store: StorePath = None,
@@ -946,9 +1086,15 @@ def _pipeline(store: Store, found: UserFiles, channels: list[str], *, only: bool
     from flightwatch import backfill
     from flightwatch.pipeline import Pipeline
     from flightwatch.places import airports
+    from flightwatch.rules.budgets import budget_of
 
     rules = [_to_all(rule.model_copy(update={"notify": ["all"]}) if only else rule, channels) for rule in found.rules.rules]
-    return Pipeline(airports(), found.registry, rules, backfill.exposures(store), store.fleeting, found.settings.feed_names)
+    made = Pipeline(airports(), found.registry, rules, backfill.exposures(store), store.fleeting, found.settings.feed_names)
+    if not any(map(budget_of, rules)):
+        return made
+    from flightwatch.calibration import within_budgets
+
+    return replace(made, rules=within_budgets(store, made))
 
 
 def _to_all(rule: Rule, channels: list[str]) -> Rule:

@@ -333,7 +333,7 @@ class Pipeline:
     ) -> Finding:
         first = next((one for one in everybody if rules.is_about(rule, one, self.airports)), everybody[0])
         probability = 1.0 if event.probability is None else event.probability
-        return Finding(_reference(rule), first, None, "happened", probability, held, (), (), now, event, everybody)
+        return Finding(reference(rule), first, None, "happened", probability, held, (), (), now, event, everybody)
 
     def _everybody(self, event: Event, state: State | None) -> tuple[Aircraft, ...]:
         """The aircraft of an event, as they were known on its day, with what they say where lists are silent."""
@@ -441,15 +441,23 @@ class Pipeline:
             return self.registry.who(name, None)
         leg = legs[-1]
         callsigns = tuple(dict.fromkeys(one.callsign for one in legs if one.callsign))
+        return self.identify(name, _day(leg), leg.registration, leg.typecode, leg.operator, callsigns)
+
+    def identify(
+        self,
+        icao24: str,
+        day: date,
+        registration: str | None,
+        typecode: str | None,
+        operator: str | None,
+        callsigns: Sequence[str] | None,
+    ) -> Aircraft:
+        """Who it is on a day, by the lists and by what a leg says of it. Without callsigns, lists that go by them are
+        undecided."""
         known = self.registry.who(
-            name,
-            _day(leg),
-            registration=leg.registration,
-            typecode=leg.typecode,
-            operator=leg.operator,
-            callsigns=callsigns,
+            icao24, day, registration=registration, typecode=typecode, operator=operator, callsigns=callsigns
         )
-        return replace(known, registration=leg.registration, typecode=leg.typecode, operator=leg.operator)
+        return replace(known, registration=registration, typecode=typecode, operator=operator)
 
     def _to_follow(self, number: int, legs: Sequence[Leg]) -> bool:
         """Whether an aircraft is in the air, as far as known, on a journey that a rule could match."""
@@ -477,7 +485,7 @@ class Pipeline:
         if rule is None:
             return []
         gone = Visit(said.visit_id, said.start, said.place, (leg,), None)
-        return [Finding(_reference(rule), self._who(number, (leg,)), gone, "withdrawn", 0.0, (), (), (), now)]
+        return [Finding(reference(rule), self._who(number, (leg,)), gone, "withdrawn", 0.0, (), (), (), now)]
 
     def judge(
         self, state: State, number: int, legs: Sequence[Leg], now: datetime, lenient: frozenset[tuple[str, str]] = frozenset()
@@ -485,16 +493,29 @@ class Pipeline:
         """What the rules find in the legs of one aircraft. `lenient` are the rules and visits that were reported and
         keep the benefit of the doubt."""
         for journey in journeys(legs):
-            who = self._who(number, journey.legs)
-            before = [Precedents(state.baseline, who, leg, legs) for leg in journey.legs]
-            for rule in self.rules:
-                if rule.subject == "event":
-                    continue
-                doubted = {v.removeprefix("visit-") for r, v in lenient if r == rule.id}
-                factors = [BENEFIT_OF_DOUBT if leg.leg_id in doubted else 1.0 for leg in journey.legs]
-                left = onward(legs, journey) if rule.subject == "stay" else None
-                for match in rules.matches(rule, journey, who, self.airports, before.__getitem__, factors, left):
-                    yield self._finding(state, rule, who, legs, journey, match, now)
+            yield from self.judge_journey(state, self._who(number, journey.legs), legs, journey, self.rules, now, lenient)
+
+    def judge_journey(
+        self,
+        state: State,
+        who: Aircraft,
+        legs: Sequence[Leg],
+        journey: Journey,
+        rules_: Sequence[Rule],
+        now: datetime,
+        lenient: frozenset[tuple[str, str]] = frozenset(),
+    ) -> Iterator[Finding]:
+        """What some rules find in one journey of an aircraft. Of its legs, those of the journey's days and the next one
+        after them are needed."""
+        before = [Precedents(state.baseline, who, leg, legs) for leg in journey.legs]
+        for rule in rules_:
+            if rule.subject == "event":
+                continue
+            doubted = {v.removeprefix("visit-") for r, v in lenient if r == rule.id}
+            factors = [BENEFIT_OF_DOUBT if leg.leg_id in doubted else 1.0 for leg in journey.legs]
+            left = onward(legs, journey) if rule.subject == "stay" else None
+            for match in rules.matches(rule, journey, who, self.airports, before.__getitem__, factors, left):
+                yield self._finding(state, rule, who, legs, journey, match, now)
 
     def asked(self, state: State, rule: Rule, number: int, legs: Sequence[Leg], journey: Journey) -> Iterator[Answer]:
         """What a rule says of each place of one of an aircraft's journeys."""
@@ -514,7 +535,7 @@ class Pipeline:
         there = visit(legs, journey, match.start, match.place)
         target, day = self._target(rule, there), _day(there.arrival)
         return Finding(
-            rule=_reference(rule),
+            rule=reference(rule),
             aircraft=who,
             visit=there,
             stage=stage_of(there),
@@ -626,7 +647,7 @@ def _last_event(there: Visit) -> datetime:
     return time or datetime.min.replace(tzinfo=UTC)
 
 
-def _reference(rule: Rule) -> RuleReference:
+def reference(rule: Rule) -> RuleReference:
     quiet = Quiet(*clock(rule.quiet.between), rule.quiet.zone) if rule.quiet else None
     cooldown = span(rule.cooldown).total_seconds() if rule.cooldown else 0.0
     target = rules.target_of(rule)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -194,6 +194,12 @@ def credits_of(terms: Iterable[Terms]) -> tuple[str, ...]:
     """What stands beside data from these sources, each once."""
     return tuple(dict.fromkeys(t.credit for t in terms if t.credit))
 
+
+TERMS_KEY = b"flightwatch.terms"
+"""In the metadata of a Parquet file: the terms of each source of its rows, as JSON."""
+
+FORMULA_STARTS = ("=", "+", "-", "@")
+"""How a cell begins that a spreadsheet takes for a formula."""
 
 Circuit = Literal["closed", "open", "shut"]
 """Whether a question is asked at its pace, less often because it failed, or not any more."""
@@ -469,6 +475,10 @@ class Stop:
         return lead.airport if lead and lead.probability >= 0.5 else None
 
 
+JOURNEY_BREAK = timedelta(hours=12)
+"""A stay this long, or longer, ends a journey."""
+
+
 @dataclass(frozen=True, slots=True)
 class Journey:
     """A chain of legs of one aircraft with short stays between. `stops` is one longer than `legs`."""
@@ -566,7 +576,8 @@ class Rarity:
 
     `count` visits of `subject` to `place` in `observed_days` days before; `unwatched` more on record from days on
     which nobody would surely have seen them, so that they say nothing of how often; the last of all at `last`.
-    `sentence` says all that.
+    `expected_per_year` visits are to be expected, and between `year_low` and `year_high` in a year with a probability of 0.9;
+    null where there is too little history to say. `sentence` says all that.
     """
 
     subject: str
@@ -576,14 +587,41 @@ class Rarity:
     last: datetime | None
     observed_days: int
     sentence: str
+    expected_per_year: float | None = None
+    year_low: int | None = None
+    year_high: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRarity:
+    """How rare a leg was, from what came before it alone: a row of the table that `flightwatch rarity` writes, whose fields
+    say what each means (`raritytables.RARITY`). `enough_history`: the figures are more than what is usual anywhere."""
+
+    leg_id: str
+    registration: str
+    origin: str
+    destination: str
+    time: datetime
+    n_before: int
+    last_before: datetime
+    observed_days: int
+    expected_per_year: float
+    flights_30d_low: int
+    flights_30d_high: int
+    bits: float
+    score: float
+    sentence: str
+    enough_history: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One condition of a rule, with the value that it met."""
+    """One condition of a rule, with the value that it met; `number` is the rate (visits a day) that a condition on rarity
+    met."""
 
     condition: str
     value: str
+    number: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

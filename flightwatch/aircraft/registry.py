@@ -169,6 +169,12 @@ class Registry:
         lists = list(dict.fromkeys(lists))
         return replace(known, watchlists=tuple(lists), undecided=tuple(n for n in dict.fromkeys(undecided) if n not in lists))
 
+    def turns(self, icao24: str) -> list[date]:
+        """The days from which on something else may be known of an address than the day before, by lists that go by other
+        things than addresses, too."""
+        others = [*(e for found in self._by_registration.values() for e in found), *self._patterns]
+        return _turns([*self._claims(icao24), *(e for _, e in [*self._by_address.get(icao24, ()), *others])])
+
     def _on(self, icao24: str, on: date, told: str | None = None) -> Aircraft:
         """From the cache; an address whose claims are dated has an aircraft for each span between two dates, and one
         for each registration that a feed tells against the others."""

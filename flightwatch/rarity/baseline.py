@@ -8,10 +8,11 @@ answer, and nothing counts as new because a process is.
 The prior backs off through tables of counts from narrow to broad: the aircraft with the leg's other end, the
 aircraft, the other end at that time of the day, its operator with the other end, its type with it, the other end, the
 operator, the type, all legs; at the bottom stand the sizes of airports. A table that was asked n times and gave t
-different answers keeps t / (n + t) for answers that it never gave (method C of prediction by partial matching: Moffat,
-IEEE Transactions on Communications 38, 1990), and what a narrower table has given is left out of the broader ones,
-because there it is no news. The probabilities sum to one. What is drawn from the tables that do not know the leg's
-other end goes by half to places as far from there as flights of the type go.
+different answers has the weight n against `ESCAPE` times t for what the broader ones say together (interpolation by the
+number of different answers: Witten and Bell, IEEE Transactions on Information Theory 37, 1991, method C). What leaves at
+that time of the day counts the more the nearer in time, up to one. The probabilities sum to one. What is drawn from the
+tables that do not know the leg's other end goes by half to places as far from there as flights of the type go.
+A table of the same legs as a broader one is left out: it is no further evidence.
 
 Beside it stand the ways that the legs flew (`flown`): where a leg leads is also told by who flew this way before. And
 where the legs were seen and where not (`coverage`): where everybody is seen, silence tells something, too.
@@ -20,6 +21,7 @@ where the legs were seen and where not (`coverage`): where everybody is seen, si
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -51,9 +53,19 @@ ANYBODY: Tail = (None, None)
 DAY_US = 86_400_000_000
 MINUTE_US, DAY_MIN = 60_000_000, 1440
 
-CLOCK_STEP_MIN, PUNCTUAL_MIN = 10, 45
-"""Times of day are told apart in steps of ten minutes, and a flight repeats one of another day if it leaves within three
-quarters of an hour of it: most schedules keep that, and hourly shuttles go to one place anyway."""
+CLOCK_STEP_MIN, PUNCTUAL_MIN = 10, 15
+"""Times of day are told apart in steps of ten minutes, and how much a flight of another day tells falls with how far from
+its time of day this one left: a Gaussian of a quarter of an hour, as schedules are kept. Wider, and the flights of a hub's
+wave pass for one another. Chosen from 10 to 45 minutes by cross-validation over days, see `ESCAPE`."""
+
+FAR = 4.0
+"""Beyond so many times that, nothing is left."""
+
+ESCAPE = 1.5
+"""How much each different answer of a table weighs for those of the broader ones: more than the 1 of the method, because
+the tables lie within each other and tell of the same flights. Chosen from 1 to 3 with `PUNCTUAL_MIN` by cross-validation over
+fifteen days of regional flights whose ends were cut off (each day judged by the other fourteen), by how probable
+the true ends were and how far the leading probability erred."""
 
 SIZE_WEIGHTS = {"large": 40.0, "medium": 6.0, "small": 0.3, "seaplane": 0.05, "city": 0.0}
 """Relative traffic of airports by size before any history: large ones have some hundred times the movements of small
@@ -85,6 +97,10 @@ ADDRESS = re.compile("~?[0-9a-f]{6}")
 
 PRIORS_KEPT = 256
 """Priors that are remembered (0.4 MB each): those of the flights that are looked at again and again."""
+
+AIRCRAFT_KEPT = 256
+"""Aircraft whose flights are remembered as records, and groups of them whose covered days are: those that rules ask about
+again and again."""
 
 SAME_FLIGHT_US = 36 * 3_600_000_000
 """A listed leg within a day and a half of a tracked one of the same aircraft, with ends that agree, is the same flight:
@@ -133,6 +149,30 @@ class Columns:
         return Columns(**{name: getattr(self, name)[index] for name in self.__dataclass_fields__})
 
 
+@dataclass(frozen=True)
+class Index:
+    """Where each number stands in a column: `rows` sorted by it, in order for each, and where each begins in them."""
+
+    rows: Ints
+    begins: Ints
+
+    @classmethod
+    def made(cls, column: Ints, size: int) -> Index:
+        """Of a column of numbers from -1 to below `size`."""
+        return cls(np.argsort(column, kind="stable"), np.cumsum([0, *np.bincount(column + 1, minlength=size + 2)]))
+
+    def count(self, numbers: Ints) -> int:
+        return int((self.begins[numbers + 2] - self.begins[numbers + 1]).sum())
+
+    def of(self, numbers: Sequence[int] | Ints) -> Ints:
+        """The rows that have one of some different numbers, in order."""
+        wanted = np.asarray(numbers, dtype=np.int64)
+        wanted = wanted[self.begins[wanted + 2] > self.begins[wanted + 1]]
+        if len(wanted) == 1:
+            return self.rows[self.begins[wanted[0] + 1] : self.begins[wanted[0] + 2]]
+        return np.sort(np.concatenate([self.rows[:0], *(self.rows[self.begins[n + 1] : self.begins[n + 2]] for n in wanted)]))
+
+
 class Baseline:
     """The history, built from a table of `LEGS`. `extended` gives a new one with more legs; nothing changes in
     place."""
@@ -151,6 +191,9 @@ class Baseline:
         self._visitors: dict[tuple[int, ...], frozenset[str]] = {}
         self._priors: dict[tuple[object, ...], Floats] = {}
         self._exposed: dict[Tail, frozenset[int]] = {}
+        self._common: dict[frozenset[Tail], list[int]] = {}
+        self._members: dict[str, list[tuple[Tail, int, int]]] = {}
+        self._flights: dict[Tail, tuple[Ints, list[Leg]]] = {}
         self._coverage = coverage
 
     def extended(self, legs: pa.Table, exposures: Sequence[Exposure] | None = None) -> Baseline:
@@ -315,9 +358,9 @@ class Baseline:
         ours, theirs = (rows.destination, rows.origin) if which == "destination" else (rows.origin, rows.destination)
         usable = (ours >= 0) & (ours < len(self.airports)) & (rows.arrived < _midnight(day))
         times = rows.departed if which == "destination" else rows.arrived
-        punctual = np.zeros(len(times), bool) if bucket is None else _at_that_time(times, bucket) & ~rows.vague
+        punctual = np.zeros(len(times)) if bucket is None else _closeness(times, bucket) * ~rows.vague
         narrow, broad = self._contexts(rows, theirs, punctual, aircraft, operator, typecode, other)
-        tied, loose = ([ours[usable & context] for context in contexts] for contexts in (narrow, broad))
+        tied, loose = ([_table(ours, w) for w in _distinct([usable * c for c in contexts])] for contexts in (narrow, broad))
         placed = usable & (theirs >= 0) & (theirs < len(self.airports))
         of_type = placed & (rows.typecode == self._words.get(typecode or "", len(self._words)))
         lengths = self._lengths(rows, of_type if of_type.sum() >= ENOUGH_LENGTHS else placed, other)
@@ -340,14 +383,14 @@ class Baseline:
         self,
         rows: Columns,
         theirs: Ints,
-        punctual: Flags,
+        punctual: Floats,
         aircraft: str,
         operator: str | None,
         typecode: str | None,
         other: int | None,
-    ) -> tuple[list[Flags], list[Flags]]:
-        """Which legs count in each table, from narrow to broad: first the tables of the aircraft or of the other end, then
-        the rest."""
+    ) -> tuple[list[Floats | Flags], list[Floats | Flags]]:
+        """How much each leg counts in each table, from narrow to broad: first the tables of the aircraft or of the other
+        end, then the rest."""
         own = rows.aircraft == self._words.get(aircraft, len(self._words))
         fields = {"operator": operator, "typecode": typecode}
         shared = [getattr(rows, name) == self._words[word] for name, word in fields.items() if word in self._words]
@@ -355,7 +398,7 @@ class Baseline:
         if other is None:
             return [own], [*shared, everything]
         from_there = theirs == other
-        narrow = [own & from_there, own, punctual & from_there, *[s & from_there for s in shared], from_there]
+        narrow = [own & from_there, own, punctual * from_there, *[s & from_there for s in shared], from_there]
         return narrow, [*shared, everything]
 
     # --------------------------------------------------------------------------------------------------------------- ways
@@ -414,7 +457,7 @@ class Baseline:
         """Visits to places (a flag for each row of the airport table) before a day, oldest first: of all, or of one
         aircraft, operator or type."""
         found = self._visiting(day, places, tail, operator, typecode)
-        return [self._visit(int(i), _midnight(day)) for i in np.flatnonzero(found)]
+        return [self._visit(i, _midnight(day)) for i in found.tolist()]
 
     def visit_days(
         self, day: date, places: Flags, *, tail: Tail | None = None, operator: str | None = None, typecode: str | None = None
@@ -426,9 +469,14 @@ class Baseline:
 
     def flights(self, day: date, tail: Tail) -> list[Leg]:
         """The flights of one aircraft that ended before a day, in order of departure."""
-        rows = self.columns
-        mine = np.isin(rows.aircraft, [self._words[name] for name in tail if name in self._words])
-        return legs_from_table(self._table.take(rows.row[mine & (rows.arrived < _midnight(day))]))
+        if tail not in self._flights:
+            if len(self._flights) >= AIRCRAFT_KEPT:
+                self._flights.clear()
+            mine = self._of_tail(tail)
+            legs = legs_from_table(self._table.take(self.columns.row[mine]))
+            self._flights[tail] = (self.columns.arrived[mine], legs)
+        arrived, legs = self._flights[tail]
+        return [legs[i] for i in np.flatnonzero(arrived < _midnight(day)).tolist()]
 
     def visitors(self, rows: tuple[int, ...]) -> frozenset[str]:
         """The aircraft (address or registration) that ever ended a leg at one of these rows of the airport table."""
@@ -437,44 +485,95 @@ class Baseline:
             self._visitors[rows] = frozenset(self._spelled[n] for n in there if n != NULL)
         return self._visitors[rows]
 
-    def _visiting(self, day: date, places: Flags, tail: Tail | None, operator: str | None, typecode: str | None) -> Flags:
-        rows = self.columns
-        extra = np.zeros(len(self._codes) - len(places), bool)
-        wanted = np.r_[places, extra, False][rows.destination] & (rows.arrived < _midnight(day))
-        if tail is not None:
-            wanted &= np.isin(rows.aircraft, [self._words[name] for name in tail if name in self._words])
+    def _visiting(self, day: date, places: Flags, tail: Tail | None, operator: str | None, typecode: str | None) -> Ints:
+        """The rows of such visits, in order. What is gone through are the flights to these places or those of the aircraft,
+        operator or type, whichever are fewer."""
+        rows, there = self.columns, np.flatnonzero(places)
+        asked = [(self._by_operator, operator), (self._by_typecode, typecode)]
+        kinds = [by.of([self._words.get(word, len(self._words))]) for by, word in asked if word is not None]
+        kinds += [self._of_tail(tail)] if tail is not None else []
+        if not kinds or self._by_destination.count(there) < min(map(len, kinds)):
+            kinds.append(self._by_destination.of(there))
+        found = min(kinds, key=len)
+        found = found[rows.arrived[found] < _midnight(day)]
+        found = found[np.r_[places, np.zeros(len(self._codes) - len(places) + 1, bool)][rows.destination[found]]]
         for column, word in ((rows.operator, operator), (rows.typecode, typecode)):
             if word is not None:
-                wanted &= column == self._words.get(word, len(self._words))
-        return np.asarray(wanted)
+                found = found[column[found] == self._words.get(word, len(self._words))]
+        if tail is not None:
+            found = found[np.isin(rows.aircraft[found], self._numbers_of(tail))]
+        return np.asarray(found)
+
+    def _numbers_of(self, tail: Tail) -> list[int]:
+        return sorted({self._words[name] for name in tail if name in self._words})
+
+    def _of_tail(self, tail: Tail) -> Ints:
+        """The rows of an aircraft, in order."""
+        return self._by_aircraft.of(self._numbers_of(tail))
+
+    @cached_property
+    def _by_aircraft(self) -> Index:
+        return Index.made(self.columns.aircraft, len(self._words))
+
+    @cached_property
+    def _by_operator(self) -> Index:
+        return Index.made(self.columns.operator, len(self._words))
+
+    @cached_property
+    def _by_typecode(self) -> Index:
+        return Index.made(self.columns.typecode, len(self._words))
+
+    @cached_property
+    def _by_destination(self) -> Index:
+        return Index.made(self.columns.destination, len(self._codes))
 
     def _visit(self, i: int, until: int) -> EarlierVisit:
         rows = self.columns
-        later = np.flatnonzero((rows.aircraft == rows.aircraft[i]) & (rows.departed > rows.arrived[i]) & (rows.departed < until))
-        left = rows.departed[later[0]] if len(later) and self._agree(rows.destination[i], rows.origin[later[0]]) else None
+        own = self._by_aircraft.of([int(rows.aircraft[i])])
+        later = int(np.searchsorted(rows.departed[own], rows.arrived[i], side="right"))
+        next_ = int(own[later]) if later < len(own) and rows.departed[own[later]] < until else None
+        left = next_ if next_ is not None and self._agree(rows.destination[i], rows.origin[next_]) else None
         return EarlierVisit(
-            registration=self._word(rows.registration[i]),
-            operator=self._word(rows.operator[i]),
+            registration=self.word(rows.registration[i]),
+            operator=self.word(rows.operator[i]),
             airport=self._places[rows.destination[i]],
             arrived=utc(int(rows.arrived[i])),
-            left=None if left is None else utc(int(left)),
+            left=None if left is None else utc(int(rows.departed[left])),
             basis="observed" if rows.observed[i] else "inferred",
             source="listed" if rows.listed[i] else "tracked",
-            days_only=bool(rows.vague[i] or (left is not None and rows.vague[later[0]])),
+            days_only=bool(rows.vague[i] or (left is not None and rows.vague[left])),
         )
 
-    def _word(self, number: int) -> str | None:
+    def word(self, number: int) -> str | None:
+        """The registration, operator or type of the columns that has a number."""
         return None if number == NULL else self._spelled[number]
+
+    def code(self, number: int) -> str:
+        """The place of the columns that has a number."""
+        return self._places[number]
+
+    def tail(self, number: int) -> Tail:
+        """The aircraft of the columns that has a number."""
+        return self._tail_of(self._spelled[number])
 
     # ----------------------------------------------------------------------------------------------------------- exposure
 
     def covered_members(self, operator: str, day: date) -> list[Tail]:
         """The aircraft of an operator that the history before a day knows and some exposure covers."""
-        rows = self.columns.take(self._before(day))
-        mine = np.unique(rows.aircraft[rows.operator == self._words.get(operator, len(self._words))])
-        tails = [self._tail_of(self._spelled[n]) for n in mine if n != NULL]
-        first = day.toordinal()
-        return [tail for tail in tails if any(ordinal < first for ordinal in self._exposed_days(tail))]
+        if operator not in self._members:
+            self._members[operator] = self._members_of(operator)
+        midnight, first = _midnight(day), day.toordinal()
+        return [tail for tail, departed, exposed in self._members[operator] if departed < midnight and exposed < first]
+
+    def _members_of(self, operator: str) -> list[tuple[Tail, int, int]]:
+        """The aircraft of an operator, with the time of the first flight and the first covered day (ordinal) of each."""
+        mine = self._by_operator.of([self._words.get(operator, len(self._words))])
+        numbers, first = np.unique(self.columns.aircraft[mine], return_index=True)
+        departed = self.columns.departed[mine[first]]
+        known = [
+            (self._tail_of(self._spelled[n]), d) for n, d in zip(numbers.tolist(), departed.tolist(), strict=True) if n != NULL
+        ]
+        return [(tail, d, min(days)) for tail, d in known if (days := self._exposed_days(tail))]
 
     def _tail_of(self, name: str) -> Tail:
         return (name, self._registrations.get(name)) if ADDRESS.fullmatch(name) else (None, name)
@@ -487,8 +586,14 @@ class Baseline:
 
     def observed_days(self, day: date, tails: Sequence[Tail]) -> frozenset[int]:
         """The days (ordinals) before a day on which a flight of each of these aircraft would have been recorded."""
-        common = frozenset.intersection(*(self._exposed_days(tail) for tail in tails)) if tails else frozenset()
-        return frozenset(ordinal for ordinal in common if ordinal < day.toordinal())
+        key = frozenset(tails)
+        if key not in self._common:
+            if len(self._common) >= AIRCRAFT_KEPT:
+                self._common.clear()
+            common = frozenset.intersection(*map(self._exposed_days, key)) if key else frozenset()
+            self._common[key] = sorted(common)
+        days = self._common[key]
+        return frozenset(days[: bisect_left(days, day.toordinal())])
 
     def _exposed_days(self, tail: Tail) -> frozenset[int]:
         if tail not in self._exposed:
@@ -521,31 +626,41 @@ def _length_class(nm: Floats) -> Ints:
     return np.asarray(np.minimum(doublings, LENGTH_CLASSES - 1))
 
 
-def _backed_off(narrow: Sequence[Ints], broad: Sequence[Ints], bottom: Floats, lengths: Lengths | None) -> Floats:
+Table = tuple[Ints, Floats]
+"""Outcomes, and how much each counts."""
+
+
+def _table(outcomes: Ints, weight: Floats | Flags) -> Table:
+    counting = np.flatnonzero(weight)
+    return outcomes[counting], weight[counting].astype(np.float64)
+
+
+def _distinct(contexts: Sequence[Floats | Flags]) -> list[Floats | Flags]:
+    """Those that hold other legs than each broader one: the same legs, asked twice, would look like twice as many."""
+    return [c for i, c in enumerate(contexts) if not any(np.array_equal(c, broader) for broader in contexts[i + 1 :])]
+
+
+def _backed_off(narrow: Sequence[Table], broad: Sequence[Table], bottom: Floats, lengths: Lengths | None) -> Floats:
     """The outcomes of each table, from narrow to broad, as one distribution over all outcomes."""
-    probability = np.zeros(len(bottom))
-    given = np.zeros(len(bottom), bool)
-    left = 1.0
-    for number, outcomes in enumerate([*narrow, *broad]):
-        fresh = outcomes[~given[outcomes]]
-        if not len(fresh):
+    probability = bottom if lengths is None else lengths.preferred(bottom)
+    for number, (outcomes, weight) in reversed(list(enumerate([*narrow, *broad]))):
+        if not len(outcomes):
             continue
-        counts = np.bincount(fresh, minlength=len(bottom)).astype(np.float64)
-        different = np.count_nonzero(counts)
-        weight = counts if lengths is None or number < len(narrow) else lengths.preferred(counts)
-        probability += left * weight / (len(fresh) + different)
-        left *= different / (len(fresh) + different)
-        given |= counts > 0
-    rest = np.where(given, 0.0, bottom)
-    rest = rest if lengths is None else lengths.preferred(rest)
-    return np.asarray(probability + left * rest / rest.sum())
+        counts = np.bincount(outcomes, weights=weight, minlength=len(bottom)).astype(np.float64)
+        nearest = np.zeros(len(bottom))
+        np.maximum.at(nearest, outcomes, weight)
+        escape = ESCAPE * max(float(nearest.sum()), 1.0)  # where nothing is near, the table says little
+        drawn = counts if lengths is None or number < len(narrow) else lengths.preferred(counts)
+        probability = (drawn + escape * probability) / (counts.sum() + escape)
+    return np.asarray(probability / probability.sum())
 
 
-def _at_that_time(times: Ints, bucket: int) -> Flags:
-    """Whether times lie around the same time of day as a bucket of it, whichever the day."""
+def _closeness(times: Ints, bucket: int) -> Floats:
+    """How near times lie to a bucket of the time of day, whichever the day: 1 for the very time, 0 for far away."""
     minutes = times // MINUTE_US % DAY_MIN
     away = np.abs(minutes - (bucket + 0.5) * CLOCK_STEP_MIN)
-    return np.asarray(np.minimum(away, DAY_MIN - away) <= PUNCTUAL_MIN)
+    off = np.minimum(away, DAY_MIN - away) / PUNCTUAL_MIN
+    return np.where(off < FAR, np.exp(-0.5 * off**2), 0.0)
 
 
 def _midnight(day: date) -> int:

@@ -31,7 +31,7 @@ from flightwatch.rules.evaluation import (
     positions_of,
     target_of,
 )
-from flightwatch.rules.language import Rule
+from flightwatch.rules.language import Rule, schema
 from flightwatch.rules.loading import Rules, read_rules
 from flightwatch.rules.trials import TestOutcome, run_tests
 
@@ -55,5 +55,6 @@ __all__ = [
     "positions_of",
     "read_rules",
     "run_tests",
+    "schema",
     "target_of",
 ]

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -176,6 +176,14 @@ class Catalog:
             if not self._read_only:
                 self.db.execute("UPDATE files SET damaged = 1 WHERE path = ?", (path,))
             return empty
+
+    def read_pieces(self, path: str, wanted: Callable[[int, int], bool]) -> Iterator[tuple[int, files.ReadColumns]]:
+        """The wanted pieces of a listed file (see `files.read_pieces`); of a damaged one those before the damage."""
+        (footer,) = self.db.execute("SELECT footer FROM files WHERE path = ?", (path,)).fetchone()
+        try:
+            yield from files.read_pieces(self._root / path, footer, wanted)
+        except Damaged as error:
+            log.error("%s", error)
 
     def read_surely(self, path: str, filters: pc.Expression | None = None) -> pa.Table:
         """The rows of a listed file. Raises Damaged."""

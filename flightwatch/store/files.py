@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,10 @@ ZSTD_LEVEL = 3
 ROW_GROUP = 1 << 17
 """Rows in a Parquet row group: small enough to read one aircraft without the rest of an hour, large enough to
 compress."""
+
+
+ReadColumns = Callable[[Sequence[str]], pa.Table]
+"""Reads columns by name. Raises Damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +98,42 @@ def _footer_size(end: bytes) -> int:
 def read_parquet(path: Path, filters: object = None, footer: str | None = None) -> pa.Table:
     """Reads one file and verifies its page checksums, and its footer where the digest of that is given. Raises
     Damaged where it does not hold what was written."""
-    try:
+    with _named(path):
         if footer is not None and footer != footer_digest(_end(path)):
             raise pa.ArrowInvalid("its footer is not the one that was written")
         return pq.read_table(path, filters=filters, page_checksum_verification=True, partitioning=None)
+
+
+def read_pieces(path: Path, footer: str, wanted: Callable[[int, int], bool]) -> Iterator[tuple[int, ReadColumns]]:
+    """The row groups of a file that hold rows which are wanted (from one number to below another): the number of the first
+    row of each, and what reads columns of it, texts as dictionaries. Raises Damaged."""
+    with _named(path):
+        if footer != footer_digest(_end(path)):
+            raise pa.ArrowInvalid("its footer is not the one that was written")
+        schema = pq.read_schema(path)
+        texts = [field.name for field in schema if pa.types.is_string(field.type)]
+        file = pq.ParquetFile(path, read_dictionary=texts, page_checksum_verification=True)
+    with file:
+        first = 0
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            if wanted(first, first + rows):
+                yield first, _reader(path, file, group)
+            first += rows
+
+
+def _reader(path: Path, file: pq.ParquetFile, group: int) -> ReadColumns:
+    def read(names: Sequence[str]) -> pa.Table:
+        with _named(path):
+            return file.read_row_group(group, columns=list(names))
+
+    return read
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0][:200]
         raise Damaged(f"{path} cannot be read ({reason}): it is left out until it is put back from a copy") from None

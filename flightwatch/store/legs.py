@@ -8,25 +8,63 @@ better data made it part of another.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from flightwatch.errors import Damaged
 from flightwatch.records import LEGS, Leg, legs_from_table, legs_table, micros
 from flightwatch.store import files
 from flightwatch.store.catalog import Catalog
 from flightwatch.store.events import Events
+from flightwatch.store.files import ReadColumns
+
+Ints = NDArray[np.int64]
+
+log = logging.getLogger(__name__)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Leg).decode
 
 SETTLED_AFTER_DAYS = 7
 """Legs older than this move from the catalog to a file."""
+
+
+IN_CATALOG = -1
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some stored legs: the number of the file that they stand in (-1: none yet), their own numbers among all stored ones,
+    and what reads columns of `LEGS`, with texts perhaps as dictionaries; a column that a file lacks is null."""
+
+    file: int
+    numbers: Ints
+    read: ReadColumns
+
+    @classmethod
+    def of(cls, file: int, first: int, read: ReadColumns, gone: pa.Array) -> Piece:
+        """A piece of a file without the legs that are gone."""
+        left = pc.invert(pc.is_in(read(["leg_id"])["leg_id"].cast(pa.string()), value_set=gone)) if len(gone) else None
+
+        def read_left(names: Sequence[str]) -> pa.Table:
+            table = read(names)
+            missing = [f for f in LEGS if f.name in names and f.name not in table.column_names]
+            for field in missing:
+                table = table.append_column(field.name, pa.nulls(len(table), field.type))
+            return (table if left is None else table.filter(left)).select(list(names))
+
+        size = len(read(["revision"]))
+        numbers = np.arange(first, first + size)
+        return cls(file, numbers if left is None else numbers[np.asarray(left)], read_left)
 
 
 class Legs:
@@ -123,6 +161,38 @@ class Legs:
         empty = LEGS.empty_table()
         return pa.concat_tables([empty, *[_whole(self._catalog.read(path, empty)) for (path,) in paths]])
 
+    def pieces(self, wanted: Ints | None = None) -> Iterator[Piece]:
+        """All stored legs, in pieces that fit into memory whatever the store holds, and always in the same order; those
+        pieces alone that hold some rows, where these are given (their numbers, in order). Their columns are read when asked
+        for. Damaged files are named and left out."""
+        current, replaced = self._from_catalog("legs")
+        gone = pa.array(replaced, pa.string())
+        first = 0
+        files_of_legs = self._catalog.db.execute(
+            "SELECT path, rows FROM files WHERE kind = 'legs' AND retired_us IS NULL ORDER BY path"
+        ).fetchall()
+        for number, (path, rows) in enumerate(files_of_legs):
+            for begins, read in self._catalog.read_pieces(path, lambda a, b, at=first: _any_of(wanted, at + a, at + b)):  # type: ignore[misc]
+                yield Piece.of(number, first + begins, read, gone)
+            first += rows
+        if _any_of(wanted, first, first + len(current)):
+            table = legs_table(current)
+            yield Piece(IN_CATALOG, first + np.arange(len(current)), lambda names: table.select(list(names)))
+
+    def rows(self, numbers: Ints) -> tuple[Ints, pa.Table]:
+        """The legs with some numbers (see `pieces`; in order), with all columns of `LEGS`, and which they are: what is
+        damaged is named and left out."""
+        found, parts = [np.empty(0, np.int64)], [LEGS.empty_table()]
+        for piece in self.pieces(numbers):
+            mine = np.isin(piece.numbers, numbers)
+            try:
+                parts.append(piece.read(LEGS.names).filter(pa.array(mine)).cast(LEGS))
+            except Damaged as error:
+                log.error("%s", error)
+            else:
+                found.append(piece.numbers[mine])
+        return np.concatenate(found), pa.concat_tables(parts).combine_chunks()
+
     def known_listed(self) -> set[str]:
         """The ids of the listed legs that are stored."""
         filed = self._from_files()
@@ -159,6 +229,12 @@ class Legs:
             for table in ("legs", "frozen_legs"):
                 db.executemany(f"DELETE FROM {table} WHERE leg_id = ?", [(leg.leg_id,) for leg in legs])  # two names
         return len(legs)
+
+
+def _any_of(wanted: Ints | None, first: int, end: int) -> bool:
+    if wanted is None:
+        return first < end
+    return bool(np.searchsorted(wanted, first) < np.searchsorted(wanted, end))
 
 
 def _whole(table: pa.Table) -> pa.Table:

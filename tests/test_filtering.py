@@ -1,0 +1,252 @@
+"""The filter over columns loses nothing: for any rule and any legs, what it leaves gives the same findings as all legs."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flightwatch.aircraft import Registry, Watchlist
+from flightwatch.aircraft.watchlists import Entry
+from flightwatch.backtesting import backtest, gather
+from flightwatch.legs.rows import aircraft_number
+from flightwatch.pipeline import Pipeline, State
+from flightwatch.places import airports as all_airports
+from flightwatch.rarity import Baseline, Exposure
+from flightwatch.records import UNKNOWN, Candidate, End, Finding, Leg, Scope, legs_table
+from flightwatch.rules.definitions import Names, resolved
+from flightwatch.rules.filtering import possible
+from flightwatch.rules.language import MEANT_FOR, Rule
+from flightwatch.store import Store
+from flightwatch.store.legs import Piece
+
+TABLE = all_airports()
+PLACES = ("UUMU", "UHWW", "ZKPY", "ZBAA", "RKSI")
+TAILS: tuple[tuple[str, str | None, str | None, str | None], ...] = (
+    ("15521f", "RA-86559", "IL62", "Russian Air Force"),
+    ("780a51", "B-1234", "B738", "Demo China"),
+    ("71bf00", None, None, None),
+)
+KINDS = {
+    "observed": (0.9998, 0.0),
+    "sure": (0.96, 0.02),
+    "split": (0.62, 0.3),
+    "faint": (0.35, 0.3),
+    "unknown": (0.0, 0.0),
+}
+"""Kinds of ends, and the probabilities of their first two airports."""
+
+BEGIN = datetime(2024, 3, 1, tzinfo=UTC)
+
+
+# ------------------------------------------------------------------------------------------------------------------------ legs
+
+
+@st.composite
+def ends(draw: st.DrawFn, when: datetime | None) -> End:
+    """One that was seen, one that is one of several, or nobody knows."""
+    kind = draw(st.sampled_from(list(KINDS)))
+    a, b = draw(st.permutations(PLACES))[:2]
+    chances = KINDS[kind]
+    candidates = tuple(Candidate(code, p) for code, p in zip((a, b), chances, strict=True) if p)
+    rest = round(1 - sum(chances), 4)
+    lead = a if chances[0] >= 0.5 else None
+    basis: Any = kind if kind in ("observed", "unknown") else "inferred"
+    early, late = (when - timedelta(hours=1), when + timedelta(hours=1)) if when and draw(st.booleans()) else (when, when)
+    return End(lead, basis, chances[0], (*candidates, Candidate(UNKNOWN, rest)), "made up", when, early, late)
+
+
+@st.composite
+def flown(draw: st.DrawFn) -> list[Leg]:
+    """The legs of a few aircraft, some of which go on after short stays."""
+    legs: list[Leg] = []
+    for icao24, registration, typecode, operator in TAILS:
+        at, before = BEGIN + timedelta(hours=draw(st.integers(0, 30))), ""
+        for number in range(draw(st.integers(0, 4))):
+            leg_id = f"{icao24}-{number}"
+            journey = before if before and draw(st.booleans()) else leg_id
+            timed, hours = draw(st.booleans()), draw(st.sampled_from([1, 5, 9]))
+            over = at + timedelta(hours=hours)
+            legs.append(
+                Leg(
+                    leg_id=leg_id,
+                    revision=1,
+                    journey_id=journey,
+                    icao24=icao24,
+                    registration=registration,
+                    typecode=typecode,
+                    operator=operator,
+                    callsign=draw(st.sampled_from([None, "RFF7237", "DMO1"])),
+                    first_seen=at,
+                    last_seen=over,
+                    origin=draw(ends(at if timed else None)),
+                    destination=draw(ends(over if timed else None)),
+                    landed_probability=0.9,
+                    status=draw(st.sampled_from(["landed", "presumed_landed", "lost"])),
+                    gaps=(),
+                    longest_gap_s=0.0,
+                    distance_nm=0.0,
+                    positions=10,
+                    model="",
+                    source="tracked",
+                    feeds=("demo",),
+                )
+            )
+            at, before = over + timedelta(hours=draw(st.sampled_from([2, 11, 40]))), journey
+    return legs
+
+
+# ----------------------------------------------------------------------------------------------------------------------- rules
+
+PLACE = st.fixed_dictionaries(
+    {"probability": st.sampled_from([0.02, 0.3, 0.5, 0.9, 0.97])},
+    optional={
+        "airport": st.sampled_from(["ZKPY", ["UUMU", "RKSI"]]),
+        "country": st.sampled_from(["KP", ["RU", "CN"]]),
+        "near": st.just({"latitude": 39.0, "longitude": 125.7, "nm": 60}),
+        "observed": st.booleans(),
+    },
+).filter(lambda p: {"airport", "country", "near"} & set(p))
+
+AIRCRAFT = st.dictionaries(
+    st.sampled_from(["registration", "icao24", "typecode", "operator", "callsign", "watchlist", "country"]), st.none(), min_size=1
+).flatmap(
+    lambda names: st.fixed_dictionaries(
+        {
+            name: st.sampled_from(
+                {
+                    "registration": ["RA-*", "B-1234"],
+                    "icao24": ["15521f", "7*"],
+                    "typecode": ["IL62", "B*"],
+                    "operator": ["*air force", "Demo*"],
+                    "callsign": ["RFF*", "DMO?"],
+                    "watchlist": ["addresses", "callsigns"],
+                    "country": ["RU", "CN"],
+                }[name]
+            )
+            for name in names
+        }
+    )
+)
+TIME = st.fixed_dictionaries(
+    {"of": st.sampled_from(["takeoff", "landing"]), "zone": st.sampled_from(["UTC", "local"])},
+    optional={
+        "days": st.sampled_from(["fri", ["sat", "sun"]]),
+        "between": st.sampled_from(["22:00-06:00", "05:30-12:00"]),
+        "since": st.just("2024-03-02"),
+        "until": st.just("2024-03-02T20:00"),
+    },
+).filter(lambda t: {"days", "between", "since", "until"} & set(t))
+DURATION = st.fixed_dictionaries(
+    {},
+    optional={"at_least": st.sampled_from(["4 h", "10 h"]), "at_most": st.sampled_from(["5 h", "1 day"]), "of": st.just("leg")},
+).filter(lambda d: {"at_least", "at_most"} & set(d))
+LEAVES = {
+    "aircraft": AIRCRAFT,
+    "origin": PLACE,
+    "destination": PLACE,
+    "via": PLACE,
+    "at": PLACE,
+    "time": TIME,
+    "duration": DURATION,
+    "visits": st.just({"within": "30 days", "at_most": 2}),
+    "after": st.builds(lambda p: {"leg": {"origin": p}, "within": "3 days"}, PLACE),
+    "first_visit": st.sampled_from([{"to": "country"}, {"of": "anybody", "unknown": "match"}]),
+    "rarity": st.just({"of": "tail", "at_most": "12 per year"}),
+    "position": st.just({"below": 3000}),
+}
+
+
+def conditions(subject: str) -> st.SearchStrategy[Any]:
+    usable = [name for name in LEAVES if subject in MEANT_FOR.get(name, (subject,))]
+    leaf = st.sampled_from(usable).flatmap(lambda name: st.builds(lambda value: {name: value}, LEAVES[name]))
+    return st.recursive(
+        leaf,
+        lambda inner: st.one_of(
+            st.builds(lambda parts: {"all": parts}, st.lists(inner, min_size=1, max_size=3)),
+            st.builds(lambda parts: {"any": parts}, st.lists(inner, min_size=1, max_size=3)),
+            st.builds(lambda part: {"not": part}, inner),
+        ),
+        max_leaves=5,
+    )
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> Rule:
+    subject = draw(st.sampled_from(["leg", "journey", "stay"]))
+    rule = Rule.model_validate({"id": "r", "title": "R", "subject": subject, "when": draw(conditions(subject))})
+    return rule.model_copy(update={"when": resolved(rule.when, Names(), TABLE)})
+
+
+# ----------------------------------------------------------------------------------------------------------------------- tests
+
+
+def entry(**given: Any) -> Entry:
+    return Entry(**(dict.fromkeys(("icao24", "registration", "typecode", "operator"), None) | {"note": "", "source": ""} | given))
+
+
+LISTS = Registry(
+    [
+        Watchlist("addresses", (entry(icao24="15521f", valid_until=date(2024, 3, 2)), entry(icao24="780a51"))),
+        Watchlist("callsigns", (entry(callsign="RFF*", typecode="IL62"), entry(callsign="DMO*"))),
+    ]
+)
+"""A list by address, of which an entry ends, and one by callsign."""
+
+WATCHED = [Exposure(Scope("world"), BEGIN.date() - timedelta(days=200), BEGIN.date() + timedelta(days=20))]
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(legs=flown(), rule=rules())
+def test_nothing_is_lost(legs: list[Leg], rule: Rule) -> None:
+    """Every leg with which a rule finds something is among those that the filter leaves."""
+    pipeline = Pipeline(TABLE, LISTS, [rule], lambda: WATCHED)
+    table = legs_table(legs)
+    gathered = gather([Piece(0, np.arange(len(legs)), lambda names: table.select(list(names)))], pipeline)
+    left = {legs[n].leg_id for n in gathered.numbers[possible(rule, gathered.columns, TABLE)].tolist()}
+    assert {found.visit.arrival.leg_id for found in judged(pipeline, legs)} <= left
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(legs=flown(), several=st.lists(rules(), min_size=2, max_size=5))
+def test_a_backtest_finds_what_live_finds(legs: list[Leg], several: list[Rule], tmp_path_factory: pytest.TempPathFactory) -> None:
+    _same_findings(legs, several, tmp_path_factory)
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(legs=flown(), several=st.lists(rules(), min_size=2, max_size=5))
+def test_a_backtest_finds_what_live_finds_in_many_skies(
+    legs: list[Leg], several: list[Rule], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    _same_findings(legs, several, tmp_path_factory)
+
+
+def _same_findings(legs: list[Leg], several: list[Rule], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The same rules, visits, stages, probabilities, held conditions and sentences."""
+    named = [rule.model_copy(update={"id": f"r{number}"}) for number, rule in enumerate(several)]
+    pipeline = Pipeline(TABLE, LISTS, named, lambda: WATCHED)
+    with Store(tmp_path_factory.mktemp("store")) as store:
+        store.legs.put(legs)
+        done = backtest(store, pipeline)
+    assert {f.key: told(f) for f in done.findings} == {f.key: told(f) for f in judged(pipeline, legs)}
+
+
+def told(finding: Finding) -> tuple[object, ...]:
+    return finding.stage, finding.probability, finding.held, finding.rarity, finding.earlier, finding.visit, finding.aircraft
+
+
+def judged(pipeline: Pipeline, legs: list[Leg]) -> list[Finding]:
+    """What live finds in these legs."""
+    state = State(Baseline(TABLE, legs_table(legs), WATCHED))
+    now = BEGIN + timedelta(days=20)
+    return [
+        finding
+        for icao24, mine in groupby(legs, key=lambda leg: leg.icao24 or "")
+        for finding in pipeline.judge(state, aircraft_number(icao24), tuple(mine), now)
+    ]
