@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from flightwatch.alerts.lifecycle import Alert
-from flightwatch.alerts.phrases import chance, duration, sentence, who
+from flightwatch.alerts.naming import who
+from flightwatch.alerts.phrases import chance, duration, sentence
 from flightwatch.places import Airports, shown_distance_nm
 from flightwatch.records import (
     CIRCLING,

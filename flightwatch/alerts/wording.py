@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 
 from flightwatch.alerts import happenings
 from flightwatch.alerts.lifecycle import Alert
-from flightwatch.alerts.phrases import capital, chance, duration, sentence, who
+from flightwatch.alerts.naming import who
+from flightwatch.alerts.phrases import capital, chance, duration, sentence
 from flightwatch.places import Airports, country_name, shown_distance_nm
 from flightwatch.records import (
     UNKNOWN,
