@@ -242,40 +242,35 @@ def _decided(holds: Flags) -> Masks:
 
 def _aircraft(condition: AircraftCondition, asked: _Asked) -> Masks:
     legs = asked.legs
-    named = condition.model_copy(update={"callsign": None})
     masks = []
-    if any(getattr(named, name) is not None for name in named.demands()):
-        table = np.array(_truths(named, legs.people), dtype=bool).reshape(-1, 2)
-        who = asked.of(legs.aircraft)
-        masks.append(Masks(table[who, 0], table[who, 1]))
-    if condition.callsign:
-        said = AircraftCondition(callsign=condition.callsign)
-        flags = [bool(kinds.fits(said, Aircraft(None), (word,), True).truth) for word in legs.callsigns]
-        ours = np.array([*flags, False])[legs.callsign]
-        may = legs.ever_on_journey(ours) if asked.subject == "journey" else ours
-        masks.append(Masks(asked.of(may), asked.of(~ours)))
+    for name in condition.demands():
+        if getattr(condition, name) is None:
+            continue
+        part = AircraftCondition.model_validate({name: getattr(condition, name)})
+        if name == "callsign":
+            flags = [bool(kinds.fits(part, Aircraft(None), (word,), True).truth) for word in legs.callsigns]
+            ours = np.array([*flags, False])[legs.callsign]
+            may = legs.ever_on_journey(ours) if asked.subject == "journey" else ours
+            masks.append(Masks(asked.of(may), asked.of(~ours)))
+        else:
+            table = np.array(_truths(name, part, legs.people), dtype=bool).reshape(-1, 2)
+            who = asked.of(legs.aircraft)
+            masks.append(Masks(table[who, 0], table[who, 1]))
     return _all(masks)
 
 
-def _truths(condition: AircraftCondition, people: Sequence[Aircraft]) -> list[tuple[bool, bool]]:
-    """For each of some aircraft whether the condition may hold, and whether it may not: each value is asked about once."""
-    given = [name for name in condition.demands() if getattr(condition, name) is not None]
-    known: dict[tuple[object, ...], tuple[bool, bool]] = {}
+def _truths(name: str, part: AircraftCondition, people: Sequence[Aircraft]) -> list[tuple[bool, bool]]:
+    """For each of some aircraft whether a condition on one thing may hold, and whether it may not: each value is asked about
+    once. Lists that go by callsigns are open."""
+    known: dict[object, tuple[bool, bool]] = {}
     out = []
     for who in people:
-        key = tuple((who.watchlists, who.undecided) if name == "watchlist" else getattr(who, name) for name in given)
+        key = (who.watchlists, who.undecided) if name == "watchlist" else getattr(who, name)
         if key not in known:
-            known[key] = _truth(condition, who)
+            truth = kinds.fits(part, who, (), name != "watchlist").truth
+            known[key] = (truth is not False, truth is not True)
         out.append(known[key])
     return out
-
-
-def _truth(condition: AircraftCondition, who: Aircraft) -> tuple[bool, bool]:
-    listed = AircraftCondition(watchlist=condition.watchlist) if condition.watchlist else None
-    rest = condition.model_copy(update={"watchlist": None})
-    truths = [kinds.fits(listed, who, (), False).truth] if listed else []
-    truths.append(kinds.fits(rest, who, (), True).truth)
-    return False not in truths, any(truth is not True for truth in truths)
 
 
 # ----------------------------------------------------------------------------------------------------------------------- places
