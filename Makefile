@@ -3,13 +3,14 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
+TRAFFIC := .venv-traffic
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test slow chaos fuzz lint format bench notebook clean
+.PHONY: help demo test slow chaos fuzz lint format bench bench-rarity bench-traffic notebook clean
 
 help:  ## what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 demo: $(VENV)/.run  ## run the reference case: an Il-62 goes to North Korea and nobody sees it land
 	@$(BIN)/flightwatch demo
@@ -35,11 +36,17 @@ format: $(VENV)/.dev  ## put the code into shape
 bench: $(VENV)/.dev  ## how fast it is, as ratios of one run
 	@$(BIN)/python benchmarks/bench.py
 
+bench-rarity: $(VENV)/.dev  ## how good rarity is on flight lists: make bench-rarity LISTS="list.csv:21 jet.csv:180"
+	@$(BIN)/python benchmarks/rarity.py $(LISTS)
+
+bench-traffic: $(VENV)/.dev $(TRAFFIC)/.made  ## the same positions through flightwatch and the traffic library
+	@$(BIN)/python benchmarks/against_traffic.py $(TRAFFIC)/bin/python
+
 notebook: $(VENV)/.notebooks  ## open the notebook on what the demo left
 	@$(BIN)/jupyter lab notebooks/flagged_flights.ipynb
 
 clean:  ## remove the environment and what the demo left
-	rm -rf $(VENV) data/demo
+	rm -rf $(VENV) $(TRAFFIC) data/demo
 
 $(VENV)/bin/python:
 	@echo "Making the environment in $(VENV) ..."
@@ -60,3 +67,10 @@ $(VENV)/.notebooks: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing flightwatch and what its notebooks need ..."
 	@$(PIP) --editable '.[notebooks]'
 	@touch $@ $(VENV)/.run
+
+# traffic needs a pandas older than ours
+$(TRAFFIC)/.made:
+	@echo "Making the environment of the traffic library in $(TRAFFIC) ..."
+	@$(PYTHON) -m venv $(TRAFFIC)
+	@$(TRAFFIC)/bin/python -m pip install --quiet --disable-pip-version-check 'traffic==2.13' 'pandas==2.3.3'
+	@touch $@

@@ -127,7 +127,7 @@ def fifty_rules(table: Airports) -> list[Rule]:
     for n in range(5):
         country, other = ("KP", "IR", "SY", "LY", "VE")[n], ("RU", "BY", "CU", "CN", "AE")[n]
         fleet, tails = {"operator": f"Operator {n}?"}, {"registration": [f"T-{n}{d}0*" for d in range(10)]}
-        _near, _late = {"near": {"airport": RARE[n + 3], "nm": 80}}, {"of": "landing", "between": "22:00-05:00"}
+        near, late = {"near": {"airport": RARE[n + 3], "nm": 80}}, {"of": "landing", "between": "22:00-05:00"}
         weekend = {"days": ["sat", "sun"]}
         there = {"destination": {"country": country, "probability": 0.6}}
         made += [
@@ -149,8 +149,8 @@ def fifty_rules(table: Airports) -> list[Rule]:
             {
                 "all": [
                     {"aircraft": fleet},
-                    {"destination": {"near": {"airport": RARE[n + 3], "nm": 80}}},
-                    {"time": {"of": "landing", "between": "22:00-05:00"}},
+                    {"destination": near},
+                    {"time": late},
                 ]
             },
         ]

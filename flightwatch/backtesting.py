@@ -114,7 +114,7 @@ def backtest(store: Store, pipeline: Pipeline, since: datetime | None = None, un
 
 def found_at(finding: Finding) -> datetime:
     """When the flight that a finding is about was over, as far as known. An alert of it may have come before."""
-    leg = finding.visit.arrival
+    leg = finding.there.arrival
     time = leg.last_seen or leg.destination.time or leg.origin.time
     assert time is not None  # a leg has at least one of them
     return time
@@ -143,7 +143,7 @@ def _findings(store: Store, pipeline: Pipeline, gathered: Gathered, wanted: Flag
             for journey in journeys(own):
                 who = gathered.person(pipeline, first, journey.legs)
                 found = pipeline.judge_journey(state, who, tuple(around.values()), journey, asked[first], now)
-                yield from (finding for finding in found if finding.visit.arrival.leg_id in chosen)
+                yield from (finding for finding in found if finding.there.arrival.leg_id in chosen)
 
 
 def _asked(pipeline: Pipeline, gathered: Gathered, wanted: Flags) -> dict[int, list[Rule]]:

@@ -56,7 +56,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Rebuilds flights from ADS-B feeds and tells people of the rare ones.",
 )
-rules_app = typer.Typer(no_args_is_help=True, help="Rules: test them, and see what they would have found.")
+rules_app = typer.Typer(no_args_is_help=True, help="Rules: test them, see what they would have found, help editors.")
 app.add_typer(rules_app, name="rules")
 reference_app = typer.Typer(no_args_is_help=True, help="Databases of others: who has which address.")
 app.add_typer(reference_app, name="reference")
@@ -242,17 +242,62 @@ def rules_test(
     from flightwatch.rules import read_rules, run_tests
     from flightwatch.userfiles import read_lists, settings_of
 
-    files = [f for path in paths for f in files_in([str(path.resolve())], "rules", config.parent)]
-    registry = read_lists(settings_of(config), config.parent, files)
-    outcomes = run_tests(read_rules(files, registry, airports(), None).rules, registry, airports())
+    settings, base = settings_of(config), config.parent
+    files = [f for path in paths for f in files_in([str(path.resolve())], "rules", base)]
+    beside = [f.resolve() for f in files_in(settings.rules, "rules", base)]
+    rules = read_rules(files, registry := read_lists(settings, base, files), airports(), None, beside)
+    outcomes = run_tests(rules.rules, registry, airports())
     for outcome in outcomes:
-        print(
-            f"{'ok  ' if outcome.passed else 'FAIL'} {outcome.rule_id}: {outcome.name}"
-            + (f" ({outcome.detail})" if not outcome.passed else "")
-        )
+        told = f"{outcome.rule_id}: {outcome.name}"
+        failure = rules.problem(outcome.rule_id, ("tests", outcome.number), f"{told}: {outcome.detail}")
+        print(f"ok   {told}" if outcome.passed else f"FAIL {failure}")
     failed = sum(not o.passed for o in outcomes)
-    print(f"{len(outcomes)} tests, {failed} failed")
+    untested = [f"{rule.id} has no test" for rule in rules.rules if not rule.tests]
+    print("; ".join([f"{len(outcomes)} tests, {failed} failed", *untested]))
     raise typer.Exit(1 if failed else 0)
+
+
+@rules_app.command("schema")
+def rules_schema(
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write it to this file instead of showing it.")] = None,
+) -> None:
+    """Show or write the JSON Schema of rule files, with which editors check and complete them."""
+    from json import dumps
+
+    from flightwatch.rules import schema
+
+    text = dumps(schema(), indent=2, ensure_ascii=False)
+    if output is None:
+        print(text)
+    else:
+        output.write_text(text + "\n", encoding="utf-8")
+        print(f"Wrote {output}.")
+
+
+@rules_app.command("calibrate")
+def rules_calibrate(
+    paths: Annotated[list[Path], typer.Argument(help="Rule files or folders of them, with rules that have a budget.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The curves as a picture: curves.png.")] = None,
+    store: StorePath = None,
+    config: ConfigPath = DEFAULT_FILE,
+) -> None:
+    """Show what the alert budgets of rules mean: alerts a week for each limit, by what the store has."""
+    from flightwatch.calibration import calibrated, in_words, picture, table
+    from flightwatch.store.files import write_bytes
+    from flightwatch.userfiles import settings_of
+
+    settings = settings_of(config)
+    pipeline = _judging(paths, settings, config)
+    with _brought_up(store, settings, config, pipeline.registry) as opened:
+        judging = _with_exposures(pipeline, opened)
+        curves = [curve for rule in pipeline.rules if (curve := calibrated(opened, judging, rule)) is not None]
+    if not curves:
+        raise InputError("no rule there has a budget: write `rarity: {of: tail, budget: 2 per week}`")
+    for curve in curves:
+        print("\n".join([in_words(curve), *table(curve)]))
+    if output is not None:
+        write_bytes(output, picture(curves))
+        print(f"Wrote {output}.")
 
 
 @rules_app.command("backtest")
@@ -498,6 +543,60 @@ def alerts_retry(numbers: Numbers, by: By = None, config: ConfigPath = DEFAULT_F
             print(f"{dead.number}: a running flightwatch sends it to {dead.channel} ({dead.subject})")
 
 
+@app.command()
+def why(
+    alert: Annotated[str, typer.Argument(help="An alert, as `flightwatch alerts list` names it.")],
+    json: Annotated[bool, typer.Option("--json", help="As data, for programs.")] = False,
+    config: ConfigPath = DEFAULT_FILE,
+    store: StorePath = None,
+) -> None:
+    """Tell what an alert rests on: the conditions that held, how rare it was, legs, files, decisions."""
+    from json import dumps
+
+    from flightwatch.reasons import why, why_data, why_lines
+    from flightwatch.store import Store
+    from flightwatch.userfiles import settings_of
+
+    root = _root(store, settings_of(config), config)
+    with _book(store, config, read_only=True) as book, Store(root, read_only=True) as opened:
+        found = why(opened, book, alert)
+    print(dumps(why_data(found), ensure_ascii=False, indent=2, default=str) if json else "\n".join(why_lines(found)))
+
+
+@app.command("why-not")
+def why_not(
+    rule: Annotated[str, typer.Argument(help="The id of a rule.")],
+    aircraft: Annotated[str, typer.Option("--aircraft", help="An address or a registration.")],
+    since: SinceOption = None,
+    until: UntilOption = None,
+    json: Annotated[bool, typer.Option("--json", help="As data, for programs.")] = False,
+    config: ConfigPath = DEFAULT_FILE,
+    store: StorePath = None,
+) -> None:
+    """Tell why a rule did not speak up: for each leg of an aircraft what failed, was held back, or could not be seen."""
+    from dataclasses import asdict
+    from json import dumps
+
+    from flightwatch.alerts import AlertBook
+    from flightwatch.reasons import unobserved, why_not, why_not_lines
+    from flightwatch.userfiles import read_all
+
+    found = read_all(config)
+    with _brought_up(store, found.settings, config, found.registry) as opened:
+        path = opened.root / "alerts.sqlite"
+        with AlertBook(path, read_only=True) if path.exists() else nullcontext() as book:
+            pipeline = _pipeline(opened, found, [])
+            answers = why_not(opened, book, pipeline, rule, aircraft, _utc(since), _utc(until))
+        known = found.registry.who(found.registry.address(aircraft) or "", None)
+        begin = _utc(since)
+        blind = list(unobserved(opened, known, begin, _utc(until) or datetime.now(UTC))) if begin else []
+    if json:
+        print(dumps({"legs": [asdict(a) for a in answers], "unobserved": blind}, ensure_ascii=False, indent=2, default=str))
+        return
+    for line in [*why_not_lines(answers, rule, known), *(f"  Not observable: {told}" for told in blind)]:
+        print(line)
+
+
 @contextmanager
 def _book(store: Path | None, config: Path, *, read_only: bool = False) -> Iterator[AlertBook]:
     """The alert book; a running flightwatch may have it open, too."""
@@ -594,13 +693,17 @@ def _once(runner: Runner) -> bool:
 
 def _until_stopped(runner: Runner, clock: Clock, store: Store, config: Path) -> bool:
     from flightwatch import live
-    from flightwatch.userfiles import Changes
+    from flightwatch.rules.budgets import budget_of
+    from flightwatch.userfiles import Changes, read_all
 
-    changes = Changes(config)
+    changes, latest, day = Changes(config), read_all(config), clock.now().date()
 
     def changed() -> Pipeline | None:
+        nonlocal latest, day
         found = changes.read()
-        return None if found is None else _pipeline(store, found, list(runner.outlets.channels))
+        budgets_due = clock.now().date() != day and any(map(budget_of, latest.rules.rules))
+        latest, day = found or latest, clock.now().date()
+        return _pipeline(store, latest, list(runner.outlets.channels)) if found is not None or budgets_due else None
 
     live.run(runner, clock, _stop_when_asked(), store.root / "alerts.sqlite", changed)
     return False
@@ -856,6 +959,38 @@ def events(
 
 
 @app.command()
+def rarity(
+    store: StorePath = None,
+    since: SinceOption = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="rarity.parquet, rarity.csv or rarity.json.")] = None,
+    config: ConfigPath = DEFAULT_FILE,
+) -> None:
+    """Show or write how rare each leg of a store was, from what came before it alone."""
+    from flightwatch.backfill import exposures
+    from flightwatch.legtables import sources
+    from flightwatch.places import airports
+    from flightwatch.rarity import Baseline
+    from flightwatch.rarity.scores import scores
+    from flightwatch.raritytables import show, write
+    from flightwatch.userfiles import read_lists, settings_of
+
+    settings = settings_of(config)
+    registry = read_lists(settings, config.parent)
+    with _brought_up(store, settings, config, registry) as opened:
+        table, days, terms = opened.legs.table(), exposures(opened)(), opened.terms()
+    baseline = Baseline(airports(), table, days)
+    callsigns = dict(zip(table["leg_id"].to_pylist(), table["callsign"].to_pylist(), strict=True))
+    found, named = list(scores(baseline, callsigns, _utc(since))), sources(table, terms, registry)
+    if not found:
+        print("No leg in this store since then." if since else "No leg in this store.")
+    elif output is None:
+        print(show(found, named))
+    if output is not None:
+        for line in write(found, output, named):
+            print(line)
+
+
+@app.command()
 def coverage(
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the picture goes (PNG).")] = Path("coverage.png"),
     store: StorePath = None,
@@ -951,9 +1086,15 @@ def _pipeline(store: Store, found: UserFiles, channels: list[str], *, only: bool
     from flightwatch import backfill
     from flightwatch.pipeline import Pipeline
     from flightwatch.places import airports
+    from flightwatch.rules.budgets import budget_of
 
     rules = [_to_all(rule.model_copy(update={"notify": ["all"]}) if only else rule, channels) for rule in found.rules.rules]
-    return Pipeline(airports(), found.registry, rules, backfill.exposures(store), store.fleeting, found.settings.feed_names)
+    made = Pipeline(airports(), found.registry, rules, backfill.exposures(store), store.fleeting, found.settings.feed_names)
+    if not any(map(budget_of, rules)):
+        return made
+    from flightwatch.calibration import within_budgets
+
+    return replace(made, rules=within_budgets(store, made))
 
 
 def _to_all(rule: Rule, channels: list[str]) -> Rule:

@@ -341,12 +341,13 @@ def shipped() -> Path:
 
 
 def files_in(entries: list[str], kind: str, base: Path) -> list[Path]:
-    """The files of a kind (rules, watchlists or history) that the entries name: `shipped` for those that ship, else
-    files or folders relative to `base`. Raises ConfigError."""
+    """The files of a kind (rules, watchlists or history) that the entries name: `shipped` for those that ship,
+    `shipped/more` for those that do so switched off, else files or folders relative to `base`. Raises ConfigError."""
     suffixes = {"rules": (".yaml", ".yml"), "watchlists": (".csv", ".yaml", ".yml")}.get(kind, (".csv",))
     found: list[Path] = []
     for entry in entries:
-        path = shipped() / kind if entry == "shipped" else base / entry
+        first, _, rest = entry.partition("/")
+        path = shipped() / kind / rest if first == "shipped" else base / entry
         if path.is_dir():
             found += sorted(p for p in path.iterdir() if p.suffix in suffixes)
         elif path.is_file():

@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 from flightwatch.aircraft import Registry
 from flightwatch.alerts import Alert, AlertBook, Context, in_words, message
 from flightwatch.alerts.book import OpenAlert
-from flightwatch.alerts.wording import bare_message, chance, duration, times, who
+from flightwatch.alerts.naming import who
+from flightwatch.alerts.wording import bare_message, chance, duration, times
 from flightwatch.config import DigestSettings
 from flightwatch.deliveries.digest import Digest, FeedDay, Movement, render
 from flightwatch.deliveries.email import digest_mail
@@ -45,6 +46,7 @@ log = logging.getLogger(__name__)
 TRACK_POINTS = 400
 """Enough for a picture and a page; an alert with more of them says no more."""
 
+NO_TRACK = Track((), (), ())
 TRACK_HOLE = timedelta(minutes=10)
 SILENT = timedelta(minutes=15)
 
@@ -69,8 +71,13 @@ class Desk:
             return bare_message(finding, alert)
 
     def _composed(self, finding: Finding, alert: Alert) -> Message:
+        if finding.event is not None:
+            feeds = self.store.terms_of(finding.event.feeds)
+            sources = [source for one in finding.everybody for source, _ in one.sources]
+            terms = (*feeds.values(), *self.registry.terms(sources).values())
+            return message(finding, alert, Context(self.airports, NO_TRACK, terms, bool(self.store.made_up())))
         legs = _legs_of(finding)
-        left = finding.visit.departure.first_seen if finding.visit.departure else None
+        left = finding.there.departure.first_seen if finding.there.departure else None
         track, withheld = self.track(legs, left)
         made_up = bool(self.store.made_up())
         return message(finding, alert, Context(self.airports, track, self._terms(legs, finding.aircraft), made_up, withheld))
@@ -85,7 +92,7 @@ class Desk:
         that may not be republished; and whose these are. `departs` is when the leg was first seen that left again."""
         tracked = [leg for leg in legs if leg.first_seen and leg.last_seen and leg.icao24]
         if not tracked:
-            return Track((), (), ()), ()
+            return NO_TRACK, ()
         first, last = tracked[0].first_seen, tracked[-1].last_seen
         table = self.store.snapshots.positions(first, last, [tracked[0].icao24 or ""])
         terms = self.store.terms_of(table["feed"].unique().to_pylist())
@@ -124,7 +131,9 @@ class Desk:
 
     def _sources(self, alerts: Iterable[OpenAlert], watched: Iterable[Leg]) -> tuple[str, ...]:
         """Whose data the digest shows."""
-        found = [term for a in alerts for term in self._terms(_legs_of(a.finding), a.finding.aircraft)]
+        told = list(alerts)
+        found = [term for a in told for term in self._terms(_legs_of(a.finding), a.finding.aircraft)]
+        found += [term for a in told if a.finding.event for term in self.store.terms_of(a.finding.event.feeds).values()]
         found += [term for leg in watched for term in self._terms([leg], self._who(leg))]
         return credits_of(found)
 
@@ -217,7 +226,9 @@ class Desk:
 
 
 def _legs_of(finding: Finding) -> list[Leg]:
-    """The legs that a message about a visit tells of."""
+    """The legs that a message about a visit tells of; one about an event tells of none."""
+    if finding.visit is None:
+        return []
     return [*finding.visit.way, *([finding.visit.departure] if finding.visit.departure else [])]
 
 

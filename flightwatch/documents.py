@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
@@ -174,12 +174,15 @@ def _problem(document: Document, model: type[BaseModel], error: Any, at: Path_) 
 def _names(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
     """The settings that a part of a model takes."""
     current: Any = model
+    named = False  # the step is a name that the user gave
     for step in path:
-        if isinstance(step, int):
+        if isinstance(step, int) or named:
+            named = False
             continue
         fields = getattr(current, "model_fields", {})
         found = next((f for name, f in fields.items() if step in (name, f.alias)), None)
         current = _model_in(found.annotation) if found is not None else None
+        named = found is not None and get_origin(found.annotation) is dict
     fields = getattr(current, "model_fields", {})
     return [f.alias or name for name, f in fields.items()]
 

@@ -10,9 +10,11 @@ Texts from feeds stay texts: frames are shown escaped, nothing here makes HTML o
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,11 +23,15 @@ import pyarrow.compute as pc
 from flightwatch import maps
 from flightwatch.alerts import AlertBook
 from flightwatch.alerts.wording import area_name, coverage_note, map_note
+from flightwatch.backfill import exposures
 from flightwatch.errors import StoreError
+from flightwatch.pipeline import Pipeline
 from flightwatch.places import airports
 from flightwatch.rarity import Baseline
+from flightwatch.reasons import why, why_data, why_not
 from flightwatch.records import CoverageMap, MapSpec, Track, credits_of, legs_from_table
 from flightwatch.store import Store
+from flightwatch.userfiles import read_all
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class Explorer:
                     "alert_id": a.alert.alert_id,
                     "registration": a.finding.aircraft.registration,
                     "stage": a.alert.stage,
-                    "place": area_name(a.finding.visit.place, airports()),
+                    "place": area_name(a.finding.visit.place, airports()) if a.finding.visit else None,
                     "probability": a.finding.probability,
                     "opened": a.opened,
                     "updated": a.updated,
@@ -75,6 +81,20 @@ class Explorer:
         finally:
             book.close()
         return pd.DataFrame(rows)
+
+    def why(self, alert_id: str) -> dict[str, Any]:
+        """What an alert rests on: see `flightwatch why --json`."""
+        with AlertBook(self.store.root / "alerts.sqlite", read_only=True) as book:
+            return why_data(why(self.store, book, alert_id))
+
+    def why_not(
+        self, rule: str, aircraft: str, config: str | Path, since: datetime | None = None, until: datetime | None = None
+    ) -> pd.DataFrame:
+        """What a rule of a configuration says of each flight of an aircraft: see `flightwatch why-not`."""
+        found, path = read_all(Path(config)), self.store.root / "alerts.sqlite"
+        pipeline = Pipeline(airports(), found.registry, found.rules.rules, exposures(self.store))
+        with AlertBook(path, read_only=True) if path.exists() else nullcontext() as book:
+            return pd.DataFrame(asdict(a) for a in why_not(self.store, book, pipeline, rule, aircraft, since, until))
 
     def reconstructed(self) -> list[str]:
         """The feeds in this store that nobody observed: made up, or reconstructed."""

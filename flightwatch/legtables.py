@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from flightwatch.aircraft import Registry
 from flightwatch.errors import InputError
-from flightwatch.records import Terms, credits_of
+from flightwatch.records import FORMULA_STARTS, TERMS_KEY, Terms, credits_of
 from flightwatch.store import files
 
 SHOWN = 40
@@ -33,12 +33,6 @@ NO_TIME = timedelta(hours=3)
 NESTED = ("origin_candidates", "destination_candidates", "gaps", "feeds")
 TEXTS = ("callsign", "registration", "operator", "typecode", "origin", "destination")
 """Columns that hold what strangers wrote."""
-
-FORMULA_STARTS = ("=", "+", "-", "@")
-
-
-TERMS_KEY = b"flightwatch.terms"
-"""In the metadata of a Parquet file: the terms of each source of its legs, as JSON."""
 
 
 def sources(table: pa.Table, terms: Mapping[str, Terms], registry: Registry) -> dict[str, Terms]:

@@ -203,6 +203,7 @@ class Runner:
             self._state, self._seq = self._pipeline.take_stock(derived.state, derived.now, before), derived.seq
             self.store.save_checkpoint(pipes.to_bytes(self._state, self._seq))
             self.store.unmark(derived.marked)
+            self.store.events.seen(self.store.events.unseen()[1])  # what happened in the past alerts nobody
         elif self.store.marked():
             self.checkpoint()
 
@@ -301,10 +302,12 @@ class Runner:
             self._seq = seq
             return
         self._keep(state, outcome)
+        self._unsaved |= self._pipeline.of_note(state, self._state)
         for decision in self.book.apply(seq, outcome.findings, self._desk.compose, self._clock.now()):
             if decision.tell and decision.alert is not None:
                 log.info("alert %s: %s (%s)", decision.alert.alert_id, decision.alert.stage, decision.reason)
         self._state, self._seq = state, seq
+        self.look_at_events()
 
     def _note_refusal(self, feed: str, reason: str, message: str, body: bytes) -> None:
         """Keeps what could not be used, if the disk lets us."""
@@ -317,7 +320,7 @@ class Runner:
         """Stores what is final, and the legs that are going to be told of, so that better data find them under the id
         that they were told under."""
         self._unsaved |= set(outcome.turned)
-        told = {aircraft_number(f.visit.arrival.icao24) for f in outcome.findings if f.visit.arrival.icao24}
+        told = {aircraft_number(f.there.arrival.icao24) for f in outcome.findings if f.there.arrival.icao24}
         now = outcome.now
         self.store.legs.put((*outcome.settled, *self._pipeline.unsettled_legs(state, told, now)))
         if outcome.frozen is not None:
@@ -339,6 +342,7 @@ class Runner:
             if self._clock.monotonic() - self._health_kept >= HEALTH_EVERY_S:
                 self.look_at_feeds()
             self._save_some_legs()
+            self.look_at_events()
             if self._clock.monotonic() - self._checkpointed >= self._checkpoint_every.total_seconds():
                 self.checkpoint()
             self.send_digest_if_due(self._clock.now())
@@ -371,6 +375,23 @@ class Runner:
         """To every channel: whoever waits for alerts has to know that none can come."""
         log.warning("%s", message.update or message.headline)
         self.book.post(message.alert_id, message.number, self.outlets.channels, message_to_bytes(message), now)
+
+    def look_at_events(self) -> None:
+        """Has rules look at the events that are new in the store or have grown, and takes back those told of that are no
+        more. The book takes each once, so that what a crash interrupts is done again."""
+        events, upto = self.store.events.unseen()
+        now = self._now()
+        findings = []
+        try:
+            findings += self._pipeline.judge_events(events, now)
+        except Exception as error:  # an event that nobody foresaw must not stop the polls
+            log.exception("%d events are passed over: please report this", len(events))
+            self._note_refusal("events", "not_understood", f"{type(error).__name__}: {error}", b"")
+        findings += self.book.taken_back(self.store.events.known, now - pipes.FRESH, now)
+        for decision in self.book.note(findings, self._desk.compose, self._clock.now()):
+            if decision.tell and decision.alert is not None:
+                log.info("alert %s: %s (%s)", decision.alert.alert_id, decision.alert.stage, decision.reason)
+        self.store.events.seen(upto)
 
     def reread(self, changed: Callable[[], Pipeline | None]) -> None:
         """Goes on with other rules and lists when those on the disk have changed; with the old ones, and telling of it once,

@@ -26,6 +26,7 @@ from flightwatch.errors import Damaged
 from flightwatch.legs import LegState, Model
 from flightwatch.legs.journeys import journeys, stop_between, visit
 from flightwatch.legs.meetings import meetings
+from flightwatch.legs.pieces import POINT
 from flightwatch.legs.rows import aircraft_number, aircraft_text
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline, Exposure
@@ -36,6 +37,7 @@ from flightwatch.records import (
     End,
     Event,
     Finding,
+    Held,
     Journey,
     Leg,
     Quiet,
@@ -50,7 +52,8 @@ from flightwatch.records import (
     legs_from_table,
     legs_table,
 )
-from flightwatch.rules import Match, Onward, Rule
+from flightwatch.rules import Answer, Match, Onward, Result, Rule
+from flightwatch.rules.language import PositionCondition
 from flightwatch.rules.measures import clock, span
 
 TICK = timedelta(minutes=5)
@@ -73,6 +76,9 @@ FORGET = timedelta(days=60)
 
 TOLD_WITHIN_NM = 600.0
 """An hour and a half away. See `Pipeline._worth_a_look`."""
+
+FLOWN_BETWEEN_NM = 100.0
+"""No aircraft flies farther from one tick to the next, with a slow poll between them: ten minutes at 600 kt."""
 
 BENEFIT_OF_DOUBT = 0.5
 """What was said is withdrawn when its probability falls below this share of what the rule demands, so that nothing
@@ -225,6 +231,15 @@ class Pipeline:
     def all_unsettled(self, state: State, now: datetime) -> tuple[Leg, ...]:
         return self.unsettled_legs(state, leg_stage.aircraft_of(state.legs), now)
 
+    def of_note(self, state: State, before: State) -> set[int]:
+        """The aircraft that were lost at cruise between two ticks, and those that go round: nothing else makes their legs be
+        stored while they are in the air, and what they do be told."""
+        if state.ticked is None or before.ticked is None or state.ticked == before.ticked:
+            return set()
+        lost = timedelta(microseconds=leg_stage.LOST_AFTER)
+        silent = leg_stage.lost_at_cruise(state.legs, before.ticked - lost, state.ticked - lost)
+        return silent | leg_stage.going_round(state.legs, before.ticked)
+
     def gone_silent(self, state: State, now: datetime) -> set[int]:
         """The aircraft that were lost at cruise a short while ago: nothing else makes their legs be stored."""
         lost = now - timedelta(microseconds=leg_stage.LOST_AFTER)
@@ -297,6 +312,30 @@ class Pipeline:
                 reported[number] = _said(reported.get(number, ()), past)
         return replace(state, reported=reported, ticked=before.ticked if before else None)
 
+    # ----------------------------------------------------------------------------------------------------------------- events
+
+    def judge_events(self, events: Iterable[Event], now: datetime) -> list[Finding]:
+        """What the rules find in events, as far as these are news; an event that grew is found again."""
+        return [f for event in events if event.until >= now - FRESH for f in self.judge_event(event, now)]
+
+    def judge_event(self, event: Event, now: datetime) -> Iterator[Finding]:
+        """What the rules find in one event, whenever it was."""
+        for rule in self.rules:
+            if rule.subject == "event" and not rules.has_expired(rule, event.since):
+                result = self.asked_of_event(rule, event)
+                if result.truth:
+                    yield self._event_finding(rule, event, result.held, now)
+
+    def _event_finding(self, rule: Rule, event: Event, held: tuple[Held, ...], now: datetime) -> Finding:
+        everybody = self._everybody(event)
+        first = next((one for one in everybody if rules.is_about(rule, one, self.airports)), everybody[0])
+        probability = 1.0 if event.probability is None else event.probability
+        return Finding(reference(rule), first, None, "happened", probability, held, (), (), now, event, everybody)
+
+    def _everybody(self, event: Event) -> tuple[Aircraft, ...]:
+        """The aircraft of an event, as they were known on its day."""
+        return tuple(self.registry.who(name, event.since.date()) for name in event.aircraft)
+
     # ---------------------------------------------------------------------------------------------------------------- looking
 
     def _look(self, state: State, numbers: Iterable[int], now: datetime) -> tuple[State, list[Finding]]:
@@ -317,13 +356,18 @@ class Pipeline:
         """Of the aircraft that turned (or of all), those of which a rule may have something to say by now.
 
         That are those told of before, and for each rule those that it could match and that are near a place it names,
-        or are known to go there. Farther away than `TOLD_WITHIN_NM`, an aircraft that was never there could be going
-        to too many other places for anything to be said.
+        or are known to go there. Farther away than `TOLD_WITHIN_NM`, an aircraft that was never there could be going to too
+        many other places for anything to be said. Where a rule names no place but asks for positions, it is those that may
+        have had one since the last look, and those whose flight is over: their whole way is asked. Rules about events look
+        at none.
         """
         numbers = set(leg_stage.aircraft_of(state.legs) if everything else turned) - state.dismissed
         found = {n for n in numbers if n in state.reported}
         for rule, rows in zip(self.rules, self._targets, strict=True):
             mine = {n for n in numbers if self._possible(rule, n)}
+            if rows is None and mine and (positions := rules.positions_of(rule)):
+                over = leg_stage.began_again(state.legs, mine.intersection(turned))
+                mine = over | self._may_be_there(state, mine - over, positions)
             if rows is None or not mine:
                 found |= mine
                 continue
@@ -331,6 +375,16 @@ class Pipeline:
             found |= leg_stage.nearer_than(state.legs, mine, self.airports, rows, TOLD_WITHIN_NM)
             found |= {n for n in mine if aircraft_text(n) in visitors}
         return found
+
+    def _may_be_there(self, state: State, numbers: set[int], positions: Sequence[PositionCondition]) -> set[int]:
+        """Of some aircraft, those that may have had one of such positions since the last tick, by where they were seen last.
+        Heights and speeds are asked where no region is: what is true of too many says nothing of where to look."""
+        found, last = leg_stage.seen_last(state.legs, numbers)
+        columns = dict(zip(POINT, last.T, strict=True))
+        latitude, longitude, altitude, speed = (columns[n] for n in ("latitude", "longitude", "altitude", "groundspeed"))
+        asked = [p for p in positions if p.areas] or positions
+        flags = [rules.may_fit(position, latitude, longitude, altitude, speed, FLOWN_BETWEEN_NM) for position in asked]
+        return set(found[np.logical_or.reduce(flags)].tolist())
 
     def _possible(self, rule: Rule, number: int) -> bool:
         """Whether a rule can hold for an aircraft by what the lists say of it."""
@@ -392,7 +446,7 @@ class Pipeline:
         holds."""
         before = {(r.rule_id, r.visit_id): r for r in state.reported.get(number, ())}
         lenient = frozenset(key for key, said in before.items() if said.stage != "withdrawn")
-        found = {f.key: f for f in self.judge(state, number, legs, now, lenient) if _last_event(f.visit) >= now - FRESH}
+        found = {f.key: f for f in self.judge(state, number, legs, now, lenient) if _last_event(f.there) >= now - FRESH}
         news = [f for key, f in found.items() if key not in before or before[key].stage != f.stage]
         in_memory = {f"visit-{leg.leg_id}": leg for leg in legs}
         for key, said in before.items():
@@ -429,11 +483,24 @@ class Pipeline:
         after them are needed."""
         before = [Precedents(state.baseline, who, leg, legs) for leg in journey.legs]
         for rule in rules_:
+            if rule.subject == "event":
+                continue
             doubted = {v.removeprefix("visit-") for r, v in lenient if r == rule.id}
             factors = [BENEFIT_OF_DOUBT if leg.leg_id in doubted else 1.0 for leg in journey.legs]
             left = onward(legs, journey) if rule.subject == "stay" else None
             for match in rules.matches(rule, journey, who, self.airports, before.__getitem__, factors, left):
                 yield self._finding(state, rule, who, legs, journey, match, now)
+
+    def asked(self, state: State, rule: Rule, number: int, legs: Sequence[Leg], journey: Journey) -> Iterator[Answer]:
+        """What a rule says of each place of one of an aircraft's journeys."""
+        aircraft = self._who(number, journey.legs)
+        before = [Precedents(state.baseline, aircraft, leg, legs) for leg in journey.legs]
+        left = onward(legs, journey) if rule.subject == "stay" else None
+        return rules.answers(rule, journey, aircraft, self.airports, before.__getitem__, left)
+
+    def asked_of_event(self, rule: Rule, event: Event) -> Result:
+        """What a rule says of an event."""
+        return rules.evaluate(rule.when, rules.event_case(event, self._everybody(event), self.airports))
 
     def _finding(
         self, state: State, rule: Rule, who: Aircraft, legs: Sequence[Leg], journey: Journey, match: Match, now: datetime
@@ -556,12 +623,14 @@ def _last_event(there: Visit) -> datetime:
 def reference(rule: Rule) -> RuleReference:
     quiet = Quiet(*clock(rule.quiet.between), rule.quiet.zone) if rule.quiet else None
     cooldown = span(rule.cooldown).total_seconds() if rule.cooldown else 0.0
-    return RuleReference(rule.id, rule.title, rule.severity, tuple(rule.notify), quiet, cooldown)
+    target = rules.target_of(rule)
+    somewhere = bool(target.airports or target.countries)
+    return RuleReference(rule.id, rule.title, rule.severity, tuple(rule.notify), quiet, cooldown, somewhere)
 
 
 def _said(before: tuple[Reported, ...], findings: Sequence[Finding]) -> tuple[Reported, ...]:
     """What was said, with what is said now."""
-    now = {f.key: Reported(*f.key, f.stage, f.visit.start, f.visit.place, f.as_of) for f in findings}
+    now = {f.key: Reported(*f.key, f.stage, f.there.start, f.there.place, f.as_of) for f in findings}
     return (*(r for r in before if (r.rule_id, r.visit_id) not in now), *now.values())
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
@@ -23,7 +23,7 @@ UNKNOWN = "unknown"
 Basis = Literal["observed", "inferred", "unknown"]
 Status = Literal["airborne", "lost", "presumed_landed", "landed"]
 Severity = Literal["low", "medium", "high"]
-Stage = Literal["heading_there", "lost", "presumed_landed", "landed", "left_again", "returned", "withdrawn"]
+Stage = Literal["heading_there", "lost", "presumed_landed", "landed", "left_again", "returned", "happened", "withdrawn"]
 Notice = Literal["outage", "outage_over", "rules_refused"]
 """What a message can be about besides a stage of a visit."""
 
@@ -195,6 +195,12 @@ def credits_of(terms: Iterable[Terms]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(t.credit for t in terms if t.credit))
 
 
+TERMS_KEY = b"flightwatch.terms"
+"""In the metadata of a Parquet file: the terms of each source of its rows, as JSON."""
+
+FORMULA_STARTS = ("=", "+", "-", "@")
+"""How a cell begins that a spreadsheet takes for a formula."""
+
 Circuit = Literal["closed", "open", "shut"]
 """Whether a question is asked at its pace, less often because it failed, or not any more."""
 
@@ -260,6 +266,7 @@ DIVERSION, TURN_BACK = "leg.diversion", "leg.turn_back"
 HOLDING, CIRCLING = "flight.holding", "flight.circling"
 TRANSPONDER_LOST = "transponder.lost"
 RENDEZVOUS = "rendezvous"
+EMERGENCY = "squawk.emergency"
 HAPPENED = {
     DIVERSION: "diverted",
     TURN_BACK: "turned back",
@@ -267,6 +274,7 @@ HAPPENED = {
     CIRCLING: "circled",
     TRANSPONDER_LOST: "fell silent where it would have been heard",
     RENDEZVOUS: "met another watched aircraft",
+    EMERGENCY: "sent an emergency code",
 }
 """What the kinds of events of legs mean, in words for people."""
 
@@ -467,6 +475,10 @@ class Stop:
         return lead.airport if lead and lead.probability >= 0.5 else None
 
 
+JOURNEY_BREAK = timedelta(hours=12)
+"""A stay this long, or longer, ends a journey."""
+
+
 @dataclass(frozen=True, slots=True)
 class Journey:
     """A chain of legs of one aircraft with short stays between. `stops` is one longer than `legs`."""
@@ -564,7 +576,8 @@ class Rarity:
 
     `count` visits of `subject` to `place` in `observed_days` days before; `unwatched` more on record from days on
     which nobody would surely have seen them, so that they say nothing of how often; the last of all at `last`.
-    `sentence` says all that.
+    `expected_per_year` visits are to be expected, and between `year_low` and `year_high` in a year with a probability of 0.9;
+    null where there is too little history to say. `sentence` says all that.
     """
 
     subject: str
@@ -574,14 +587,41 @@ class Rarity:
     last: datetime | None
     observed_days: int
     sentence: str
+    expected_per_year: float | None = None
+    year_low: int | None = None
+    year_high: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRarity:
+    """How rare a leg was, from what came before it alone: a row of the table that `flightwatch rarity` writes, whose fields
+    say what each means (`raritytables.RARITY`). `enough_history`: the figures are more than what is usual anywhere."""
+
+    leg_id: str
+    registration: str
+    origin: str
+    destination: str
+    time: datetime
+    n_before: int
+    last_before: datetime
+    observed_days: int
+    expected_per_year: float
+    flights_30d_low: int
+    flights_30d_high: int
+    bits: float
+    score: float
+    sentence: str
+    enough_history: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One condition of a rule, with the value that it met."""
+    """One condition of a rule, with the value that it met; `number` is the rate (visits a day) that a condition on rarity
+    met."""
 
     condition: str
     value: str
+    number: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -597,7 +637,7 @@ class Quiet:
 @dataclass(frozen=True, slots=True)
 class RuleReference:
     """What a finding and an alert need to know of a rule. For `cooldown_s` after an alert, the rule raises no other one of
-    the same aircraft."""
+    the same aircraft; `names_place` is whether it is about going somewhere."""
 
     rule_id: str
     title: str
@@ -605,25 +645,40 @@ class RuleReference:
     notify: tuple[str, ...]
     quiet: Quiet | None = None
     cooldown_s: float = 0.0
+    names_place: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A rule that matched, with what it rests on. The same rule and visit come again whenever the stage rises."""
+    """A rule that matched a visit or an event, with what it rests on. The same rule and visit come again whenever the stage
+    rises; `everybody` are the aircraft of an event, of which `aircraft` is the first that the rule is about."""
 
     rule: RuleReference
     aircraft: Aircraft
-    visit: Visit
+    visit: Visit | None
     stage: Stage
     probability: float
     held: tuple[Held, ...]
     earlier: tuple[EarlierVisit, ...]
     rarity: tuple[Rarity, ...]
     as_of: datetime
+    event: Event | None = None
+    everybody: tuple[Aircraft, ...] = ()
+
+    @property
+    def subject_id(self) -> str:
+        """What it is about: a visit or an event."""
+        return self.event.event_id if self.event is not None else self.there.visit_id
 
     @property
     def key(self) -> tuple[str, str]:
-        return self.rule.rule_id, self.visit.visit_id
+        return self.rule.rule_id, self.subject_id
+
+    @property
+    def there(self) -> Visit:
+        """The visit of a finding that is about one."""
+        assert self.visit is not None  # else it is about an event, and the caller has looked
+        return self.visit
 
     def at_stage(self, stage: Stage, as_of: datetime) -> Finding:
         return replace(self, stage=stage, as_of=as_of)

@@ -24,14 +24,26 @@ from jinja2 import Environment, StrictUndefined
 from flightwatch import maps
 from flightwatch.alerts import Alert
 from flightwatch.alerts.lifecycle import alert_id
-from flightwatch.alerts.wording import area_name, who
+from flightwatch.alerts.naming import who
+from flightwatch.alerts.wording import area_name
 from flightwatch.backtesting import Backtest, Happening, found_at
 from flightwatch.deliveries.plain import clean
 from flightwatch.desk import Desk
 from flightwatch.errors import InputError
-from flightwatch.legtables import TERMS_KEY
 from flightwatch.places import Airports
-from flightwatch.records import HAPPENED, TIME, Aircraft, Finding, Held, MapSpec, RuleReference, Terms, Track, credits_of
+from flightwatch.records import (
+    HAPPENED,
+    TERMS_KEY,
+    TIME,
+    Aircraft,
+    Finding,
+    Held,
+    MapSpec,
+    RuleReference,
+    Terms,
+    Track,
+    credits_of,
+)
 from flightwatch.rules import Rule
 from flightwatch.store import files
 
@@ -155,7 +167,7 @@ def found(done: Backtest, airports: Airports) -> list[Found]:
 
 
 def _visit(finding: Finding, told: bool, airports: Airports) -> Found:
-    visit = finding.visit
+    visit = finding.there
     legs = (*visit.way, *([visit.departure] if visit.departure else []))
     start = visit.start.airport or "not known where"
     place = visit.place.airport or area_name(visit.place, airports)
@@ -246,8 +258,8 @@ def _monday(time: datetime) -> date:
 
 def _place(one: Found, airports: Airports) -> str:
     if isinstance(one.source, Finding):
-        airport = airports.get(one.source.visit.place.airport)
-        return f"{airport.short_name}, {airport.ident}" if airport else area_name(one.source.visit.place, airports)
+        airport = airports.get(one.source.there.place.airport)
+        return f"{airport.short_name}, {airport.ident}" if airport else area_name(one.source.there.place, airports)
     airport = airports.get(next(iter(one.source.event.airports), None))
     return f"{airport.short_name}, {airport.ident}" if airport else "not at an airport"
 
@@ -291,7 +303,7 @@ def _map(alerts: Sequence[Found], airports: Airports) -> MapSpec | None:
     routes: Counter[tuple[str, str]] = Counter()
     for one in alerts:
         if isinstance(one.source, Finding):
-            start, place = one.source.visit.start.airport, one.source.visit.place.airport
+            start, place = one.source.there.start.airport, one.source.there.place.airport
             if start and place and start != place:
                 routes[start, place] += 1
     flown = [(airports.get(a), airports.get(b)) for a, b in routes]
@@ -386,7 +398,7 @@ def write(done: Backtest, path: Path, desk: Desk) -> list[str]:
 
 def _row(one: Found, terms: Mapping[str, Terms]) -> dict[str, Any]:
     first, source = one.aircraft[0], one.source
-    visit, event = (source.visit, None) if isinstance(source, Finding) else (None, source.event)
+    visit, event = (source.there, None) if isinstance(source, Finding) else (None, source.event)
     return {
         "rule_id": one.rule.rule_id,
         "severity": one.rule.severity,

@@ -311,6 +311,19 @@ def test_a_wrong_prediction_is_withdrawn_once_no_rule_holds() -> None:
     assert (none_left.tell, none_left.alert.stage) == (True, "withdrawn")
 
 
+def test_a_rule_that_is_about_no_place_is_told_by_its_title(airports: Airports) -> None:
+    """`heading for North Korea` is not what such a rule found."""
+    low = replace(RULE, title="Flies again after months", names_place=False)
+    alert = Alert("15521f-20230925T131139", "lost", 1, (low,), ("slack",))
+    made = message(finding("lost", low), alert, context(airports))
+    assert made.headline == "Il-62 RA-86559 (Russian Air Force): Flies again after months"
+    assert made.qualifier.startswith("was probably heading for North Korea from Chkalovskiy")
+    with_place = replace(alert, rules=(low, RULE))
+    assert "heading for" in message(finding("lost"), with_place, context(airports)).headline
+    gone = message(finding("withdrawn", low), replace(alert, stage="withdrawn"), context(airports))
+    assert gone.headline == "Withdrawn: Il-62 RA-86559 (Russian Air Force): Flies again after months"
+
+
 def test_what_was_withdrawn_can_come_true_after_all() -> None:
     alert = decide(decide(None, [finding("heading_there")]).alert, [finding("withdrawn")]).alert
     again = decide(alert, [finding("lost")])

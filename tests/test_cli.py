@@ -147,6 +147,23 @@ def test_an_error_is_one_line_that_says_what_to_do(words: tuple[str, ...], says:
     assert "Traceback" not in err
 
 
+def test_a_rule_file_uses_the_names_of_those_of_the_configuration(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(
+        "- {id: r, title: x, subject: event, when: {use: over-a-capital}, tests: [{name: Paris, expect: match, "
+        "given: {aircraft: abc123, event: {kind: flight.circling, at: [48.8, 2.3]}}}]}\n",
+        encoding="utf-8",
+    )
+    status, out, _ = typed("rules", "test", "r.yaml")
+    assert (status, out.splitlines()) == (0, ["ok   r: Paris", "1 tests, 0 failed"])
+
+
+def test_the_schema_of_rules_is_shown_or_written(typed: Typed, tmp_path: Path) -> None:
+    status, shown, _ = typed("rules", "schema")
+    assert status == 0
+    assert typed("rules", "schema", "-o", "rules.schema.json")[:2] == (0, "Wrote rules.schema.json.\n")
+    assert json.loads((tmp_path / "rules.schema.json").read_text()) == json.loads(shown)
+
+
 def test_rule_tests_are_run_from_files_and_folders(typed: Typed, tmp_path: Path) -> None:
     """Also where the file lies outside any configuration, with a list of its own beside it."""
     status, out, _ = typed("rules", "test", str(shipped() / "rules"))
@@ -161,7 +178,7 @@ def test_rule_tests_are_run_from_files_and_folders(typed: Typed, tmp_path: Path)
     )
     status, out, _ = typed("rules", "test", "r.yaml")
     assert status == 1
-    assert "FAIL r: not so (expected no match, got match)" in out
+    assert "r.yaml:7:7: r: not so: expected no match, got match: watchlist ours: ours" in out
     assert "2 tests, 1 failed" in out
 
 
@@ -249,7 +266,7 @@ def test_two_lists_of_one_name_are_told(typed: Typed, tmp_path: Path) -> None:
     typed("init")
     (tmp_path / "watchlists" / "mine.csv").write_text("operator\n*Air Force\n", encoding="utf-8")
     _, out, _ = typed("check")
-    assert "1 entries by registration, operator, callsign or type" in out
+    assert "6 entries by registration, operator, callsign or type" in out, "one beside the five that ship"
     (tmp_path / "watchlists" / "mine.yaml").write_text("- callsign: RFF*\n", encoding="utf-8")
     status, _, err = typed("check")
     assert status == 1

@@ -106,11 +106,11 @@ def test_visits_from_days_that_nobody_watched_say_nothing_of_how_often(airports:
     assert rarity.count(baseline, "tail", KOREA, who(), DAY) == Counted(1, 95, unwatched=6)
     assert sentences(baseline, who())[0] == (
         "One earlier visit of RA-86559 to North Korea in the 95 observed days before, on 10 Feb 2024;"
-        " on record from other days: 6 more, the last on 26 Jan 2023."
+        " on record from other days: 6 more, the last on 26 Jan 2023. Expected: 4.4 a year, 0 to 10 in any one (a 90% interval)."
     )
     assert sentences(history(reports, airports, world(95)), who())[0] == (
         "No earlier visit of RA-86559 to North Korea in the 95 observed days before;"
-        " on record from other days: 6, the last on 26 Jan 2023."
+        " on record from other days: 6, the last on 26 Jan 2023. Expected: 0.73 a year, 0 to 2 in any one (a 90% interval)."
     )
 
 
@@ -173,9 +173,20 @@ def test_a_leg_takes_the_place_of_what_was_known_of_it(airports: Airports) -> No
 def test_no_visit_is_said_with_the_days_that_were_watched(airports: Airports) -> None:
     sister = flown(2, 200, to="ZBAA", aircraft="15520a", registration="RA-85042")
     assert sentences(history([flown(1, 100, to="ZBAA"), sister], airports, world(365)), who()) == [
-        "No earlier visit of RA-86559 to North Korea in the 365 observed days before.",
-        "The one other known aircraft of the Russian Air Force: no visit to North Korea in the 365 observed days before.",
+        "No earlier visit of RA-86559 to North Korea in the 365 observed days before."
+        " Expected: 0.2 a year, 0 to 1 in any one (a 90% interval).",
+        "The one other known aircraft of the Russian Air Force: no visit to North Korea in the 365 observed days before."
+        " Expected of all its aircraft: 0.2 a year, 0 to 1 in any one (a 90% interval).",
     ]
+
+
+def test_a_few_weeks_say_nothing_of_how_often(airports: Airports) -> None:
+    """And a year of them does, in numbers that a rule can ask for."""
+    few, many = (rarity.rarities(history([flown(1, 9)], airports, world(days)), KOREA, who(), DAY)[0] for days in (29, 365))
+    assert few.sentence.endswith(" on 21 Feb 2024. That is too little history to say how often (fewer than 30 days).")
+    assert (few.expected_per_year, few.year_low, few.year_high) == (None, None, None)
+    assert many.expected_per_year == pytest.approx(1.2, abs=0.1)
+    assert (many.year_low, many.year_high) == (0, 3)
 
 
 def test_where_nobody_looked_nothing_is_called_a_first(airports: Airports) -> None:
@@ -194,9 +205,10 @@ def test_earlier_visits_are_counted_and_dated_as_it_was_there(airports: Airports
     """Arrived at 18:00 UTC on 19 February: 20 February in Pyongyang."""
     legs = [flown(1, 10.625), flown(2, 100), flown(3, 30, aircraft="15520a", registration="RA-85042")]
     assert sentences(history(legs, airports, world(365)), who()) == [
-        "2 earlier visits of RA-86559 to North Korea in the 365 observed days before, the last on 20 Feb 2024.",
+        "2 earlier visits of RA-86559 to North Korea in the 365 observed days before, the last on 20 Feb 2024."
+        " Expected: 2.2 a year, 0 to 5 in any one (a 90% interval).",
         "The one other known aircraft of the Russian Air Force: one visit to North Korea in the 365 observed days before,"
-        " on 31 Jan 2024 by RA-85042.",
+        " on 31 Jan 2024 by RA-85042. Expected of all its aircraft: 3.2 a year, 0 to 7 in any one (a 90% interval).",
     ]
 
 

@@ -1,9 +1,9 @@
 """Alerts: what people are told about one visit of one aircraft, from the first message to the last update.
 
 In: findings. Out: messages in the outbox, one row for each update and channel, committed together with the alert.
-`lifecycle` decides (pure functions), `wording` finds the words (`outages` those about feeds, `notices` those about
-flightwatch itself), `book` keeps it all in SQLite. A finding that was applied is never applied again, whatever
-restarts; a message leaves the outbox when its channel has taken it or refused it for good.
+`lifecycle` decides (pure functions), `wording` finds the words (`happenings` those about events, `outages` those about
+feeds, `notices` those about flightwatch itself), `book` keeps it all in SQLite. A finding that was applied is never
+applied again, whatever restarts; a message leaves the outbox when its channel has taken it or refused it for good.
 """
 
 from __future__ import annotations

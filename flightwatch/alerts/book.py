@@ -15,7 +15,7 @@ import random
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -148,6 +148,12 @@ class AlertBook:
     def close(self) -> None:
         self._db.close()
 
+    def __enter__(self) -> AlertBook:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         self._db.execute("BEGIN IMMEDIATE")
@@ -174,13 +180,40 @@ class AlertBook:
         """
         if not findings or seq <= self.applied:
             return []
-        ordered = sorted(findings, key=lambda f: (alert_id(f), f.rule.rule_id))
-        decided = [self._decide(list(group), compose) for _, group in groupby(ordered, key=alert_id)]
+        decided = self._decided(findings, compose)
         with self._transaction() as db:
             for one in decided:
                 self._write(one, now)
             db.execute("INSERT INTO meta VALUES ('applied', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (seq,))
         return [one.decision for one in decided]
+
+    def note(self, findings: Sequence[Finding], compose: Compose, now: datetime) -> list[Decision]:
+        """Takes findings about events in; those that are in already change nothing. Returns what was decided of those that
+        changed something."""
+        decided = [one for one in self._decided(findings, compose) if one.message is not None]
+        if decided:
+            with self._transaction():
+                for one in decided:
+                    self._write(one, now)
+        return [one.decision for one in decided]
+
+    def taken_back(self, known: Callable[[Sequence[str]], set[str]], since: datetime, now: datetime) -> list[Finding]:
+        """The findings about events since a time that are not `known` any more, of all rules, as withdrawn."""
+        rows = self._db.execute(
+            "SELECT alert, finding FROM alerts WHERE stage = 'happened' AND updated_us >= ?", (micros(since),)
+        ).fetchall()
+        told = [(_decode_alert(alert), _decode_finding(finding)) for alert, finding in rows]
+        there = known([alert.alert_id for alert, _ in told])
+        return [
+            replace(finding, rule=rule, stage="withdrawn", as_of=now)
+            for alert, finding in told
+            if alert.alert_id not in there
+            for rule in alert.rules
+        ]
+
+    def _decided(self, findings: Sequence[Finding], compose: Compose) -> list[_Decided]:
+        ordered = sorted(findings, key=lambda f: (alert_id(f), f.rule.rule_id))
+        return [self._decide(list(group), compose) for _, group in groupby(ordered, key=alert_id)]
 
     def _decide(self, findings: list[Finding], compose: Compose) -> _Decided:
         key = alert_id(findings[0])
@@ -255,6 +288,11 @@ class AlertBook:
             for opened, updated, changed, alert, finding, message in rows
         ]
         return [a for a in found if not only_open or a.alert.stage not in (*FINAL, "withdrawn")]
+
+    def decisions(self, alert_id: str) -> list[tuple[datetime, str, bool, str]]:
+        """What was decided about an alert, in order: time of the data, stage, whether anybody was told, why."""
+        rows = self._db.execute("SELECT time_us, stage, told, reason FROM decisions WHERE alert_id = ? ORDER BY id", (alert_id,))
+        return [(utc(us), stage, bool(told), reason) for us, stage, told, reason in rows]
 
     # --------------------------------------------------------------------------------------------------------------- outbox
 

@@ -6,6 +6,8 @@
                     ├──────────> landed ─────────────┴─────────────┘
                     └──> withdrawn      (from any stage before left_again, when no rule holds any more; and back)
 
+An alert about an event (`happened`) has this one stage, and is withdrawn when better data take the event back.
+
 An alert may open at any stage: flightwatch need not have been there at the beginning. Certainty can fall again (an
 aircraft that was presumed down is seen flying), and that is told, too. Only `returned` is final.
 
@@ -23,7 +25,8 @@ from zoneinfo import ZoneInfo
 
 from flightwatch.records import Finding, Quiet, RuleReference, Stage
 
-FINAL: tuple[Stage, ...] = ("returned",)
+FINAL: tuple[Stage, ...] = ("returned", "happened")
+"""Nothing more is expected. What was told of an event can still be taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,8 @@ class Decision:
 
 
 def alert_id(finding: Finding) -> str:
-    """One visit of one aircraft is one alert, whichever rules, feeds or restarts find it."""
-    return finding.visit.visit_id.removeprefix("visit-")
+    """One visit of one aircraft, or one event, is one alert, whichever rules, feeds or restarts find it."""
+    return finding.subject_id.removeprefix("visit-")
 
 
 def decide(alert: Alert | None, findings: Sequence[Finding], cooling: Collection[str] = ()) -> Decision:
@@ -63,9 +66,11 @@ def decide(alert: Alert | None, findings: Sequence[Finding], cooling: Collection
     gone = {f.rule.rule_id for f in findings if f.stage == "withdrawn"}
     if alert is None:
         return _open(holding, cooling) if holding else Decision(None, False, "never opened")
-    if alert.stage in FINAL:
+    if alert.stage == "returned":
         return Decision(alert, False, "closed")
     rules = _merged([r for r in alert.rules if r.rule_id not in gone], holding)
+    if not rules and alert.stage == "withdrawn":
+        return Decision(alert, False, "nothing new")
     if not rules:
         return Decision(replace(alert, stage="withdrawn", number=alert.number + 1), bool(alert.channels), "withdrawn")
     silent = (*alert.silent, *_joining(alert, rules, cooling))

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from flightwatch.aircraft.types import type_name
+from flightwatch.alerts import happenings
 from flightwatch.alerts.lifecycle import Alert
+from flightwatch.alerts.naming import who
 from flightwatch.places import Airports, country_name, shown_distance_nm
 from flightwatch.records import (
     UNKNOWN,
-    Aircraft,
     Candidate,
     EarlierVisit,
     End,
@@ -57,21 +57,25 @@ class Context:
 
 def message(finding: Finding, alert: Alert, context: Context) -> Message:
     """The message for an alert at its present stage."""
-    headline, qualifier = _headline(finding, alert, context.airports)
+    about_event = finding.event is not None
+    airports = context.airports
+    words = happenings.headline if about_event else _headline if _is_about_a_place(alert) else _titled
+    headline, qualifier = words(finding, alert, airports)
     if context.reconstructed:
         headline = f"[Reconstruction] {headline}"
+    update = happenings.update(finding) if about_event else _update(finding, alert, airports) if alert.number > 1 else ""
     return Message(
         alert_id=alert.alert_id,
         number=alert.number,
         headline=headline,
         qualifier=qualifier,
-        facts=tuple(_facts(finding, context)),
+        facts=tuple(happenings.facts(finding) if about_event else _facts(finding, context)),
         stage=alert.stage,
-        update=_update(finding, alert, context.airports) if alert.number > 1 else "",
+        update=update,
         links=tuple(_links(finding, context)),
         footer=tuple(_footer(finding, alert, context)),
         severity=_severity(alert),
-        map=_map(finding, headline, context),
+        map=None if about_event else _map(finding, headline, context),
     )
 
 
@@ -94,14 +98,22 @@ def _severity(alert: Alert) -> Severity:
 # ------------------------------------------------------------------------------------------------------------------- headline
 
 
-def who(aircraft: Aircraft) -> str:
-    """`Il-62 RA-86559 (Russian Air Force)`."""
-    name = f"{type_name(aircraft.typecode)} {aircraft.registration or aircraft.icao24}"
-    return f"{name} ({aircraft.operator})" if aircraft.operator else name
+def _is_about_a_place(alert: Alert) -> bool:
+    return any(rule.names_place for rule in alert.rules) or not alert.rules
+
+
+def _titled(finding: Finding, alert: Alert, airports: Airports) -> tuple[str, str]:
+    """Where no rule is about going somewhere, its title says what is the matter, and where the aircraft went comes second."""
+    name, first = who(finding.aircraft), min(alert.rules, key=lambda r: SEVERITIES.index(r.severity))
+    if alert.stage == "withdrawn":
+        return f"Withdrawn: {name}: {first.title}", "what was seen since speaks against it"
+    went, how = _headline(finding, alert, airports)
+    return f"{name}: {first.title}", f"{went.removeprefix(name).strip()}; {how}"
 
 
 def _headline(finding: Finding, alert: Alert, airports: Airports) -> tuple[str, str]:
-    visit, name = finding.visit, who(finding.aircraft)
+    assert alert.stage != "happened"  # that is what `happenings` is for
+    visit, name = finding.there, who(finding.aircraft)
     place, origin = area_name(visit.place, airports), town_name(visit.start, airports)
     came = f" from {origin}" if origin else ""
     chances = _chances(visit.place, airports)
@@ -120,7 +132,7 @@ def _headline(finding: Finding, alert: Alert, airports: Airports) -> tuple[str, 
             left = f"{name} has {_probably(finding)}left {place} again after {_stay_words(finding)}"
             return left, _left_qualifier(finding, airports)
         case "returned":
-            back = _arrival_words(finding.visit.departure, airports) if finding.visit.departure else "back"
+            back = _arrival_words(finding.there.departure, airports) if finding.there.departure else "back"
             left = f"{name} has {_probably(finding)}left {place} after {_stay_words(finding)} and {back}"
             return left, _left_qualifier(finding, airports)
         case "withdrawn":
@@ -166,7 +178,7 @@ def _chances(stop: Stop, airports: Airports) -> str:
 
 def _was_seen_there(finding: Finding) -> list[bool]:
     """Whether it was seen to arrive at the place of the visit, and to leave it."""
-    visit = finding.visit
+    visit = finding.there
     return [e.basis == "observed" for e in (visit.arrival.destination, *([visit.departure.origin] if visit.departure else []))]
 
 
@@ -184,8 +196,8 @@ def _left_qualifier(finding: Finding, airports: Airports) -> str:
         if not any(seen)
         else "not both landing and take-off observed"
     )
-    down = "" if any(seen) else f"; down {chance(finding.visit.arrival.landed_probability)}"
-    return f"{ends}{down}; {_chances(finding.visit.place, airports)}"
+    down = "" if any(seen) else f"; down {chance(finding.there.arrival.landed_probability)}"
+    return f"{ends}{down}; {_chances(finding.there.place, airports)}"
 
 
 def _arrival_words(leg: Leg, airports: Airports) -> str:
@@ -200,7 +212,7 @@ def _arrival_words(leg: Leg, airports: Airports) -> str:
 
 
 def _facts(finding: Finding, context: Context) -> list[str]:
-    visit, airports = finding.visit, context.airports
+    visit, airports = finding.there, context.airports
     facts = [*_way_facts(finding, airports), _takeoff_fact(visit.arrival, airports), _last_seen_fact(visit.arrival, context)]
     went = (
         visit.place
@@ -226,7 +238,7 @@ def _matters(conflict: str) -> bool:
 def _way_facts(finding: Finding, airports: Airports) -> list[str]:
     """The legs before the last one of a journey in stages."""
     told = []
-    for leg in finding.visit.way[:-1]:
+    for leg in finding.there.way[:-1]:
         origin, destination = (
             _town(e.airport, airports) if e.airport else "a place not known" for e in (leg.origin, leg.destination)
         )
@@ -292,9 +304,9 @@ def _landing_fact(leg: Leg, airports: Airports) -> str:
 
 
 def _departure_fact(finding: Finding, airports: Airports) -> str:
-    departure = finding.visit.departure
+    departure = finding.there.departure
     assert departure is not None  # asked for by the caller
-    zone = _zone(finding.visit.place, airports)
+    zone = _zone(finding.there.place, airports)
     how = "observed" if departure.origin.basis == "observed" else "not observed"
     seen = f"first seen again {departure.first_seen:%-d %b %H:%M} UTC" if departure.first_seen else ""
     to = departure.destination
@@ -311,7 +323,7 @@ def _departure_fact(finding: Finding, airports: Airports) -> str:
 
 def _stay_words(finding: Finding) -> str:
     """How long it was there; `about` where nobody saw it arrive and leave."""
-    arrived, departure = finding.visit.arrival.destination.time, finding.visit.departure
+    arrived, departure = finding.there.arrival.destination.time, finding.there.departure
     left = departure.origin.time if departure else None
     if not (arrived and left):
         return "a time not known"
@@ -324,10 +336,10 @@ def _earlier_facts(finding: Finding, airports: Airports) -> list[str]:
         return []
     told = "; ".join(_visit_words(v, airports) for v in finding.earlier[-3:])
     nth = ordinal(len(finding.earlier) + 1)
-    arrived = finding.visit.arrival.destination.time
+    arrived = finding.there.arrival.destination.time
     known = f"{nth} known visit"
     if arrived is not None:
-        today = arrived.astimezone(ZoneInfo(_zone(finding.visit.place, airports))).date()
+        today = arrived.astimezone(ZoneInfo(_zone(finding.there.place, airports))).date()
         if len(finding.earlier) < FEW_VISITS:
             known = f"{nth} visit {_within_days((today - _arrival_day(finding.earlier[0], airports)).days)}"
         else:
@@ -401,7 +413,8 @@ def _gap_facts(leg: Leg) -> list[str]:
 
 def _update(finding: Finding, alert: Alert, airports: Airports) -> str:
     """The one line in the thread."""
-    visit = finding.visit
+    assert alert.stage != "happened"  # that is what `happenings` is for
+    visit = finding.there
     place = area_name(visit.place, airports)
     there = chance(_in_area(visit.place, place, airports))
     match alert.stage:
@@ -451,14 +464,15 @@ def _links(finding: Finding, context: Context) -> list[tuple[str, str]]:
     """To public trackers, for that aircraft and day; not for a track that nobody can find there."""
     if context.reconstructed:
         return []
-    leg = finding.visit.arrival
-    day = (leg.first_seen or finding.as_of).strftime("%Y-%m-%d")
+    began = finding.event.since if finding.event is not None else finding.there.arrival.first_seen
+    day = (began or finding.as_of).strftime("%Y-%m-%d")
+    known = finding.aircraft if finding.event is not None else finding.there.arrival
     links = []
-    if leg.icao24 and not leg.icao24.startswith("~"):
-        links.append((f"adsb.lol, {day}", f"https://adsb.lol/?icao={leg.icao24}&showTrace={day}"))
-        links.append((f"ADS-B Exchange, {day}", f"https://globe.adsbexchange.com/?icao={leg.icao24}&showTrace={day}"))
-    if leg.registration:
-        links.append(("Flightradar24", f"https://www.flightradar24.com/data/aircraft/{leg.registration.lower()}"))
+    if known.icao24 and not known.icao24.startswith("~"):
+        links.append((f"adsb.lol, {day}", f"https://adsb.lol/?icao={known.icao24}&showTrace={day}"))
+        links.append((f"ADS-B Exchange, {day}", f"https://globe.adsbexchange.com/?icao={known.icao24}&showTrace={day}"))
+    if known.registration:
+        links.append(("Flightradar24", f"https://www.flightradar24.com/data/aircraft/{known.registration.lower()}"))
     return links
 
 
@@ -469,7 +483,7 @@ def _footer(finding: Finding, alert: Alert, context: Context) -> list[str]:
     if context.history_made_up:
         lines.append("The history that the counts come from is made up in part: how rare this really was, they do not say.")
     lines += [f"Rule {r.rule_id}: {r.title}." for r in sorted(alert.rules, key=lambda r: SEVERITIES.index(r.severity))]
-    lines += ["Why: " + "; ".join(f"{h.condition} ({h.value})" for h in finding.held) + "."]
+    lines += ["Why: " + "; ".join(f"{h.condition} ({h.value})" for h in finding.held) + "."] if finding.held else []
     if sources := credits_of(context.terms):
         lines.append(f"Data: {'; '.join(sources)}.")
     if context.withheld:
@@ -478,7 +492,7 @@ def _footer(finding: Finding, alert: Alert, context: Context) -> list[str]:
 
 
 def _map(finding: Finding, title: str, context: Context) -> MapSpec:
-    visit, airports = finding.visit, context.airports
+    visit, airports = finding.there, context.airports
     places = []
     for end in (visit.arrival.origin, visit.arrival.destination, *([visit.departure.destination] if visit.departure else [])):
         airport = airports.get(end.airport)
@@ -515,15 +529,15 @@ def _inferred(finding: Finding, context: Context) -> list[tuple[float, float, fl
     lat, lon = track.latitude, track.longitude
     breaks = set(track.breaks)
     lines = []
-    if lat and finding.visit.arrival.origin.basis != "observed":
-        lines += _to_airport(lat[0], lon[0], finding.visit.arrival.origin, airports)
-    there = finding.visit.arrival.destination
+    if lat and finding.there.arrival.origin.basis != "observed":
+        lines += _to_airport(lat[0], lon[0], finding.there.arrival.origin, airports)
+    there = finding.there.arrival.destination
     for i in sorted(breaks):
         if i == track.departs and there.airport is not None:
             lines += _to_airport(lat[i - 1], lon[i - 1], there, airports) + _to_airport(lat[i], lon[i], there, airports)
         else:
             lines.append((lat[i - 1], lon[i - 1], lat[i], lon[i]))
-    last = finding.visit.departure or finding.visit.arrival
+    last = finding.there.departure or finding.there.arrival
     if lat and last.destination.basis != "observed":
         lines += _to_airport(lat[-1], lon[-1], last.destination, airports)
     return lines

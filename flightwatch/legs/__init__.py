@@ -9,6 +9,7 @@ stored positions make again.
     merging       several sources of one aircraft: the better one counts
     cleaning      a verdict on every position: impossible ones refused
     suspicion     what was refused and may be of interest, as events
+    emergencies   codes of emergencies, as events
     phases        on the ground or in the air
     pieces        stretches of track without a hole
     ways          the track of a leg, thinned
@@ -37,20 +38,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flightwatch.errors import Damaged
+from flightwatch.legs import emergencies, suspicion
 from flightwatch.legs import merging as _merging
 from flightwatch.legs import pieces as _pieces
-from flightwatch.legs import suspicion
 from flightwatch.legs.cleaning import ACCEPTED, judge
 from flightwatch.legs.completion import LOST_AFTER, Model, Names, complete, settle
-from flightwatch.legs.manoeuvres import CRUISE_FT
+from flightwatch.legs.manoeuvres import CIRCLED_DEG, CRUISE_FT
 from flightwatch.legs.merging import Sources
 from flightwatch.legs.pieces import Pieces
-from flightwatch.legs.rows import ARRAYS, LONG_AGO, Rows, aircraft_text, rows_from_table
+from flightwatch.legs.rows import ARRAYS, LONG_AGO, Floats, Ints, Rows, aircraft_text, rows_from_table
 from flightwatch.legs.rows import concatenate as rows_together
 from flightwatch.legs.segmentation import Log, absorb, each_piece
 from flightwatch.legs.tracking import OpenPieces
 from flightwatch.legs.tracking import advance as _track
-from flightwatch.legs.turning import STRETCH
+from flightwatch.legs.turning import MILLI, STRETCH, STRETCH_S, notable
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import EARTH_RADIUS_NM, unit_vectors
 from flightwatch.records import WAYPOINT, Event, Leg, micros, utc
@@ -63,10 +64,12 @@ __all__ = [
     "absent",
     "advance",
     "aircraft_of",
+    "began_again",
     "believed",
     "current",
     "emptied",
     "from_bytes",
+    "going_round",
     "idle_since",
     "joined",
     "lost_at_cruise",
@@ -76,13 +79,14 @@ __all__ = [
     "rename",
     "renamed",
     "replaced",
+    "seen_last",
     "seen_since",
     "to_bytes",
     "unsettled",
     "without",
 ]
 
-STATE_VERSION = 5
+STATE_VERSION = 6
 
 SILENT_FOR_GOOD = timedelta(hours=36)
 """A feed that is out for longer than any aircraft stays up holds nothing back any more."""
@@ -94,8 +98,8 @@ STRUCTURED = {"way": WAYPOINT, "stretch": STRETCH}
 @dataclass(frozen=True)
 class LegState:
     """Where every aircraft stands: its open piece, and its log of legs, by the number of its address. `aliases`: see
-    `Names`; `events` are those that may still grow (see `suspicion`); `clocks` has the time up to which each polled feed
-    told anything (see `_in_sight_until`), in microseconds."""
+    `Names`; `events` are those that may still grow (see `suspicion` and `emergencies`); `clocks` has the time up to which
+    each polled feed told anything (see `_in_sight_until`), in microseconds."""
 
     open: OpenPieces = field(default_factory=OpenPieces.none)
     logs: Mapping[int, Log] = field(default_factory=dict)
@@ -140,9 +144,10 @@ def advance(state: LegState, positions: pa.Table, model: Model) -> tuple[LegStat
     turned = tuple(step.turned.tolist())
     late = {aircraft_text(int(n)): utc(int(t)) for n, t in zip(*_earliest(step.late), strict=True)}
     logs = {**state.logs, **changed} if changed else state.logs
-    open_events, events = suspicion.noted(step.suspects, state.events)
+    open_events, suspect = suspicion.noted(step.suspects, state.events)
+    open_events, sent = emergencies.noted(step.alarms, open_events)
     state = replace(state, open=opened, logs=logs, events=open_events)
-    return state, Outcome(turned, tuple(settled), step.refused, step.doubted, events, late)
+    return state, Outcome(turned, tuple(settled), step.refused, step.doubted, (*suspect, *sent), late)
 
 
 def believed(positions: pa.Table) -> pa.Table:
@@ -239,6 +244,30 @@ def nearer_than(state: LegState, numbers: set[int], airports: Airports, rows: Se
     longitude = np.concatenate([mine.last[:, 2], [f.longitude for _, f in ends]])
     cosine = (unit_vectors(latitude, longitude) @ airports.vectors[list(rows)].T).max(axis=1, initial=-1.0)
     return set(found[cosine >= np.cos(radius_nm / EARTH_RADIUS_NM)].tolist())
+
+
+def seen_last(state: LegState, numbers: set[int]) -> tuple[Ints, Floats]:
+    """Of these aircraft those with a position, and the last one of each (columns as `pieces.POINT`)."""
+    mine = np.isin(state.open.pieces.aircraft, np.array(sorted(numbers), dtype=np.int64))
+    return state.open.pieces.aircraft[mine], state.open.pieces.last[mine]
+
+
+def began_again(state: LegState, numbers: Iterable[int]) -> set[int]:
+    """Of these aircraft, those of which more is known than what they are in the middle of."""
+    return {n for n in numbers if n in state.logs}
+
+
+def going_round(state: LegState, since: datetime) -> set[int]:
+    """The aircraft seen since a time that have turned three times round or more one way, and were turning not long before."""
+    pieces = state.open.pieces
+    found = []
+    for i in np.flatnonzero((pieces.ended >= micros(since)) & (pieces.turns != b"")).tolist():
+        stretches = np.r_[np.frombuffer(pieces.turns[i], STRETCH), pieces.stretch[i : i + 1]]
+        turned = stretches["turned"].astype(np.int64)
+        lately = stretches["time"][notable(stretches)][-1:] >= since.timestamp() - 2 * STRETCH_S
+        if lately.any() and max(turned[turned > 0].sum(), -turned[turned < 0].sum()) >= CIRCLED_DEG * MILLI:
+            found.append(int(pieces.aircraft[i]))
+    return set(found)
 
 
 def emptied(state: LegState) -> LegState:

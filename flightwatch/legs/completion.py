@@ -26,7 +26,21 @@ from flightwatch.legs.segmentation import CONTIGUOUS_S, Draft, Ground, Hole, Log
 from flightwatch.legs.ways import ended
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import distance_nm
-from flightwatch.records import UNKNOWN, WAYPOINT, Aircraft, Basis, Candidate, End, Event, Gap, Leg, Status, micros, utc
+from flightwatch.records import (
+    JOURNEY_BREAK,
+    UNKNOWN,
+    WAYPOINT,
+    Aircraft,
+    Basis,
+    Candidate,
+    End,
+    Event,
+    Gap,
+    Leg,
+    Status,
+    micros,
+    utc,
+)
 
 LOST_AFTER = 20 * MINUTE
 """Without a position for this long an aircraft in the air is lost; the slowest feed polls every 15 minutes."""
@@ -58,9 +72,6 @@ NEGLIGIBLE = 1e-4
 """Candidates with less than this do not move the probability of being down."""
 
 APPROACH = 8 * MINUTE
-JOURNEY_BREAK = timedelta(hours=12)
-"""A longer stay ends a journey."""
-
 SETTLED_KEPT = 12
 """Settled legs that an aircraft keeps in memory: a journey there and back with stops."""
 

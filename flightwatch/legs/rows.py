@@ -45,6 +45,12 @@ DOUBTED = 6
 """ADS-B that vouches for nothing (NIC or NACp is 0): MLAT, which does not rest on the aircraft's own satellite
 navigation, is better."""
 
+ALARMS = ("7500", "7600", "7700", "minfuel", "downed")
+"""Codes of emergencies, and what has no code."""
+
+ALARM_WORDS = {"unlawful": "7500", "nordo": "7600", "general": "7700", "minfuel": "minfuel", "downed": "downed"}
+"""What the emergency field says, as the codes that mean the same. `lifeguard` is no emergency: it has the right of way."""
+
 LAGS_S = 90.0
 """A position older than this when it came: others have had the aircraft elsewhere since."""
 
@@ -65,7 +71,8 @@ def aircraft_text(number: int) -> str:
 @dataclass(frozen=True)
 class Rows:
     """Arrays of one length. Texts are codes into `vocabulary`, -1 for null. `grade`: see `_grades`; `also` has the bits
-    of the feeds whose positions gave way to this one (see `tracking`)."""
+    of the feeds whose positions gave way to this one (see `tracking`); `alarm` is the place of what it says of an emergency
+    in `ALARMS`, -1 where it says nothing."""
 
     aircraft: Ints
     time: Ints
@@ -81,6 +88,7 @@ class Rows:
     mlat: Flags
     grade: Grades
     also: Ints
+    alarm: NDArray[np.int8]
     callsign: NDArray[np.int32]
     registration: NDArray[np.int32]
     typecode: NDArray[np.int32]
@@ -162,6 +170,7 @@ def rows_from_table(table: pa.Table) -> Rows:
         mlat=_is_source(table, "mlat"),
         grade=_grades(table, time, received),
         also=np.zeros(len(time), np.int64),
+        alarm=_alarms(table),
         **columns,
         vocabulary={name: words for name, (_, words) in texts.items()},
     )
@@ -188,6 +197,16 @@ def _integrity(table: pa.Table) -> NDArray[np.int8]:
     sound = own & (nic >= SOUND_NIC) & (nac_p >= SOUND_NAC_P)
     poor = own & (nic < SOUND_NIC) & (nac_p < SOUND_NAC_P)
     return np.where(sound, SOUND, np.where(poor, POOR, UNTOLD)).astype(np.int8)
+
+
+def _alarms(table: pa.Table) -> NDArray[np.int8]:
+    """What each position says of an emergency: its code, or the word beside it where the code is a plain one."""
+    code = pc.index_in(table["squawk"], value_set=pa.array(ALARMS))
+    if table["emergency"].null_count < len(table):
+        words = pc.index_in(table["emergency"], value_set=pa.array(list(ALARM_WORDS)))
+        said = pa.array([ALARMS.index(same) for same in ALARM_WORDS.values()], pa.int32())
+        code = pc.coalesce(code, pc.take(said, words))
+    return np.asarray(pc.fill_null(code, -1).to_numpy(zero_copy_only=False), dtype=np.int8)
 
 
 def _sorted_once(rows: Rows) -> Rows:
@@ -255,6 +274,6 @@ def compacted(rows: Rows) -> Rows:
 
 def empty_rows() -> Rows:
     kinds: dict[str, Any] = dict.fromkeys(("aircraft", "time", "received", "also"), np.int64)
-    kinds |= dict.fromkeys(("onground", "integrity", "grade"), np.int8) | dict.fromkeys(TEXTS, np.int32) | {"mlat": bool}
+    kinds |= dict.fromkeys(("onground", "integrity", "grade", "alarm"), np.int8) | dict.fromkeys(TEXTS, np.int32) | {"mlat": bool}
     arrays: dict[str, Any] = {name: np.empty(0, kinds.get(name, np.float64)) for name in ARRAYS}
     return Rows(**arrays, vocabulary={name: [] for name in TEXTS})

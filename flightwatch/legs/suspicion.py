@@ -101,6 +101,7 @@ def noted(suspects: Suspects, before: Open) -> tuple[Open, tuple[Event, ...]]:
 def _going_on(mine: Sequence[Event], event: Event) -> Event | None:
     """The one of an aircraft's open events that another goes on with: that which its rival began, or else that of the same
     reason, if it is soon after."""
+    mine = [e for e in mine if e.kind == event.kind]
     begun = next((e for e in mine if e.since == event.since), None)
     alike = (e for e in mine if e.reason == event.reason and event.since - e.until <= timedelta(microseconds=PAUSE))
     return begun or next(alike, None)

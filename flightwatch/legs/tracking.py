@@ -39,13 +39,15 @@ class OpenPieces:
 @dataclass(frozen=True)
 class Advance:
     """What a batch brought: the pieces that ended, the aircraft that turned to something else (took off, landed, came
-    back), refusals by reason, what of accepted rows was not believed, rows to look at, and rows that came too late."""
+    back), refusals by reason, what of accepted rows was not believed, rows to look at, accepted rows that tell of an
+    emergency, and rows that came too late."""
 
     ended: Pieces
     turned: Ints
     refused: dict[str, int]
     doubted: dict[str, int]
     suspects: Suspects
+    alarms: Rows
     late: Rows
 
 
@@ -71,7 +73,8 @@ def advance(state: OpenPieces, batch: Rows, preferred: Sequence[str] = ()) -> tu
     opened, ended = _continue(old, parts, steps, new)
     suspect = Suspects.of(rows, verdicts, is_context | waited)
     turned = np.unique(new.aircraft[steps.turns])
-    brought = Advance(ended, turned, _counts(verdicts, repeated), _doubts(verdicts, kept), suspect, late)
+    alarms = new.take(np.flatnonzero(new.alarm >= 0))
+    brought = Advance(ended, turned, _counts(verdicts, repeated), _doubts(verdicts, kept), suspect, alarms, late)
     return OpenPieces(opened, waiting, merged.sources, feeds), brought
 
 
@@ -195,6 +198,7 @@ def _context(open_pieces: Pieces, aircraft: Ints) -> Rows:
         onground=np.where(found.phase == phases.GROUND, 1, 0).astype(np.int8),
         integrity=np.full(n, UNTOLD, np.int8),
         mlat=np.zeros(n, bool),
+        alarm=np.full(n, -1, np.int8),
         **columns,
         vocabulary=empty.vocabulary,
     )

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from flightwatch.places import Airports, country_name
 from flightwatch.rarity.baseline import ANYBODY, Baseline, Exposure, Tail
+from flightwatch.rarity.rates import ENOUGH_DAYS, HOLDS, Expected, expected, rate
 from flightwatch.records import Aircraft, Counted, EarlierVisit, Rarity, Target
 
 __all__ = ["Baseline", "Exposure", "count", "place_flags", "place_name", "rarities", "visits_of_tail"]
@@ -64,13 +65,14 @@ def rarities(baseline: Baseline, target: Target, aircraft: Aircraft, day: date) 
     name = aircraft.registration or aircraft.icao24 or "this aircraft"
     own = _past(baseline, "tail", target, aircraft, day)
     sight = _sight_sentence(baseline.low_share(day, place_flags(target, baseline.airports)))
-    told = [_rarity(name, place, own, _own_sentence(name, place, own, baseline.airports) + sight)]
+    told = [_with_rate(_rarity(name, place, own, _own_sentence(name, place, own, baseline.airports) + sight), own)]
     if aircraft.operator:
         fleet = _past(baseline, "fleet", target, aircraft, day)
         others = replace(fleet, visits=tuple(v for v in fleet.visits if v.registration != aircraft.registration))
         known = sum(aircraft.icao24 != icao24 for icao24, _ in fleet.members)
         sentence = _fleet_sentence(aircraft.operator, place, others, known, baseline.airports)
-        told.append(_rarity(aircraft.operator, place, fleet, sentence))
+        of_fleet = _rarity(aircraft.operator, place, fleet, sentence)
+        told.append(_with_rate(of_fleet, fleet, " of all its aircraft") if known else of_fleet)
     anybody = _past(baseline, "anybody", target, aircraft, day)
     strangers = [v for v in anybody.visits if not _is_told(v, aircraft)]
     if strangers:
@@ -114,6 +116,30 @@ def _past(baseline: Baseline, of: str, target: Target, aircraft: Aircraft, day: 
 def _rarity(subject: str, place: str, past: Past, sentence: str) -> Rarity:
     last = past.visits[-1].arrived if past.visits else None
     return Rarity(subject, place, len(past.watched), len(past.unwatched), last, len(past.days), sentence)
+
+
+def _with_rate(told: Rarity, past: Past, of: str = "") -> Rarity:
+    """With the visits that are to be expected in a year, where the history suffices to say so."""
+    if len(past.days) < ENOUGH_DAYS:
+        return replace(told, sentence=told.sentence + _too_little(past))
+    year = expected(len(past.watched), len(past.days))
+    often = f" Expected{of}: {rate(year.per_year)} a year, {_span(year)} in any one (a {HOLDS:.0%} interval)."
+    return replace(
+        told,
+        sentence=told.sentence + often,
+        expected_per_year=year.per_year,
+        year_low=year.low,
+        year_high=year.high,
+    )
+
+
+def _too_little(past: Past) -> str:
+    """What is said where some days were observed, and too few."""
+    return f" That is too little history to say how often (fewer than {ENOUGH_DAYS} days)." if past.days else ""
+
+
+def _span(year: Expected) -> str:
+    return f"{year.low} to {year.high}" if year.high > year.low else ("none" if year.high == 0 else f"{year.low}")
 
 
 def _subject(of: str, aircraft: Aircraft) -> dict[str, Any] | None:

@@ -15,22 +15,46 @@ they met. Nothing here keeps state.
 
 from __future__ import annotations
 
-from flightwatch.rules.cases import History
-from flightwatch.rules.evaluation import Match, Onward, could_match, matches, target_of
-from flightwatch.rules.language import Rule
+from flightwatch.rules.cases import History, Result
+from flightwatch.rules.conditions import may_fit
+from flightwatch.rules.evaluation import (
+    Answer,
+    Match,
+    Onward,
+    answers,
+    could_match,
+    evaluate,
+    event_case,
+    has_expired,
+    is_about,
+    matches,
+    positions_of,
+    target_of,
+)
+from flightwatch.rules.language import Rule, schema
 from flightwatch.rules.loading import Rules, read_rules
 from flightwatch.rules.trials import TestOutcome, run_tests
 
 __all__ = [
+    "Answer",
     "History",
     "Match",
     "Onward",
+    "Result",
     "Rule",
     "Rules",
     "TestOutcome",
+    "answers",
     "could_match",
+    "evaluate",
+    "event_case",
+    "has_expired",
+    "is_about",
     "matches",
+    "may_fit",
+    "positions_of",
     "read_rules",
     "run_tests",
+    "schema",
     "target_of",
 ]

@@ -68,9 +68,9 @@ class Result:
     missed: tuple[Held, ...] = ()
 
 
-def result(truth: Truth, condition: str, value: str) -> Result:
+def result(truth: Truth, condition: str, value: str, number: float | None = None) -> Result:
     """The result of one condition that is made of no others."""
-    fact = (Held(condition, value),)
+    fact = (Held(condition, value, number),)
     return Result(truth, missed=fact) if truth is False else Result(truth, held=fact)
 
 
@@ -91,8 +91,6 @@ def any_of(results: Sequence[Result]) -> Result:
 
 def negated(inner: Result) -> Result:
     """Kleene's `not`."""
-    if inner.truth is None:
-        return Result(None)
-    facts = inner.held if inner.truth else inner.missed
+    facts = inner.missed if inner.truth is False else inner.held
     told = tuple(Held(f"not: {fact.condition}", fact.value) for fact in facts)
-    return Result(False, missed=told) if inner.truth else Result(True, held=told)
+    return Result(False, missed=told) if inner.truth else Result(True if inner.truth is False else None, held=told)

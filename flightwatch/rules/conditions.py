@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from fnmatch import translate
 from functools import lru_cache
 from itertools import pairwise
@@ -21,7 +21,7 @@ from flightwatch.places import Airports, country_name
 from flightwatch.places.great_circle import between, distance_nm
 from flightwatch.places.regions import Region
 from flightwatch.records import WAYPOINT, Aircraft, End, Held, Leg, Stop, Target
-from flightwatch.rules.cases import Case, Result, Truth, all_of, any_of, result
+from flightwatch.rules.cases import NOWHERE, Case, History, Result, Truth, all_of, any_of, result
 from flightwatch.rules.language import (
     DAYS,
     AfterCondition,
@@ -39,7 +39,7 @@ from flightwatch.rules.language import (
     TogetherCondition,
     VisitsCondition,
 )
-from flightwatch.rules.measures import in_clock, moment, span
+from flightwatch.rules.measures import PERIOD_DAYS, clock, in_clock, moment, span
 
 LEAST_OBSERVED_DAYS = 90
 """With fewer days of history nothing is called rare, or a first visit."""
@@ -47,8 +47,18 @@ LEAST_OBSERVED_DAYS = 90
 PATTERNS_KEPT = 4096
 """More than rules hold."""
 
+UNWATCHED = "; not all of the days were watched"
+NOWHERE_SEEN = "nowhere on its way, as far as seen"
+
 LEAD = 0.5
 """Where an aircraft was is counted by the place that leads with at least this."""
+
+WATCHED = 0.9
+"""Share of the days of a span on which a flight would have been seen, from which on it is known that there were no others: an
+outage of a day in a fortnight hides few."""
+
+WIDEST_DEG = 180.0
+"""An area across the antimeridian is told as the whole width of the world; no event is half as wide."""
 
 STEP_NM = 5.0
 """Between two waypoints a way is asked in steps of this length; no city is smaller."""
@@ -134,8 +144,7 @@ def place(name: str, condition: PlaceCondition, stop: Stop | None, case: Case) -
     if stop is None:
         return Result(None)
     target = target_of_place(condition)
-    somewhere = bool(target.airports or target.countries)  # a region may have no airport in it
-    probability = place_probability(stop, target, case.airports) if somewhere else 0.0
+    probability = place_probability(stop, target, case.airports) if target.airports or target.countries else 0.0
     observed = stop.basis == "observed" or not condition.observed
     seen = ", observed," if condition.observed else ""
     words = f"{name} {place_words(condition)}{seen} with at least {condition.probability:g}"
@@ -173,10 +182,14 @@ def at(condition: PlaceCondition, case: Case) -> Result:
     target = target_of_place(condition)
     there = [a for a in event.airports if a in target.airports or case.airports.country_of(a) in target.countries]
     latitude, longitude = (event.south + event.north) / 2, (event.west + event.east) / 2
-    inside = any(area.contains([latitude], [longitude])[0] for area in condition.areas)
-    observed = event.basis == "observed" or not condition.observed
-    where = ", ".join(there) or f"{latitude:.1f}, {longitude:.1f}"
-    return result(bool(there or inside) and observed, f"at {place_words(condition)}", f"{event.basis}, {where}")
+    wide = event.east - event.west > WIDEST_DEG  # it has no middle that means anything
+    inside = not wide and any(area.contains([latitude], [longitude])[0] for area in condition.areas)
+    where = ", ".join(there or event.airports) or ("all round the world" if wide else f"{latitude:.1f}, {longitude:.1f}")
+    truth: Truth = None if wide and condition.areas and not there else bool(there or inside)
+    if condition.observed and event.basis != "observed":
+        truth = False
+    seen = ", observed" if condition.observed else ""
+    return result(truth, f"at {place_words(condition)}{seen}", f"{event.basis}, {where}")
 
 
 def place_probability(stop: Stop, target: Target, airports: Airports) -> float:
@@ -193,12 +206,43 @@ def place_probability(stop: Stop, target: Target, airports: Airports) -> float:
 
 def position(condition: PositionCondition, case: Case) -> Result:
     """Whether the way of a flight has a point that fits in every respect. A way is what was seen, thinned to a position
-    every few minutes; between these it is taken to run straight."""
+    every few minutes; between these it is taken to run straight. Where it has a hole, it may have been anywhere."""
     words = _position_words(condition)
     if not case.way:
         return Result(None)
     results = [_flown(condition, leg, words) for leg in case.way]
     return any_of(results)
+
+
+def may_fit(
+    condition: PositionCondition,
+    latitude: np.ndarray[Any, Any],
+    longitude: np.ndarray[Any, Any],
+    altitude: np.ndarray[Any, Any],
+    speed: np.ndarray[Any, Any],
+    reach_nm: float,
+) -> np.ndarray[Any, Any]:
+    """Which of some aircraft, by where they are (deg, ft, kt), may have a way that fits by now: those within reach of a
+    region, or, where none is named, those that fly so high and fast, as far as known."""
+    if condition.areas:
+        return np.asarray(np.logical_or.reduce([area.near(latitude, longitude, reach_nm) for area in condition.areas]))
+    fit = np.ones(len(latitude), bool)
+    for value, limit, sign in _limits(condition, altitude, speed):
+        fit &= np.isnan(value) | (sign * (value - limit) > 0)
+    return fit
+
+
+def _limits(
+    condition: PositionCondition, altitude: np.ndarray[Any, Any], speed: np.ndarray[Any, Any]
+) -> list[tuple[np.ndarray[Any, Any], float, int]]:
+    """The values that a position has limits of, with the limit and on which side of it they have to lie."""
+    limits = (
+        (altitude, condition.below, -1),
+        (altitude, condition.above, 1),
+        (speed, condition.slower, -1),
+        (speed, condition.faster, 1),
+    )
+    return [(value, limit, sign) for value, limit, sign in limits if limit is not None]
 
 
 def _position_words(condition: PositionCondition) -> str:
@@ -223,22 +267,17 @@ def _flown(condition: PositionCondition, leg: Leg, words: str) -> Result:
         inside, outside_next[1:] = ~inside, inside[:-1]
     fit = inside & (outside_next if condition.moving else True)
     known = np.ones(len(points), bool)
-    for value, limit, sign in (
-        (altitude, condition.below, -1),
-        (altitude, condition.above, 1),
-        (speed, condition.slower, -1),
-        (speed, condition.faster, 1),
-    ):
-        if limit is not None:
-            known &= ~np.isnan(value)
-            fit &= np.isnan(value) | (sign * (value - limit) > 0)
+    for value, limit, sign in _limits(condition, altitude, speed):
+        known &= ~np.isnan(value)
+        fit &= np.isnan(value) | (sign * (value - limit) > 0)
     sure = np.flatnonzero(fit & known)
     if len(sure):
         when = datetime.fromtimestamp(points[sure[0], 0], UTC)
         return result(True, words, f"{latitude[sure[0]]:.2f}, {longitude[sure[0]]:.2f} about {when:%-d %b %H:%M} UTC")
-    return result(
-        None if fit.any() else False, words, "not known: no altitude or speed there" if fit.any() else "nowhere on its way"
-    )
+    if fit.any():
+        return result(None, words, "not known: no altitude or speed there")
+    holes = np.diff(way["time"].astype(np.int64)) > HOLE_S
+    return result(None, words, "not known: part of its way was not seen") if holes.any() else result(False, words, NOWHERE_SEEN)
 
 
 def _inside(areas: Sequence[Region], latitude: np.ndarray[Any, Any], longitude: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -261,32 +300,43 @@ def _densified(way: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         when = float(a["time"]) + share * seconds
         altitude = float(a["altitude"]) + share * (float(b["altitude"]) - float(a["altitude"]))
         rows.append(np.stack([when, lat, lon, altitude, np.full(steps + 1, speed)], axis=1)[1:])
-    return np.concatenate(rows)
+    points = np.concatenate(rows)
+    points[0, 4] = points[min(1, len(points) - 1), 4]  # it left as fast as it went on
+    return points
 
 
 # ------------------------------------------------------------------------------------------------------------------- time, span
 
 
 def time_(condition: TimeCondition, case: Case) -> Result:
-    """Whether a take-off or landing lies in a span of time; not known where it may or may not."""
-    words = _time_words(condition)
-    if case.event is not None:
-        moments, stop = [case.event.since], None
-    elif case.way:
-        end = case.way[0].origin if condition.of == "takeoff" else case.way[-1].destination
-        moments, stop = _moments(end), case.start if condition.of == "takeoff" else case.place
-    else:
+    """Whether a take-off or landing, or the beginning of an event, lies in a span of time; not known where it may or may
+    not."""
+    if case.event is None and not case.way:
         return Result(None)
-    zone = _zone(condition, stop, case)
-    if not moments or zone is None:
-        return result(None, words, "not known when")
-    truths = {_is_in(condition, one.astimezone(zone)) for one in moments}
-    middle = moments[len(moments) // 2].astimezone(zone)
-    return result(truths.pop() if len(truths) == 1 else None, words, f"{middle:%a %-d %b %Y %H:%M} ({zone})")
+    if case.event is not None:
+        what, stop = "time", None
+        likely: datetime | None = case.event.since
+        first = last = likely
+    else:
+        leaving = condition.of == "takeoff"
+        end, stop = (case.way[0].origin, case.start) if leaving else (case.way[-1].destination, case.place)
+        what, likely, first, last = condition.of, end.time, end.earliest or end.time, end.latest or end.time
+    words, zone = _time_words(what, condition), _zone(condition, stop, case)
+    if likely is None or first is None or last is None or zone is None:
+        return result(None, words, "not known when" if likely is None else "not known in which time zone")
+    truths = {_is_in(condition, one) for one in _turns(condition, first.astimezone(zone), last.astimezone(zone))}
+    told = f"{likely.astimezone(zone):%a %-d %b %Y %H:%M} ({zone})" + ("" if first == last else ", not observed")
+    return result(truths.pop() if len(truths) == 1 else None, words, told)
 
 
-def _moments(end: End) -> list[datetime]:
-    return [one for one in (end.earliest, end.time, end.latest) if one is not None]
+def _turns(condition: TimeCondition, first: datetime, last: datetime) -> list[datetime]:
+    """The first time of a span, and all others in it from which on the condition may hold or no longer hold."""
+    marks: list[datetime] = [_in_zone(limit, first) for limit in (condition.since, condition.until) if limit is not None]
+    minutes = (0, *(clock(condition.between) if condition.between else ()))
+    for number in range((last.date() - first.date()).days + 1):
+        midnight = datetime.combine(first.date() + timedelta(days=number), time(), first.tzinfo)
+        marks += [midnight + timedelta(minutes=minute) for minute in minutes]
+    return [first, *(mark.astimezone(first.tzinfo) for mark in marks if first < mark <= last)]
 
 
 def _zone(condition: TimeCondition, stop: Stop | None, case: Case) -> ZoneInfo | None:
@@ -311,8 +361,8 @@ def _in_zone(limit: str, like: datetime) -> datetime:
     return read if read.tzinfo else read.replace(tzinfo=like.tzinfo)
 
 
-def _time_words(condition: TimeCondition) -> str:
-    told: list[str] = [condition.of]
+def _time_words(what: str, condition: TimeCondition) -> str:
+    told: list[str] = [what]
     told += [f"on {', '.join(condition.days)}"] if condition.days else []
     told += [f"between {condition.between}"] if condition.between else []
     told += [f"{name} {limit}" for name in ("since", "until") if (limit := getattr(condition, name)) is not None]
@@ -320,13 +370,22 @@ def _time_words(condition: TimeCondition) -> str:
 
 
 def duration(condition: DurationCondition, case: Case) -> Result:
-    """How long it took. A stay is as long as known once the aircraft has left; a flight has lasted at least from the first
-    position to the last one."""
+    """How long it took: a stay, once the aircraft has left; a journey as far as the place in question; one of the flights on
+    the way there. What is not over has lasted at least until now."""
     of = condition.of or ("stay" if case.departure else "leg" if len(case.way) == 1 else "journey")
     words = f"duration of the {of} " + " and ".join(
         f"{name.replace('_', ' ')} {limit}" for name in ("at_least", "at_most") if (limit := getattr(condition, name))
     )
-    bounds = _stay_bounds(case) if of == "stay" else _way_bounds(case)
+    if of == "leg":
+        return any_of([_lasted(condition, words, _way_bounds((leg,))) for leg in case.way]) if case.way else Result(None)
+    return _lasted(condition, words, _stay_bounds(case) if of == "stay" else _way_bounds(case.way))
+
+
+Bounds = tuple[timedelta, timedelta | None, timedelta | None]
+"""The least that a time can have lasted, what it probably has, and the most."""
+
+
+def _lasted(condition: DurationCondition, words: str, bounds: Bounds | None) -> Result:
     if bounds is None:
         return result(None, words, "not known")
     least, likely, most = bounds
@@ -348,7 +407,7 @@ def _beyond(limit: timedelta, least: timedelta, likely: timedelta | None, most: 
     return None if likely is None else likely >= limit
 
 
-def _stay_bounds(case: Case) -> tuple[timedelta, timedelta | None, timedelta | None] | None:
+def _stay_bounds(case: Case) -> Bounds | None:
     if case.departure is None or not case.way:
         return None
     down, up = case.way[-1].destination, case.departure.origin
@@ -358,15 +417,16 @@ def _stay_bounds(case: Case) -> tuple[timedelta, timedelta | None, timedelta | N
     return max(least, timedelta(0)), up.time - down.time, (up.latest or up.time) - (down.earliest or down.time)
 
 
-def _way_bounds(case: Case) -> tuple[timedelta, timedelta | None, timedelta | None] | None:
-    if not case.way:
+def _way_bounds(way: Sequence[Leg]) -> Bounds | None:
+    if not way:
         return None
-    first, last = case.way[0], case.way[-1]
-    seen = last.last_seen - first.first_seen if first.first_seen and last.last_seen else timedelta(0)
-    up, down = first.origin, last.destination
-    if up.time is None or down.time is None or last.status not in ("landed", "presumed_landed"):
-        return seen, None, None
-    return seen, down.time - up.time, (down.latest or down.time) - (up.earliest or up.time)
+    up, down = way[0].origin, way[-1].destination
+    over = down.time is not None and way[-1].status in ("landed", "presumed_landed")
+    began, ended = up.latest or up.time or way[0].first_seen, (down.earliest or down.time) if over else way[-1].last_seen
+    least = max(ended - began, timedelta(0)) if began and ended else timedelta(0)
+    if not over or up.time is None or down.time is None:
+        return least, None, None
+    return least, down.time - up.time, (down.latest or down.time) - (up.earliest or up.time)
 
 
 def _hours(length: timedelta) -> str:
@@ -380,7 +440,8 @@ def _hours(length: timedelta) -> str:
 
 def visits(condition: VisitsCondition, case: Case) -> Result:
     """How many visits there were to the place in the time before, this one included. The aircraft's own are counted up to
-    its take-off, those of others up to the day before."""
+    its take-off, those of others up to the day before. There may have been more than are on record unless nearly all of
+    the days were watched."""
     words = f"visits of {condition.of} to the {condition.to} within {condition.within}" + "".join(
         f", {name.replace('_', ' ')} {limit}" for name in ("at_least", "at_most") if (limit := getattr(condition, name))
     )
@@ -395,10 +456,18 @@ def visits(condition: VisitsCondition, case: Case) -> Result:
     else:
         counted = case.history.count(condition.of, target, since)
         earlier = counted.count + counted.unwatched
-    count = earlier + 1
-    enough = condition.at_least is None or count >= condition.at_least
-    few = condition.at_most is None or count <= condition.at_most
-    return result(enough and few, words, f"{count}, this one included")
+    count, watched = earlier + 1, _watched(case, case.history, since, condition.of)
+    enough: Truth = condition.at_least is None or count >= condition.at_least or (False if watched else None)
+    few: Truth = condition.at_most is None or (count <= condition.at_most and (True if watched else None))
+    truth = False if False in (enough, few) else None if None in (enough, few) else True
+    return result(truth, words, f"{count}, this one included" + ("" if watched else UNWATCHED))
+
+
+def _watched(case: Case, history: History, since: datetime, of: str = "tail") -> bool:
+    """Whether nearly all days from a time until the case began were watched. The day on which it began is nobody's."""
+    began = began_at(case)
+    days = (began.date() - since.date()).days if began else 0
+    return history.count(of, NOWHERE, since).observed_days >= WATCHED * days
 
 
 def _is_there(end: End, target: Target, airports: Airports) -> bool:
@@ -420,9 +489,18 @@ def leading(stop: Stop | None, to: To, airports: Airports) -> Target | None:
 
 
 def began_at(case: Case) -> datetime | None:
-    """When the flight of a case began, as far as known."""
-    first = case.way[0]
-    return first.first_seen or first.origin.time or first.destination.time
+    """When the first flight of a case began, as far as known."""
+    return _began(case.way[0])
+
+
+def _began(leg: Leg) -> datetime | None:
+    return leg.first_seen or leg.origin.time or leg.destination.time
+
+
+def _flown_before(case: Case, history: History, since: datetime | None = None) -> list[Leg]:
+    """The aircraft's flights before the first one of the case: history knows those before the last one."""
+    first = began_at(case)
+    return [leg for leg in history.flights(since) if first and (began := _began(leg)) and began < first]
 
 
 def dormant(condition: DormantCondition, case: Case) -> Result:
@@ -432,15 +510,16 @@ def dormant(condition: DormantCondition, case: Case) -> Result:
     began = began_at(case) if case.way else None
     if case.history is None or began is None:
         return Result(None)
-    flights = case.history.flights()
+    flights = _flown_before(case, case.history)
     last = max((t for leg in flights if (t := leg.destination.time or leg.last_seen)), default=None)
     least = span(condition.at_least)
     if last is not None and began - last < least:
         return result(False, words, f"flew {_hours(began - last)} before")
-    observed = case.history.count("tail", Target((), ()), last).observed_days
+    observed = case.history.count("tail", NOWHERE, last).observed_days
     told = f"last flight on record {last:%-d %b %Y}" if last else "no earlier flight on record"
+    days = f"{observed} observed days" + (" since" if last else "")
     enough = observed >= least.days
-    return result(True if enough else None, words, f"{told}; {observed} observed days since" + ("" if enough else ": too few"))
+    return result(True if enough else None, words, f"{told}; {days}" + ("" if enough else ": too few"))
 
 
 def first_visit(condition: FirstVisitCondition, case: Case) -> Result:
@@ -464,14 +543,23 @@ def first_visit(condition: FirstVisitCondition, case: Case) -> Result:
 def rarity(condition: RarityCondition, case: Case) -> Result:
     if case.history is None:
         return Result(None)
-    words = f"rarity of {condition.of}: at most {condition.at_most}"
+    limit = condition.per_day
+    words = f"rarity of {condition.of}: " + (f"at most {condition.at_most}" if condition.at_most else _budget_words(condition))
     if not (case.target.airports or case.target.countries):
         return not_known(condition.unknown, words, "the place is not known")
     counted = case.history.count(condition.of, case.target)
     if counted.observed_days < LEAST_OBSERVED_DAYS:
         return not_known(condition.unknown, words, f"{counted.observed_days} observed days are too few")
-    rare = counted.count / counted.observed_days <= condition.per_day
-    return result(rare, words, f"{counted.count} in {counted.observed_days} observed days")
+    if limit is None:
+        return not_known(condition.unknown, words, "too little history to know what the budget means")
+    rate = counted.count / counted.observed_days
+    return result(rate <= limit, words, f"{counted.count} in {counted.observed_days} observed days", rate)
+
+
+def _budget_words(condition: RarityCondition) -> str:
+    limit = condition.per_day
+    rare = "" if limit is None or limit == float("inf") else f", that is at most {limit * PERIOD_DAYS['year']:.3g} per year"
+    return f"a budget of {condition.budget}{rare}"
 
 
 def not_known(unknown: str | None, words: str, why: str) -> Result:
@@ -513,19 +601,22 @@ def together(condition: TogetherCondition, case: Case) -> Result:
 
 
 def after(condition: AfterCondition, case: Case, evaluate: Callable[[Any, Case], Result]) -> Result:
-    """Whether an earlier flight of the same aircraft fits."""
+    """Whether an earlier flight of the same aircraft fits, one that was over before the case began. There may have been one that
+    is not on record unless nearly all of the days were watched."""
     words = f"after another flight within {condition.within}"
     began = began_at(case) if case.way else None
     if case.history is None or began is None:
         return Result(None)
-    results = []
-    for leg in reversed(case.history.flights(began - span(condition.within))):
+    since, results = began - span(condition.within), []
+    for leg in reversed(_flown_before(case, case.history, since)):
         found = evaluate(condition.leg, past_case(leg, case))
         if found.truth:
             ends = f"{leg.origin.airport or 'unknown'}-{leg.destination.airport or 'unknown'}"
             return Result(True, (Held(words, f"{ends}, {_day_of(leg)}"), *found.held))
         results.append(found)
-    return Result(None if any(r.truth is None for r in results) else False, missed=(Held(words, _how_many(results)),))
+    watched = _watched(case, case.history, since)
+    undecided = not watched or any(r.truth is None for r in results)
+    return result(None if undecided else False, words, _how_many(results) + ("" if watched else UNWATCHED))
 
 
 def _how_many(results: Iterable[Result]) -> str:
@@ -534,8 +625,8 @@ def _how_many(results: Iterable[Result]) -> str:
 
 
 def _day_of(leg: Leg) -> str:
-    moment = leg.first_seen or leg.origin.time or leg.destination.time
-    return f"{moment:%-d %b %Y}" if moment else "day not known"
+    began = _began(leg)
+    return f"{began:%-d %b %Y}" if began else "day not known"
 
 
 def past_case(leg: Leg, case: Case) -> Case:

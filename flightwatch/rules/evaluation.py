@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from flightwatch.places import Airports
@@ -16,7 +17,7 @@ from flightwatch.records import Aircraft, Event, Held, Journey, Leg, Stop, Targe
 from flightwatch.rules import conditions as kinds
 from flightwatch.rules.cases import Case, History, Result, all_of, any_of, negated
 from flightwatch.rules.conditions import place_probability, target_of_place
-from flightwatch.rules.language import Condition, Rule, conditions, names_somebody_or_somewhere
+from flightwatch.rules.language import Condition, PositionCondition, Rule, conditions, names_somebody_or_somewhere
 
 _TESTS: dict[str, Callable[[Any, Case], Result]] = {
     "aircraft": kinds.aircraft,
@@ -57,6 +58,37 @@ class Onward:
     stop: Stop
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a rule says of a pair of stops."""
+
+    start: int
+    place: int
+    result: Result
+
+
+def answers(
+    rule: Rule,
+    journey: Journey,
+    aircraft: Aircraft,
+    airports: Airports,
+    history: Callable[[int], History],
+    onward: Onward | None = None,
+) -> Iterator[Answer]:
+    """For each place that the journey came to what the rule says of the shortest way there for which it holds, or may, or,
+    if there is none, of the shortest way at all."""
+    best: dict[int, Answer] = {}
+    for start, place, case in cases(rule, journey, aircraft, airports, history, None, onward):
+        found = Answer(start, place, evaluate(rule.when, case))
+        if place not in best or _worth(found.result) > _worth(best[place].result):
+            best[place] = found
+    yield from best.values()
+
+
+def _worth(result: Result) -> int:
+    return {True: 2, None: 1, False: 0}[result.truth]
+
+
 def matches(
     rule: Rule,
     journey: Journey,
@@ -91,7 +123,8 @@ def cases(
     farthest."""
     named = target_of(rule)
     for place in range(1, len(journey.stops)):
-        if has_expired(rule, journey.legs[place - 1]):
+        last = journey.legs[place - 1]
+        if has_expired(rule, last.first_seen or last.origin.time or last.destination.time):
             continue
         stop, departure, beyond = journey.stops[place], None, None
         if rule.subject == "stay":
@@ -126,15 +159,19 @@ def cases(
             )
 
 
-def has_expired(rule: Rule, leg: Leg) -> bool:
-    """Whether a rule was over on the day when a flight began. What began before goes on being told."""
-    began = leg.first_seen or leg.origin.time or leg.destination.time
+def has_expired(rule: Rule, began: datetime | None) -> bool:
+    """Whether a rule was over on the day when something began. What began before goes on being told."""
     return rule.expires is not None and began is not None and began.date() >= rule.expires
 
 
 def event_case(event: Event, everybody: Sequence[Aircraft], airports: Airports) -> Case:
     """An event as a case."""
     return Case(everybody[0], airports, event=event, everybody=tuple(everybody))
+
+
+def is_about(rule: Rule, aircraft: Aircraft, airports: Airports) -> bool:
+    """Whether the rule is not about others by what it demands of aircraft."""
+    return evaluate(rule.when, Case(aircraft, airports)).truth is not False
 
 
 def could_match(rule: Rule, aircraft: Aircraft, journey: Journey | None, airports: Airports) -> bool:
@@ -161,6 +198,11 @@ def target_of(rule: Rule) -> Target:
         tuple(c for t in targets for c in t.countries),
         ", ".join(kinds.place_words(p) for p in named) if any(t.name for t in targets) else "",
     )
+
+
+def positions_of(rule: Rule) -> tuple[PositionCondition, ...]:
+    """What the rule demands of where, how high and how fast an aircraft flies."""
+    return tuple(c.position for c in rule.when.all_ or [rule.when] if c.position is not None)
 
 
 def evaluate(condition: Condition, case: Case) -> Result:

@@ -338,18 +338,22 @@ def _via(condition: PlaceCondition, asked: _Asked) -> Masks:
 
 
 def _time(condition: TimeCondition, asked: _Asked) -> Masks:
-    """Where the span that an end lies in is all inside or all outside."""
+    """Where an end was seen; or where the span that it lies in is of one day, and the condition one that turns at midnight at
+    most."""
     times = asked.legs.times
     if times is None or condition.zone != "UTC":
         return _open(asked)
     of_journey = asked.subject == "journey" and condition.of == "takeoff" and not asked.legs.single
-    ends = times.takeoff if condition.of == "takeoff" else times.landing
-    known = ends if of_journey else [asked.of(time) for time in ends]
-    may, may_not, never = np.zeros(len(known[0]), bool), np.zeros(len(known[0]), bool), np.ones(len(known[0]), bool)
-    for time in known:
-        told, holds = time != NO_TIME, _holds_at(condition, time)
-        may, may_not, never = may | (told & holds), may_not | (told & ~holds), never & ~told
-    masks = Masks(may | never, may_not | never)
+    first, likely, last = times.takeoff if condition.of == "takeoff" else times.landing
+    if not of_journey:
+        first, likely, last = (asked.of(time) for time in (first, likely, last))
+    first, last = _or(first, likely), _or(last, likely)
+    then, at_last = _holds_at(condition, first), _holds_at(condition, last)
+    steady = first == last
+    if condition.between is None and (condition.since is None or condition.until is None):
+        steady |= (first // DAY_US == last // DAY_US) & (then == at_last)
+    told = steady & (likely != NO_TIME)
+    masks = Masks(then | ~told, ~then | ~told)
     return Masks(*(asked.of(asked.legs.ever_on_journey(mask)) for mask in masks)) if of_journey else masks
 
 
@@ -404,10 +408,12 @@ Spans = tuple[Ints, Ints, Ints, Flags]
 
 def _flown(legs: LegColumns, times: Times) -> Spans:
     """How long each leg took."""
-    seen = np.where((times.first_seen == NO_TIME) | (times.last_seen == NO_TIME), 0, times.last_seen - times.first_seen)
-    (up_first, up, _), (_, down, down_last) = times.takeoff, times.landing
-    known = (up != NO_TIME) & (down != NO_TIME) & times.down
-    return seen, down - up, _or(down_last, down) - _or(up_first, up), known
+    (up_first, up, up_last), (down_first, down, down_last) = times.takeoff, times.landing
+    over = (down != NO_TIME) & times.down
+    began = _or(_or(up_last, up), times.first_seen)
+    ended = np.where(over, _or(down_first, down), times.last_seen)
+    least = np.where((began == NO_TIME) | (ended == NO_TIME), 0, np.maximum(ended - began, 0))
+    return least, down - up, _or(down_last, down) - _or(up_first, up), over & (up != NO_TIME)
 
 
 def _stay(legs: LegColumns) -> Spans:

@@ -15,6 +15,7 @@ after:        {leg: {...}, within: 3 days}   an earlier flight of the same aircr
 dormant:      {at_least: 60 days}            first flight for so long
 first_visit:  {of: tail | fleet | type | anybody, to: airport | country, unknown: match | skip}
 rarity:       {of: tail | fleet | type | anybody, at_most: 12 per year, unknown: match | skip}
+              `budget: 2 per week` instead of `at_most` sets the rate by how many alerts there may be
 event:        {kind, reason, probability}    of the subject `event`
 together:     {at_least: 2, aircraft: {...}} how many of the aircraft of an event fit
 """
@@ -22,10 +23,20 @@ together:     {at_least: 2, aircraft: {...}} how many of the aircraft of an even
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from flightwatch.config import Name
 from flightwatch.documents import Strict, nearest
@@ -75,18 +86,35 @@ def _is_a_kind(word: str) -> str:
     return word
 
 
-Words = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+def _are_words(words: list[str]) -> list[str]:
+    for word in words:
+        if word.startswith(LIST):
+            raise ValueError(f"`{word}`: a list holds words, not other lists")
+    return words
+
+
+Corner = Annotated[tuple[float, float], Field(strict=False)]
+"""Latitude, longitude in degrees."""
+
+Kind = Annotated[str, AfterValidator(_is_a_kind), WithJsonSchema({"enum": list(KINDS)})]
+Role = Literal["state", "military", "police", "private", "civil"]
+_Some = Annotated[list[str], Field(min_length=1)]
+Words = Annotated[_Some, BeforeValidator(_listed, json_schema_input_type=str | _Some)]
+PlainWords = Annotated[Words, AfterValidator(_are_words)]
 Addresses = Annotated[
-    list[str], BeforeValidator(lambda v: _address(_listed(v))), Field(min_length=1), AfterValidator(_are_addresses)
+    _Some,
+    BeforeValidator(lambda v: _address(_listed(v)), json_schema_input_type=str | int | list[str | int]),
+    AfterValidator(_are_addresses),
 ]
-Kind = Annotated[str, AfterValidator(_is_a_kind)]
-Kinds = Annotated[list[Kind], BeforeValidator(_listed), Field(min_length=1)]
-Days = Annotated[list[Day], BeforeValidator(_listed), Field(min_length=1)]
-Roles = Annotated[list[Literal["state", "military", "police", "private", "civil"]], BeforeValidator(_listed), Field(min_length=1)]
+Kinds = Annotated[list[Kind], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=Kind | list[Kind])]
+Days = Annotated[list[Day], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=Day | list[Day])]
+Roles = Annotated[list[Role], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=Role | list[Role])]
 
 
 class Says(Strict):
     """A condition that must say something: without any of its settings it would mean everything."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     @model_validator(mode="after")
     def _says_something(self) -> Says:
@@ -105,6 +133,9 @@ class Says(Strict):
 
 
 class AircraftCondition(Says):
+    """Which aircraft: all that is given must hold, a list means any of it, `*` and `?` stand for any letters and one. Of an
+    event, one of its aircraft."""
+
     watchlist: Words | None = None
     registration: Words | None = None
     icao24: Addresses | None = None
@@ -149,6 +180,9 @@ class Area(Says):
 
 
 class PlaceCondition(Area):
+    """A place: any of the airports, countries, regions and surroundings that are given, with `probability` at least (0.5 unless
+    said otherwise); with `observed: true` only where somebody saw it."""
+
     airport: Words | None = None
     country: Words | None = None
     probability: float = Field(0.5, gt=0, le=1, strict=False)
@@ -170,6 +204,9 @@ class PlaceCondition(Area):
 
 
 class PositionCondition(Area):
+    """A place, height (ft) or speed (kt) on the way of a flight, as far as it was seen: a point that fits in all that is
+    given."""
+
     moving: Literal["entering", "leaving"] | None = None
     below: float | None = Field(None, strict=False)
     above: float | None = Field(None, strict=False)
@@ -184,6 +221,9 @@ class PositionCondition(Area):
 
 
 class TimeCondition(Says):
+    """When the flight took off or landed, or the event began. Days, `between` and times without a zone are UTC, or with
+    `zone: local` those of the airport; `until` is outside."""
+
     of: Literal["takeoff", "landing"] = "takeoff"
     days: Days | None = None
     between: Clock | None = None
@@ -197,6 +237,8 @@ class TimeCondition(Says):
 
 
 class DurationCondition(Says):
+    """How long a flight, a stay or a journey took."""
+
     of: Literal["leg", "stay", "journey"] | None = None
     at_least: Span | None = None
     at_most: Span | None = None
@@ -207,6 +249,8 @@ class DurationCondition(Says):
 
 
 class VisitsCondition(Says):
+    """How many visits to the place there were within a time, this one included."""
+
     of: Of = "tail"
     to: To = "airport"
     at_least: int | None = Field(None, ge=1)
@@ -219,6 +263,8 @@ class VisitsCondition(Says):
 
 
 class DormantCondition(Strict):
+    """The first flight for so long, on as many observed days."""
+
     at_least: Span
 
 
@@ -226,38 +272,69 @@ Unknown = Literal["match", "skip"]
 
 
 class FirstVisitCondition(Strict):
+    """No earlier visit to the place is on record, on 90 observed days or more. With fewer it is not known: `unknown` says what
+    that means."""
+
     of: Of = "tail"
     to: To = "airport"
     unknown: Unknown | None = None
 
 
 class RarityCondition(Strict):
+    """How often the place was visited before, on 90 observed days or more: no more often than a rate, or than an alert budget
+    lets through. With fewer days it is not known: `unknown` says what that means. `_limit` is the rate (visits a day) that a
+    budget means, None until the history of a store has told."""
+
     of: Of = "tail"
-    at_most: Rate
+    at_most: Rate | None = None
+    budget: Rate | None = None
     unknown: Unknown | None = None
+    _limit: float | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _has_one_limit(self) -> RarityCondition:
+        if (self.at_most is None) == (self.budget is None):
+            raise ValueError("give either `at_most: 12 per year` or `budget: 2 per week`")
+        return self
 
     @property
-    def per_day(self) -> float:
-        return per_day(self.at_most)
+    def per_day(self) -> float | None:
+        return self._limit if self.at_most is None else per_day(self.at_most)
+
+    def limited(self, per_day: float) -> RarityCondition:
+        """The same with what its budget means."""
+        out = self.model_copy()
+        out._limit = per_day
+        return out
 
 
 class EventCondition(Says):
+    """What kind of event it is, of which sort, and how probable."""
+
     kind: Kinds | None = None
     reason: Words | None = None
     probability: float | None = Field(None, gt=0, le=1, strict=False)
 
 
 class TogetherCondition(Strict):
+    """How many of the aircraft of an event are of a kind."""
+
     at_least: int = Field(2, ge=2)
     aircraft: AircraftCondition | None = None
 
 
 class AfterCondition(Strict):
+    """An earlier flight of the same aircraft, which was over within a time before."""
+
     leg: Condition
     within: Span
 
 
 class Condition(Strict):
+    """Exactly one condition, or several under `all`, `any` or `not`."""
+
+    model_config = ConfigDict(populate_by_name=False, json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
     all_: list[Condition] | None = Field(None, alias="all", min_length=1)
     any_: list[Condition] | None = Field(None, alias="any", min_length=1)
     not_: Condition | None = Field(None, alias="not")
@@ -321,7 +398,7 @@ class GivenEvent(Strict):
     kind: Kind
     reason: str = ""
     airports: list[str] = []
-    at: tuple[float, float] | None = Field(None, strict=False)
+    at: Corner | None = None
     others: list[str] = []
     probability: float | None = Field(1.0, ge=0, le=1, strict=False)
 
@@ -332,14 +409,14 @@ class Given(Strict):
     aircraft, with all days observed from the first of them on, or from `watched_since`. `way` are positions of the last leg:
     latitude, longitude, altitude (ft)."""
 
-    aircraft: Annotated[str, BeforeValidator(_address)]
+    aircraft: Annotated[str, BeforeValidator(_address, json_schema_input_type=str | int)]
     legs: list[str] = []
     callsign: str | None = None
     typecode: str | None = None
     operator: str | None = None
     history: list[str] | None = None
     watched_since: date | None = Field(None, strict=False)
-    way: list[tuple[float, float, float]] = Field([], strict=False)
+    way: list[Annotated[tuple[float, float, float], Field(strict=False)]] = []
     event: GivenEvent | None = None
 
     @field_validator("legs", "history")
@@ -356,6 +433,8 @@ class Given(Strict):
                     else f"`{flight}`: write a leg as two airports with a dash, like UUMU-ZKPY, or with both of its times behind"
                     " it (2024-01-01T10:00)"
                 )
+            if len(words) == 3 and not utc(words[1]) < utc(words[2]):
+                raise ValueError(f"`{flight}`: it lands before it takes off")
         return flights
 
     @model_validator(mode="after")
@@ -363,6 +442,12 @@ class Given(Strict):
         if bool(self.legs) == bool(self.event):
             raise ValueError("give legs, or an event")
         return self
+
+
+def utc(text: str) -> datetime:
+    """A day or a time as tests write it; UTC where no zone is written. Raises ValueError."""
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _is_a_time(text: str) -> bool:
@@ -374,6 +459,8 @@ def _is_a_time(text: str) -> bool:
 
 
 class InlineTest(Strict):
+    """A made-up flight or event, and whether the rule holds for it."""
+
     name: str
     given: Given
     expect: Literal["match", "no match"]
@@ -387,12 +474,14 @@ class QuietHours(Strict):
 
 
 class Rule(Strict):
+    """What somebody wants to be told about."""
+
     id: Name
     title: str
     severity: Literal["low", "medium", "high"] = "medium"
     subject: Subject = "journey"
     when: Condition
-    notify: list[str] = ["all"]
+    notify: Annotated[list[str], BeforeValidator(_listed, json_schema_input_type=str | list[str])] = ["all"]
     quiet: QuietHours | None = None
     cooldown: Span | None = None
     expires: date | None = Field(None, strict=False)
@@ -403,20 +492,28 @@ class GivenRegion(Says):
     """A region: a file beside the rules, or corners (latitude, longitude)."""
 
     file: str | None = None
-    corners: list[tuple[float, float]] | None = Field(None, min_length=3, strict=False)
+    corners: list[Corner] | None = Field(None, min_length=3)
 
 
 class Definitions(Strict):
     """Names for what several rules say."""
 
-    lists: dict[Name, Words] = {}
+    lists: dict[Name, PlainWords] = {}
     regions: dict[Name, GivenRegion] = {}
     conditions: dict[Name, Condition] = {}
 
 
 class RuleFile(Strict):
+    """Rules, and names for what several of them say."""
+
     define: Definitions = Definitions()
-    rules: list[Rule]
+    rules: list[Rule] = []
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of rule files, for editors. It knows the form alone, not which airports and lists there are."""
+    described = TypeAdapter(RuleFile | Annotated[list[Rule], Field(min_length=1)]).json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "flightwatch rules", **described}
 
 
 def parts(condition: Condition) -> list[Condition]:

@@ -1,6 +1,6 @@
 """Rule files: read and checked.
 
-A file holds a list of rules, or a mapping with `define:` and `rules:`; what one file defines, all of them may use.
+A file holds a list of rules, or a mapping with `define:` and `rules:`, or one of them; what one file defines, all may use.
 Everything that can be wrong is told at once, with its line: what the language does not know, double ids, names that stand
 for nothing (lists, regions, conditions, watchlists, channels, airports, countries), conditions that cannot be asked of a
 rule's subject.
@@ -8,28 +8,35 @@ rule's subject.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel
 
 from flightwatch.aircraft import Registry
 from flightwatch.documents import Document, Path_, load, nearest, validate
 from flightwatch.errors import ConfigError, InputError, Problem
 from flightwatch.places import Airports, country_code, country_names
-from flightwatch.places.regions import polygon, read_region
-from flightwatch.rules.definitions import Names, Undefined, resolved, undefined
+from flightwatch.places.regions import Region, polygon, read_region
+from flightwatch.rules.conditions import area_words
+from flightwatch.rules.definitions import Asked, Endless, Names, Word, airports_in, followed, parts_of, resolved, written_out
 from flightwatch.rules.language import (
+    ADDRESS,
     LEG,
     LIST,
     MEANT_FOR,
     OF_A_PAST_LEG,
+    AircraftCondition,
+    Area,
     Condition,
     Definitions,
+    Near,
+    PlaceCondition,
     Rule,
     RuleFile,
-    conditions,
     places,
 )
 
@@ -39,45 +46,99 @@ MOST_MEANT = 12
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules that are in force, and where each comes from."""
+    """The rules that are in force, and where they come from; `places` tell by the id of a rule where it stands."""
 
     rules: tuple[Rule, ...]
     documents: tuple[Document, ...]
+    places: Mapping[str, tuple[Document, Path_]] = field(default_factory=dict)
+
+    def problem(self, rule_id: str, path: Path_, message: str) -> Problem:
+        """A problem at a part of a rule."""
+        document, at = self.places[rule_id]
+        return document.problem((*at, *path), message)
 
 
-def read_rules(paths: Iterable[Path], registry: Registry, airports: Airports, channels: Collection[str] | None) -> Rules:
+@dataclass(frozen=True)
+class _Known:
+    """What the words of rules may mean."""
+
+    names: Names
+    registry: Registry
+    airports: Airports
+    channels: Collection[str] | None
+
+    @cached_property
+    def watchlists(self) -> tuple[str, ...]:
+        return tuple(w.name for w in self.registry.watchlists)
+
+
+def read_rules(
+    paths: Iterable[Path],
+    registry: Registry,
+    airports: Airports,
+    channels: Collection[str] | None,
+    beside: Iterable[Path] = (),
+) -> Rules:
     """Reads rule files. Raises ConfigError with the problems of all of them. `channels` are the names that `notify`
-    may use besides `all`; they are not checked where it is None."""
+    may use besides `all`; they are not checked where it is None. Of the files `beside` only the names are taken that the
+    others do not define."""
     problems: list[Problem] = []
     files: list[tuple[Document, RuleFile, Path_]] = []
-    for path in paths:
-        try:
-            files.append(_read_file(path))
-        except ConfigError as error:
-            problems += error.problems
     names = Names()
+    own = list(dict.fromkeys(paths))
+    for path in own:
+        _take(path, files, names, problems)
     for document, file, _ in files:
         problems += _define(names, file.define, document)
-    rules: list[Rule] = []
+    lent: list[tuple[Document, RuleFile, Path_]] = []
+    for path in dict.fromkeys(beside):
+        if path not in own:
+            _take(path, lent, names, problems)
+    for document, file, _ in lent:
+        problems += _define(names, _undefined_yet(file.define, names), document)
+    known = _Known(names, registry, airports, channels)
+    stand: dict[str, tuple[Document, Path_]] = {}
     for document, file, root in files:
+        for name, condition in file.define.conditions.items():
+            problems += _of_condition(condition, ("define", "conditions", name), document, known)
         for index, rule in enumerate(file.rules):
             at = (*root, index)
-            if rule.id in {r.id for r in rules}:
+            if rule.id in stand:
                 problems.append(
                     document.problem((*at, "id"), f"two rules have the id `{rule.id}`: ids are unique over all files")
                 )
-            found = _problems(rule, at, document, names, registry, airports, channels)
-            problems += found
-            rules.append(rule if found else rule.model_copy(update={"when": resolved(rule.when, names, airports)}))
+            stand[rule.id] = document, at
+            problems += _of_rule(rule, at, document, known)
     if problems:
-        raise ConfigError(problems)
-    return Rules(tuple(rules), tuple(document for document, _, _ in files))
+        raise ConfigError(list(dict.fromkeys(problems)))
+    rules = (rule for _, file, _ in files for rule in file.rules)
+    return Rules(
+        tuple(rule.model_copy(update={"when": resolved(rule.when, names, airports)}) for rule in rules),
+        tuple(document for document, _, _ in files),
+        stand,
+    )
+
+
+def _take(path: Path, files: list[tuple[Document, RuleFile, Path_]], names: Names, problems: list[Problem]) -> None:
+    """Reads a file, or says what is wrong with it, and that names may be missing."""
+    try:
+        files.append(_read_file(path))
+    except ConfigError as error:
+        problems += error.problems
+        names.complete = False
+
+
+def _undefined_yet(define: Definitions, names: Names) -> Definitions:
+    kinds = ("lists", "regions", "conditions")
+    return define.model_copy(
+        update={kind: {k: v for k, v in getattr(define, kind).items() if (kind, k) not in names.documents} for kind in kinds}
+    )
 
 
 def _read_file(path: Path) -> tuple[Document, RuleFile, Path_]:
     """The file, and the path in it to its rules."""
     document = load(path)
-    if isinstance(document.content, dict) and "rules" in document.content:
+    if isinstance(document.content, dict) and {"rules", "define"} & document.content.keys():
         return document, validate(document, RuleFile), ("rules",)
     if not isinstance(document.content, list):
         raise ConfigError([document.problem((), "a rule file is a list: begin each rule with `- id:`, or has `rules:`")])
@@ -93,16 +154,19 @@ def _read_file(path: Path) -> tuple[Document, RuleFile, Path_]:
 
 
 def _define(names: Names, define: Definitions, document: Document) -> list[Problem]:
-    """Takes the definitions of a file in; what is wrong with them."""
+    """Takes the definitions of a file in; what is wrong with them. A region that cannot be read stays as an empty one, so that
+    the rules that name it are not faulted, too."""
     problems = []
     for kind, known in (("lists", names.lists), ("regions", names.regions), ("conditions", names.conditions)):
         for name in getattr(define, kind):
             if name in known:
                 told = f"`{name}` is defined twice: names are unique over all files"
                 problems.append(document.problem(("define", kind, name), told))
+            names.documents[kind, name] = document
     names.lists |= define.lists
     names.conditions |= define.conditions
     for name, region in define.regions.items():
+        names.regions[name] = Region(name)
         try:
             names.regions[name] = (
                 read_region(name, Path(document.file).parent / region.file)
@@ -114,84 +178,108 @@ def _define(names: Names, define: Definitions, document: Document) -> list[Probl
     return problems
 
 
-def _problems(
-    rule: Rule,
-    at: Path_,
-    document: Document,
-    names: Names,
-    registry: Registry,
-    airports: Airports,
-    channels: Collection[str] | None,
-) -> list[Problem]:
+# ---------------------------------------------------------------------------------------------------------- what is wrong with it
+
+
+def _of_rule(rule: Rule, at: Path_, document: Document, known: _Known) -> list[Problem]:
     """What is wrong with a rule that the language alone does not know."""
-    unknown = [*undefined(rule.when, names, airports), *_unknown_names(rule, names, registry, airports, channels)]
-    found = [document.problem(_find(document, at, one.name), _told(one)) for one in dict.fromkeys(unknown)]
-    if not found:
-        whole = resolved(rule.when, names, airports)
-        found = [document.problem((*at, "when"), told) for told in _out_of_place(rule, whole)]
+    found = _of_condition(rule.when, (*at, "when"), document, known)
+    if not found and known.names.complete:
+        asked = followed(rule.when, (*at, "when"), known.names)
+        found = [document.problem(path, told) for one in asked for path, told in _out_of_place(one, rule, known)]
+    return found + [document.problem((*at, *path), told) for path, told in _of_settings(rule, known)]
+
+
+def _of_condition(condition: Condition, at: Path_, document: Document, known: _Known) -> list[Problem]:
+    """What is wrong with a condition, whatever asks it."""
+    try:
+        followed(condition, at, known.names)
+    except Endless as error:
+        return [document.problem(error.path, str(error))]
+    words = (found for path, part in parts_of(condition, at) for found in _words_of(part, path, document, known))
+    return [word.document.problem(word.path, told) for word, told in words]
+
+
+Wrong = tuple[Word, str]
+"""A word, and what is wrong with it."""
+
+
+def _words_of(part: BaseModel, at: Path_, document: Document, known: _Known) -> Iterator[Wrong]:
+    """The words of one part of a condition that stand for nothing."""
+    names = known.names
+
+    def words(setting: str) -> list[Word]:
+        texts = getattr(part, setting) or ()
+        return [w for i, t in enumerate(texts) for w in written_out(Word(t, document, (*at, setting, i)), names)]
+
+    if isinstance(part, Condition) and part.use is not None and names.complete and part.use not in names.conditions:
+        yield Word(part.use, document, (*at, "use")), _unknown(part.use, "condition of `define:`", list(names.conditions))
+    for setting in type(part).model_fields:
+        value = getattr(part, setting)
+        for i, text in enumerate(value if isinstance(value, list) else ()):
+            if isinstance(text, str) and text.startswith(LIST) and text.removeprefix(LIST) not in names.lists and names.complete:
+                valid = [LIST + name for name in names.lists]
+                yield Word(text, document, (*at, setting, i)), _unknown(text, "list of `define:`", valid)
+    if isinstance(part, AircraftCondition):
+        yield from (
+            (w, _unknown(w.text, "watchlist", known.watchlists))
+            for w in words("watchlist")
+            if w.text not in known.watchlists and "*" not in w.text
+        )
+        yield from ((w, f"`{w.text}` is no address: six hex digits") for w in words("icao24") if not ADDRESS.fullmatch(w.text))
+    if isinstance(part, AircraftCondition | PlaceCondition):
+        yield from ((w, _unknown_country(w.text)) for w in words("country") if w.text not in country_names())
+    if isinstance(part, PlaceCondition):
+        yield from ((w, _unknown_airport(w.text, known)) for w in words("airport") if not known.airports.is_airport(w.text))
+    if isinstance(part, Area) and names.complete:
+        valid = list(names.regions)
+        yield from ((w, _unknown(w.text, "region of `define:`", valid)) for w in words("region") if w.text not in valid)
+    if isinstance(part, Near) and part.airport is not None and not known.airports.is_airport(part.airport):
+        yield Word(part.airport, document, (*at, "airport")), _unknown_airport(part.airport, known)
+
+
+def _out_of_place(asked: Asked, rule: Rule, known: _Known) -> Iterator[tuple[Path_, str]]:
+    """What of a condition cannot be asked of the rule's subject, or of an earlier flight."""
+    condition, kind = asked.condition, asked.condition.kind.removesuffix("_")
+    at, subject = (*asked.path, kind), "leg" if asked.past else rule.subject
+    a_subject = f"{'an' if subject == 'event' else 'a'} {subject}"
+    if asked.past and condition.kind not in OF_A_PAST_LEG:
+        yield at, f"`{kind}` cannot be asked of the earlier flight of `after`"
+    elif (meant := MEANT_FOR.get(kind)) is not None and subject not in meant:
+        yield at, f"`{kind}` cannot be asked of {a_subject}: it is for `subject: {' or '.join(meant)}`"
+    of = condition.duration.of if condition.duration is not None else None
+    if of is not None and of not in ("leg", subject):
+        yield at, f"the duration of a {of} cannot be asked of {a_subject}: it is for `subject: {of}`"
+    for place in places(condition) if subject != "event" else []:
+        if not (place.airport or place.country or airports_in(place, known.names, known.airports)):
+            yield at, f"there is no airport in {' or '.join(area_words(place))}, so it can never hold"
+
+
+def _of_settings(rule: Rule, known: _Known) -> Iterator[tuple[Path_, str]]:
+    """What is wrong with the rest of a rule: its channels, its hours, its tests."""
+    if known.channels is not None:
+        valid = (*known.channels, "all")
+        for i, name in enumerate(rule.notify):
+            if name not in valid:
+                yield ("notify", i), _unknown(name, "channel", valid)
     if rule.quiet is not None:
         try:
             ZoneInfo(rule.quiet.zone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            told = f"`{rule.quiet.zone}` is no time zone: write one like Europe/Berlin"
-            found.append(document.problem((*at, "quiet", "zone"), told))
-    return found
-
-
-def _out_of_place(rule: Rule, when: Condition) -> list[str]:
-    """Conditions that cannot be asked of the rule's subject, or of an earlier flight."""
-    told = []
-    for condition in conditions(when):
-        meant = MEANT_FOR.get(condition.kind)
-        if meant is not None and rule.subject not in meant:
-            told.append(f"`{condition.kind}` cannot be asked of a {rule.subject}: it is for `subject: {' or '.join(meant)}`")
-        if condition.after is not None:
-            inner = [c.kind for c in conditions(condition.after.leg) if c.kind not in OF_A_PAST_LEG]
-            told += [f"`{kind}` cannot be asked of the earlier flight of `after`" for kind in inner]
-    return list(dict.fromkeys(told))
-
-
-def _unknown_names(
-    rule: Rule, names: Names, registry: Registry, airports: Airports, channels: Collection[str] | None
-) -> list[Undefined]:
-    used = [name for c in conditions(rule.when) if (name := c.use) in names.conditions]
-    told = [rule.when, *(names.conditions[name] for name in used if name is not None)]
-    inner = [c.after.leg for w in told for c in conditions(w) if c.after]
-    problems = []
-    lists = tuple(w.name for w in registry.watchlists)
-    for condition in (c for part in (*told, *inner) for c in conditions(part)):
-        aircraft = [a for a in (condition.aircraft, condition.together.aircraft if condition.together else None) if a]
-        for name in _written(w for a in aircraft for w in a.watchlist or ()):
-            if name not in lists:
-                problems.append(Undefined(name, "watchlist", lists))
-        countries = [p.country for p in places(condition)] + [a.country for a in aircraft]
-        for code in _written((c for found in countries for c in found or ()), names):
-            if code not in country_names():
-                meant = country_code(code)
-                problems.append(Undefined(code, "country (two capital letters)", (meant,) if meant else tuple(country_names())))
-        for code in _written((a for p in places(condition) for a in p.airport or ()), names):
-            if not airports.is_airport(code):
-                meant_by = airports.meant_by(code) or airports.named(code) or airports.ident
-                problems.append(Undefined(code, "airport ident", tuple(meant_by)))
-    given = [leg for t in rule.tests for leg in [*t.given.legs, *(t.given.history or ())]]
-    for code in (c for leg in given for c in codes(leg)):
-        if not airports.readings(code):
-            problems.append(Undefined(code, "airport", tuple(airports.ident)))
-    if channels is not None:
-        valid = (*channels, "all")
-        problems += [Undefined(name, "channel", valid) for name in rule.notify if name not in valid]
-    return problems
-
-
-def _written(words: Iterable[str], names: Names | None = None) -> list[str]:
-    """Words, with those of defined lists."""
-    out = []
-    for word in words:
-        if not word.startswith(LIST):
-            out.append(word)
-        elif names is not None:
-            out += names.lists.get(word.removeprefix(LIST), [])
-    return out
+            yield ("quiet", "zone"), f"`{rule.quiet.zone}` is no time zone: write one like Europe/Berlin"
+    for number, test in enumerate(rule.tests):
+        at: Path_ = ("tests", number, "given")
+        for setting, flights in (("legs", test.given.legs), ("history", test.given.history or [])):
+            for i, flight in enumerate(flights):
+                for code in codes(flight):
+                    if not known.airports.readings(code):
+                        yield (*at, setting, i), _unknown(code, "airport", known.airports.ident)
+        if (test.given.event is not None) != (rule.subject == "event"):
+            wanted = "an `event`" if rule.subject == "event" else "`legs`"
+            yield at, f"a rule about {'an event' if rule.subject == 'event' else f'a {rule.subject}'} is tested with {wanted}"
+        for i, code in enumerate(test.given.event.airports if test.given.event else ()):
+            if not known.airports.is_airport(code):
+                yield (*at, "event", "airports", i), _unknown_airport(code, known)
 
 
 def codes(leg: str) -> tuple[str, ...]:
@@ -200,8 +288,18 @@ def codes(leg: str) -> tuple[str, ...]:
     return match.groups() if match else ()
 
 
-def _told(unknown: Undefined) -> str:
-    return f"`{unknown.name}` is no {unknown.what} that is known{_hint(unknown.name, unknown.valid)}"
+def _unknown_country(code: str) -> str:
+    meant = country_code(code)
+    return _unknown(code, "country (two capital letters)", (meant,) if meant else tuple(country_names()))
+
+
+def _unknown_airport(code: str, known: _Known) -> str:
+    meant = known.airports.meant_by(code) or known.airports.named(code) or known.airports.ident
+    return _unknown(code, "airport ident", tuple(meant))
+
+
+def _unknown(name: str, what: str, valid: Sequence[str]) -> str:
+    return f"`{name}` is no {what} that is known{_hint(name, valid)}"
 
 
 def _hint(name: str, valid: Sequence[str]) -> str:
@@ -209,19 +307,3 @@ def _hint(name: str, valid: Sequence[str]) -> str:
         return f": did you mean `{valid[0]}`?"
     close = nearest(name, valid)
     return close or (f": it means one of {', '.join(valid)}" if 0 < len(valid) <= MOST_MEANT else "")
-
-
-def _find(document: Document, at: Path_, value: str) -> Path_:
-    """Where a value stands below a part of a document, or, if not there, among its definitions."""
-    for inside in (at, ("define",)):
-        for path in document.places:
-            if path[: len(inside)] == inside:
-                part: Any = document.content
-                for step in path:
-                    part = part[step]
-                if part == value or (isinstance(part, list) and value in part and path[-1] in ("notify",)):
-                    return path
-                flights = part if path[-1] in ("legs", "history") and isinstance(part, list) else ()
-                if any(value in codes(str(leg)) for leg in flights):
-                    return path
-    return at

@@ -8,14 +8,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 
 from flightwatch.aircraft import Registry
 from flightwatch.places import Airports
-from flightwatch.records import UNKNOWN, WAYPOINT, Aircraft, Candidate, Counted, End, Event, Held, Journey, Leg, Stop, Target
-from flightwatch.rules.evaluation import evaluate, event_case, matches
-from flightwatch.rules.language import LEG, Given, GivenEvent, InlineTest, Rule
+from flightwatch.records import (
+    JOURNEY_BREAK,
+    UNKNOWN,
+    WAYPOINT,
+    Aircraft,
+    Candidate,
+    Counted,
+    End,
+    Event,
+    Journey,
+    Leg,
+    Stop,
+    Target,
+)
+from flightwatch.rules.cases import Result
+from flightwatch.rules.evaluation import Onward, cases, evaluate, event_case
+from flightwatch.rules.language import LEG, Given, GivenEvent, InlineTest, Rule, utc
 
 TEST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 """The day of the flights in tests that name none."""
@@ -24,11 +39,17 @@ FLOWN, EVERY = timedelta(hours=9), timedelta(hours=10)
 """How long a flight without times takes, and how often there is one."""
 
 
+MOST_TOLD = 3
+"""Ways of a journey on which it is told why a rule did not hold."""
+
+
 @dataclass(frozen=True, slots=True)
 class TestOutcome:
-    """What an inline test came to."""
+    """What an inline test came to; `number` is its place among those of the rule. `detail` says what held, or what did not
+    though it should have."""
 
     rule_id: str
+    number: int
     name: str
     passed: bool
     detail: str
@@ -36,34 +57,61 @@ class TestOutcome:
 
 def run_tests(rules: Iterable[Rule], registry: Registry, airports: Airports) -> list[TestOutcome]:
     """Runs the tests that stand in the rules."""
-    return [_run(rule, test, registry, airports) for rule in rules for test in rule.tests]
+    return [_run(rule, number, test, registry, airports) for rule in rules for number, test in enumerate(rule.tests)]
 
 
-def _run(rule: Rule, test: InlineTest, registry: Registry, airports: Airports) -> TestOutcome:
-    held = _event_held(rule, test.given, registry, airports) if test.given.event else _held(rule, test.given, registry, airports)
+def _run(rule: Rule, number: int, test: InlineTest, registry: Registry, airports: Airports) -> TestOutcome:
+    asked = (_asked_of_event if test.given.event else _asked_of_legs)(rule, test.given, registry, airports)
+    held = next((result for _, result in asked if result.truth), None)
     got = "no match" if held is None else "match"
-    detail = "; ".join(f"{h.condition}: {h.value}" for h in held or ())
-    return TestOutcome(
-        rule.id, test.name, got == test.expect, detail if got == test.expect else f"expected {test.expect}, got {got}"
-    )
+    detail = _facts(held) if held else _why_not(asked)
+    if got != test.expect:
+        detail = f"expected {test.expect}, got {got}: {detail}"
+    return TestOutcome(rule.id, number, test.name, got == test.expect, detail)
 
 
-def _held(rule: Rule, given: Given, registry: Registry, airports: Airports) -> tuple[Held, ...] | None:
+def _why_not(asked: Sequence[tuple[str, Result]]) -> str:
+    if not asked:
+        return "there is nothing to ask: no stay that is over, or the rule has expired"
+    told = [f"{name}: {_facts(result)}" if len(asked) > 1 else _facts(result) for name, result in asked[:MOST_TOLD]]
+    return "; ".join(told) + (f"; and {len(asked) - MOST_TOLD} more" if len(asked) > MOST_TOLD else "")
+
+
+def _facts(result: Result) -> str:
+    facts = result.missed if result.truth is False else result.held
+    told = "; ".join(f"{fact.condition}: {fact.value}" for fact in facts)
+    return told if result.truth is not None else f"not known whether {told}" if told else "there is nothing to ask"
+
+
+def _asked_of_legs(rule: Rule, given: Given, registry: Registry, airports: Airports) -> list[tuple[str, Result]]:
+    """What came of each case that the legs are for a rule, by the airports of its way."""
     legs = _legs(given, airports)
     aircraft = _aircraft(given.aircraft, given, registry)
-    ends = [legs[0].origin, *(leg.destination for leg in legs)]
-    journey = Journey("test", tuple(legs), tuple(Stop(end.candidates, end.basis) for end in ends))
     histories = [GivenHistory(given, legs[:i], leg, airports) for i, leg in enumerate(legs)]
-    found = next(matches(rule, journey, aircraft, airports, histories.__getitem__), None)
-    return found.held if found else None
+    out = []
+    for first, last in _journeys(legs):
+        ends = [legs[first].origin, *(leg.destination for leg in legs[first:last])]
+        stops = tuple(Stop(end.candidates, end.basis) for end in ends)
+        onward = Onward(legs[last], stops[-1]) if last < len(legs) and rule.subject == "stay" else None
+        journey = Journey("test", tuple(legs[first:last]), stops)
+        for start, place, case in cases(rule, journey, aircraft, airports, histories[first:last].__getitem__, None, onward):
+            name = "-".join(end.airport or "" for end in ends[start : place + 1])
+            out.append((name, evaluate(rule.when, case)))
+    return out
 
 
-def _event_held(rule: Rule, given: Given, registry: Registry, airports: Airports) -> tuple[Held, ...] | None:
+def _journeys(legs: Sequence[Leg]) -> list[tuple[int, int]]:
+    """The journeys of the legs, each as the first of its legs and the one behind its last."""
+    stays = [(b.origin.time or TEST_DAY) - (a.destination.time or TEST_DAY) for a, b in pairwise(legs)]
+    cuts = [0, *(i for i, stay in enumerate(stays, 1) if stay >= JOURNEY_BREAK), len(legs)]
+    return list(pairwise(cuts))
+
+
+def _asked_of_event(rule: Rule, given: Given, registry: Registry, airports: Airports) -> list[tuple[str, Result]]:
     made_up = given.event
     assert made_up is not None  # the caller looked
     everybody = [_aircraft(name, given, registry) for name in (given.aircraft, *made_up.others)]
-    found = evaluate(rule.when, event_case(_event(made_up, everybody, airports), everybody, airports))
-    return found.held if rule.subject == "event" and found.truth else None
+    return [(made_up.kind, evaluate(rule.when, event_case(_event(made_up, everybody, airports), everybody, airports)))]
 
 
 def _event(given: GivenEvent, everybody: Sequence[Aircraft], airports: Airports) -> Event:
@@ -106,15 +154,10 @@ def _legs(given: Given, airports: Airports) -> list[Leg]:
     out = []
     for i, (words, (a, b)) in enumerate(zip(texts, pairs, strict=True)):
         begins = TEST_DAY + i * EVERY
-        times = [_utc(words[1]), _utc(words[2])] if len(words) == 3 else [begins, begins + FLOWN]
+        times = [utc(words[1]), utc(words[2])] if len(words) == 3 else [begins, begins + FLOWN]
         way = given.way if i == len(texts) - 1 else []
         out.append(_leg(f"test-{i}", given, (codes[a], codes[b]), (times[0], times[1]), way))
     return out
-
-
-def _utc(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _leg(
@@ -173,16 +216,16 @@ class GivenHistory:
         codes = airports.resolve(code for pair in pairs for code in pair)
         self._day = began.date()
         self._airports = airports
-        dated = [(codes[a], codes[b], _utc(words[1])) for (a, b), words in zip(pairs, listed, strict=True)]
-        self._past = [_leg(f"past-{i}", given, (a, b), (t, t)) for i, (a, b, t) in enumerate(dated) if t < began]
-        self._earlier = [*sorted(self._past, key=_landed), *earlier]
-        self._watched_since = given.watched_since or min((t.date() for _, _, t in dated), default=self._day)
+        dated = [(codes[a], codes[b], utc(words[1])) for (a, b), words in zip(pairs, listed, strict=True)]
+        past = [_leg(f"past-{i}", given, (a, b), (t, t)) for i, (a, b, t) in enumerate(dated) if t < began]
+        self._earlier = [*sorted(past, key=_landed), *earlier]
+        self._watched_since = given.watched_since or min((_landed(leg).date() for leg in self._earlier), default=self._day)
 
     def count(self, of: str, target: Target, since: datetime | None = None) -> Counted:
         first = max(self._watched_since, since.date() if since else date.min)
         there = [
             leg
-            for leg in self._past
+            for leg in self._earlier
             if _landed(leg).date() < self._day and (since is None or _landed(leg) >= since) and self._is_there(leg, target)
         ]
         watched = sum(_landed(leg).date() >= self._watched_since for leg in there)

@@ -20,7 +20,7 @@ SQLite in WAL mode with full syncs. Paths are relative to the store, so a store 
                  of sight for long, committed together with it
     refusals     replies and files that could not be used
     health       how each query of each feed does; outages: the times in which a feed was out (see `health`)
-    events       what happened to aircraft, legs apart (see `events`)
+    events       what happened to aircraft, legs apart (see `events`); events_put: those that rules were not asked about yet
     derive       what live has to derive anew: an aircraft since a time, or everything (*); and whether the stored legs
                  lack it, too
 """
@@ -89,17 +89,27 @@ _ADDED = """
 CREATE TABLE IF NOT EXISTS health (
     feed TEXT NOT NULL, label TEXT NOT NULL, health BLOB NOT NULL, PRIMARY KEY (feed, label)
 ) STRICT;
+
 CREATE TABLE IF NOT EXISTS outages (
     subject TEXT PRIMARY KEY, since_us INTEGER NOT NULL, ended_us INTEGER, outage BLOB NOT NULL
 ) STRICT;
+
 CREATE TABLE IF NOT EXISTS events (
     event_id TEXT PRIMARY KEY, kind TEXT NOT NULL, reason TEXT NOT NULL, since_us INTEGER NOT NULL, until_us INTEGER NOT NULL,
     event BLOB NOT NULL
 ) STRICT;
+
 CREATE INDEX IF NOT EXISTS events_by_time ON events (until_us);
-CREATE TABLE IF NOT EXISTS limits (path TEXT PRIMARY KEY, identity TEXT NOT NULL, until_us INTEGER NOT NULL) STRICT;
+
+CREATE TABLE IF NOT EXISTS events_put (number INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL) STRICT;
+
+CREATE TRIGGER IF NOT EXISTS note_events_put AFTER INSERT ON events
+    BEGIN INSERT INTO events_put (event_id) VALUES (new.event_id); END;
+
+CREATE TABLE IF NOT EXISTS limits (path TEXT PRIMARY KEY, identity TEXT NOT NULL, until_us INTEGER NOT NULL) STRICT
 """
-"""What stores lack that were made by an earlier version; programs of that version go on reading the store."""
+"""What stores lack that were made by an earlier version; programs of that version go on reading the store. Empty lines part
+the statements: a trigger has semicolons of its own."""
 
 
 class Catalog:
@@ -136,7 +146,7 @@ class Catalog:
                 for statement in _SCHEMA.split(";"):
                     self.db.execute(statement)
                 self.db.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
-            for statement in _ADDED.split(";"):
+            for statement in _ADDED.split(";\n\n"):
                 self.db.execute(statement)
 
     def register(self, path: Path, kind: str, feed: str | None, span: tuple[int, int], rows: int, written: files.Written) -> None:

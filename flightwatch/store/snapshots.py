@@ -68,6 +68,15 @@ class HistoryFile:
     receipt: files.Written
 
 
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file with positions, relative to the store."""
+
+    path: str
+    feed: str | None
+    rows: int
+
+
 class Snapshots:
     """The positions of a store. Writing needs the writer's lock, which `Store` holds."""
 
@@ -298,6 +307,15 @@ class Snapshots:
         parts = [with_feed(self._read(path, wanted), feed) for path, feed in found]
         parts += [with_feed(p.positions.filter(wanted), feed) for feed, group in self._pending.items() for p in group]
         return pa.concat_tables([POSITIONS.empty_table(), *parts])
+
+    def files(self, since: datetime, until: datetime) -> list[StoredFile]:
+        """The files with positions of a span of time."""
+        rows = self._catalog.db.execute(
+            "SELECT path, feed, rows FROM files WHERE kind != 'legs' AND retired_us IS NULL AND last_us >= ? AND first_us <= ?"
+            " ORDER BY first_us, path",
+            (micros(since), micros(until)),
+        )
+        return [StoredFile(*row) for row in rows]
 
     def batches(self, rows: int) -> Iterator[pa.Table]:
         """All positions in order of their hours, about so many rows at a time."""
