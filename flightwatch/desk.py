@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 from flightwatch.aircraft import Registry
 from flightwatch.alerts import Alert, AlertBook, Context, in_words, message
 from flightwatch.alerts.book import OpenAlert
-from flightwatch.alerts.naming import who
-from flightwatch.alerts.wording import bare_message, chance, duration, times
+from flightwatch.alerts.phrases import chance, duration, who
+from flightwatch.alerts.wording import bare_message, times
 from flightwatch.config import DigestSettings
 from flightwatch.deliveries.digest import Digest, FeedDay, Movement, render
 from flightwatch.deliveries.email import digest_mail
@@ -31,6 +31,7 @@ from flightwatch.records import (
     HAPPENED,
     SUSPECT_POSITION,
     Aircraft,
+    Event,
     Finding,
     Leg,
     Message,
@@ -45,6 +46,11 @@ log = logging.getLogger(__name__)
 
 TRACK_POINTS = 400
 """Enough for a picture and a page; an alert with more of them says no more."""
+
+AROUND = timedelta(minutes=30)
+MOST_DRAWN = 3
+LONGEST_FLIGHT = timedelta(days=1)
+"""What a map of an event shows before and after it, and of how many aircraft at the most."""
 
 NO_TRACK = Track((), (), ())
 TRACK_HOLE = timedelta(minutes=10)
@@ -72,24 +78,44 @@ class Desk:
 
     def _composed(self, finding: Finding, alert: Alert) -> Message:
         if finding.event is not None:
+            track, withheld = self._track_of(finding.event)
             feeds = self.store.terms_of(finding.event.feeds)
             sources = [source for one in finding.everybody for source, _ in one.sources]
             terms = (*feeds.values(), *self.registry.terms(sources).values())
-            return message(finding, alert, Context(self.airports, NO_TRACK, terms, bool(self.store.made_up())))
+            return message(finding, alert, Context(self.airports, track, terms, withheld=withheld))
         legs = _legs_of(finding)
         left = finding.there.departure.first_seen if finding.there.departure else None
         track, withheld = self.track(legs, left)
         made_up = bool(self.store.made_up())
         return message(finding, alert, Context(self.airports, track, self._terms(legs, finding.aircraft), made_up, withheld))
 
+    def _track_of(self, event: Event) -> tuple[Track, tuple[str, ...]]:
+        """The believed positions of those whom an event is about, one after the other, in the flights that it falls into and
+        not long before and after it. Of more than a few a map says nothing."""
+        if len(event.aircraft) > MOST_DRAWN:
+            return NO_TRACK, ()
+        around = (event.since - AROUND, event.until + AROUND)
+        tracks: list[Track] = []
+        withheld: list[str] = []
+        for name in event.aircraft:
+            began = self.store.legs.recent_of([name], around[0] - LONGEST_FLIGHT)
+            legs = [leg for leg in began if leg.source == "tracked" and _lay_in(leg, *around)]
+            track, closed = self.track(legs, around=around)
+            tracks.append(track)
+            withheld += closed
+        return _one_after_the_other(tracks), tuple(dict.fromkeys(withheld))
+
     def _terms(self, legs: Iterable[Leg], aircraft: Aircraft) -> tuple[Terms, ...]:
         """What those demand whose data stand behind some legs and behind who it is."""
         feeds = self.store.terms_of(feed for leg in legs for feed in leg.feeds)
         return (*feeds.values(), *self.registry.terms(source for source, _ in aircraft.sources).values())
 
-    def track(self, legs: Sequence[Leg], departs: datetime | None = None) -> tuple[Track, tuple[str, ...]]:
+    def track(
+        self, legs: Sequence[Leg], departs: datetime | None = None, around: tuple[datetime, datetime] | None = None
+    ) -> tuple[Track, tuple[str, ...]]:
         """The positions of some consecutive legs of one aircraft, thinned, without those that are not believed and those
-        that may not be republished; and whose these are. `departs` is when the leg was first seen that left again."""
+        that may not be republished; and whose these are. `departs` is when the leg was first seen that left again; what
+        lies not `around` a span of time is left out."""
         tracked = [leg for leg in legs if leg.first_seen and leg.last_seen and leg.icao24]
         if not tracked:
             return NO_TRACK, ()
@@ -98,7 +124,11 @@ class Desk:
         terms = self.store.terms_of(table["feed"].unique().to_pylist())
         closed = [feed for feed, term in terms.items() if not term.republish]
         shown = table.filter(pc.invert(pc.is_in(table["feed"], value_set=pa.array(closed, pa.string()))))
-        return _thinned(believed(shown), departs), tuple(dict.fromkeys(terms[feed].attribution or feed for feed in closed))
+        trusted = believed(shown)
+        if around is not None:
+            time = trusted["timestamp"]
+            trusted = trusted.filter(pc.and_(pc.greater_equal(time, around[0]), pc.less_equal(time, around[1])))
+        return _thinned(trusted, departs), tuple(dict.fromkeys(terms[feed].attribution or feed for feed in closed))
 
     # --------------------------------------------------------------------------------------------------------------- digest
 
@@ -230,6 +260,24 @@ def _legs_of(finding: Finding) -> list[Leg]:
     if finding.visit is None:
         return []
     return [*finding.visit.way, *([finding.visit.departure] if finding.visit.departure else [])]
+
+
+def _lay_in(leg: Leg, since: datetime, until: datetime) -> bool:
+    """Whether a leg was under way in a span of time."""
+    return leg.first_seen is not None and leg.last_seen is not None and leg.first_seen <= until and leg.last_seen >= since
+
+
+def _one_after_the_other(tracks: Sequence[Track]) -> Track:
+    """The tracks of several aircraft as one, with a hole between any two."""
+    latitude: list[float] = []
+    longitude: list[float] = []
+    breaks: list[int] = []
+    for track in tracks:
+        breaks += [len(latitude)] if latitude and track.latitude else []
+        breaks += [len(latitude) + at for at in track.breaks]
+        latitude += track.latitude
+        longitude += track.longitude
+    return Track(tuple(latitude), tuple(longitude), tuple(breaks))
 
 
 def _thinned(table: pa.Table, departs: datetime | None) -> Track:

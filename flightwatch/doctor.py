@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from flightwatch.alerts import AlertBook, in_words
-from flightwatch.alerts.wording import duration
+from flightwatch.alerts.phrases import duration
 from flightwatch.config import Settings
 from flightwatch.errors import FlightwatchError, StoreError
 from flightwatch.feeds.outages import patience

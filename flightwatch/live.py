@@ -40,7 +40,7 @@ from flightwatch.feeds import outages
 from flightwatch.feeds.poller import Answer, Query, Schedule, asked_again, by_question
 from flightwatch.legs.rows import aircraft_number
 from flightwatch.pipeline import Outcome, Pipeline, State
-from flightwatch.records import Message, Snapshot, message_to_bytes
+from flightwatch.records import Finding, Message, Snapshot, message_to_bytes
 from flightwatch.store import Store
 from flightwatch.store.legs import SETTLED_AFTER_DAYS
 
@@ -203,7 +203,7 @@ class Runner:
             self._state, self._seq = self._pipeline.take_stock(derived.state, derived.now, before), derived.seq
             self.store.save_checkpoint(pipes.to_bytes(self._state, self._seq))
             self.store.unmark(derived.marked)
-            self.store.events.seen(self.store.events.unseen()[1])  # what happened in the past alerts nobody
+            self.store.events.seen(self.store.events.put_until())  # what happened in the past alerts nobody
         elif self.store.marked():
             self.checkpoint()
 
@@ -383,15 +383,24 @@ class Runner:
         now = self._now()
         findings = []
         try:
-            findings += self._pipeline.judge_events(events, now)
+            findings += self._pipeline.judge_events(events, now, self._state)
         except Exception as error:  # an event that nobody foresaw must not stop the polls
             log.exception("%d events are passed over: please report this", len(events))
             self._note_refusal("events", "not_understood", f"{type(error).__name__}: {error}", b"")
-        findings += self.book.taken_back(self.store.events.known, now - pipes.FRESH, now)
+        told = [finding for finding in self.book.happened(now - pipes.FRESH) if self._is_kept(finding, now)]
+        findings += self._pipeline.taken_back(told, self.store.events.of({f.subject_id for f in told}), now)
+        if told_now := {aircraft_number(name) for f in findings if f.event for name in f.event.aircraft}:
+            self._save_legs(told_now & set(leg_stage.aircraft_of(self._state.legs)))  # for the map
         for decision in self.book.note(findings, self._desk.compose, self._clock.now()):
             if decision.tell and decision.alert is not None:
                 log.info("alert %s: %s (%s)", decision.alert.alert_id, decision.alert.stage, decision.reason)
         self.store.events.seen(upto)
+
+    def _is_kept(self, finding: Finding, now: datetime) -> bool:
+        """Whether an event that is not there was taken back: what feeds' terms let nobody keep goes, too."""
+        assert finding.event is not None  # the book has been asked for those
+        days = [t.retention_days for t in self.store.terms_of(finding.event.feeds).values() if t.retention_days is not None]
+        return not days or finding.event.until >= max(now, self._clock.now()) - timedelta(days=min(days))
 
     def reread(self, changed: Callable[[], Pipeline | None]) -> None:
         """Goes on with other rules and lists when those on the disk have changed; with the old ones, and telling of it once,

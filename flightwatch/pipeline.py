@@ -314,27 +314,53 @@ class Pipeline:
 
     # ----------------------------------------------------------------------------------------------------------------- events
 
-    def judge_events(self, events: Iterable[Event], now: datetime) -> list[Finding]:
-        """What the rules find in events, as far as these are news; an event that grew is found again."""
-        return [f for event in events if event.until >= now - FRESH for f in self.judge_event(event, now)]
+    def judge_events(self, events: Iterable[Event], now: datetime, state: State | None = None) -> list[Finding]:
+        """What the rules find in events, as far as these are news; an event that grew is found again. `state` tells what
+        aircraft say of themselves that no list knows."""
+        return [f for event in events if event.until >= now - FRESH for f in self.judge_event(event, now, state)]
 
-    def judge_event(self, event: Event, now: datetime) -> Iterator[Finding]:
+    def judge_event(self, event: Event, now: datetime, state: State | None = None) -> Iterator[Finding]:
         """What the rules find in one event, whenever it was."""
-        for rule in self.rules:
-            if rule.subject == "event" and not rules.has_expired(rule, event.since):
-                result = self.asked_of_event(rule, event)
-                if result.truth:
-                    yield self._event_finding(rule, event, result.held, now)
+        asked = [r for r in self.rules if r.subject == "event" and not rules.has_expired(r, event.since)]
+        everybody = self._everybody(event, state) if asked else ()
+        for rule in asked:
+            result = self.asked_of_event(rule, event, everybody)
+            if result.truth:
+                yield self._event_finding(rule, event, everybody, result.held, now)
 
-    def _event_finding(self, rule: Rule, event: Event, held: tuple[Held, ...], now: datetime) -> Finding:
-        everybody = self._everybody(event)
+    def _event_finding(
+        self, rule: Rule, event: Event, everybody: tuple[Aircraft, ...], held: tuple[Held, ...], now: datetime
+    ) -> Finding:
         first = next((one for one in everybody if rules.is_about(rule, one, self.airports)), everybody[0])
         probability = 1.0 if event.probability is None else event.probability
         return Finding(reference(rule), first, None, "happened", probability, held, (), (), now, event, everybody)
 
-    def _everybody(self, event: Event) -> tuple[Aircraft, ...]:
-        """The aircraft of an event, as they were known on its day."""
-        return tuple(self.registry.who(name, event.since.date()) for name in event.aircraft)
+    def _everybody(self, event: Event, state: State | None) -> tuple[Aircraft, ...]:
+        """The aircraft of an event, as they were known on its day, with what they say where lists are silent."""
+        return tuple(self._known_as(name, event.since.date(), state) for name in event.aircraft)
+
+    def _known_as(self, name: str, day: date, state: State | None) -> Aircraft:
+        said = leg_stage.says(state.legs, aircraft_number(name)) if state else leg_stage.Says()
+        callsigns = (said.callsign,) if said.callsign else ()
+        known = self.registry.who(name, day, registration=said.registration, typecode=said.typecode, callsigns=callsigns)
+        registration, typecode = known.registration or said.registration, known.typecode or said.typecode
+        return replace(known, registration=registration, typecode=typecode)
+
+    def taken_back(self, told: Iterable[Finding], there: Mapping[str, Event], now: datetime) -> list[Finding]:
+        """The withdrawals of findings about events that are not `there` any more, or turned into what their rule does not
+        hold of. Of a rule that is no more nothing is said."""
+        by_id = {rule.id: rule for rule in self.rules}
+        return [gone for f in told if f.rule.rule_id in by_id for gone in self._gone(f, by_id[f.rule.rule_id], there, now)]
+
+    def _gone(self, said: Finding, rule: Rule, there: Mapping[str, Event], now: datetime) -> list[Finding]:
+        event = there.get(said.subject_id)
+        if event is None:
+            return [replace(said, stage="withdrawn", held=(), as_of=now)]
+        case = replace(rules.event_case(event, said.everybody, self.airports), factor=BENEFIT_OF_DOUBT)
+        found = None if event == said.event else rules.evaluate(rule.when, case)
+        if found is None or found.truth is not False:
+            return []
+        return [replace(said, stage="withdrawn", event=event, held=found.missed, as_of=now)]
 
     # ---------------------------------------------------------------------------------------------------------------- looking
 
@@ -498,9 +524,10 @@ class Pipeline:
         left = onward(legs, journey) if rule.subject == "stay" else None
         return rules.answers(rule, journey, aircraft, self.airports, before.__getitem__, left)
 
-    def asked_of_event(self, rule: Rule, event: Event) -> Result:
-        """What a rule says of an event."""
-        return rules.evaluate(rule.when, rules.event_case(event, self._everybody(event), self.airports))
+    def asked_of_event(self, rule: Rule, event: Event, everybody: tuple[Aircraft, ...] | None = None) -> Result:
+        """What a rule says of an event; `everybody` are its aircraft, where more is known of them than lists say."""
+        known = self._everybody(event, None) if everybody is None else everybody
+        return rules.evaluate(rule.when, rules.event_case(event, known, self.airports))
 
     def _finding(
         self, state: State, rule: Rule, who: Aircraft, legs: Sequence[Leg], journey: Journey, match: Match, now: datetime

@@ -24,7 +24,7 @@ from jinja2 import Environment, StrictUndefined
 from flightwatch import maps
 from flightwatch.alerts import Alert
 from flightwatch.alerts.lifecycle import alert_id
-from flightwatch.alerts.naming import who
+from flightwatch.alerts.phrases import who
 from flightwatch.alerts.wording import area_name
 from flightwatch.backtesting import Backtest, Happening, found_at
 from flightwatch.deliveries.plain import clean

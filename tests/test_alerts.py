@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flightwatch.alerts import Alert, AlertBook, Context, decide, message
-from flightwatch.alerts.wording import chance, duration, ordinal, times
+from flightwatch.alerts.phrases import chance, duration
+from flightwatch.alerts.wording import ordinal, times
 from flightwatch.errors import Damaged
 from flightwatch.places import Airports
 from flightwatch.records import (
@@ -322,6 +323,23 @@ def test_a_rule_that_is_about_no_place_is_told_by_its_title(airports: Airports) 
     assert "heading for" in message(finding("lost"), with_place, context(airports)).headline
     gone = message(finding("withdrawn", low), replace(alert, stage="withdrawn"), context(airports))
     assert gone.headline == "Withdrawn: Il-62 RA-86559 (Russian Air Force): Flies again after months"
+
+
+@pytest.mark.parametrize("stage", ["heading_there", "presumed_landed", "withdrawn"])
+def test_the_words_where_no_rule_is_about_a_place(stage: Stage, airports: Airports, request: pytest.FixtureRequest) -> None:
+    """The title says what was found, the conditions follow, and a country that is as good as guessed is possible alone."""
+    rule = replace(RULE, title="Flies again after months", names_place=False)
+    found = finding(stage, rule)
+    guess = Stop((Candidate("ZKPY", 0.31), Candidate(UNKNOWN, 0.69)), "inferred")
+    found = replace(found, visit=replace(found.there, place=guess), held=(Held("first flight for 60 days", "71 d"),))
+    alert = Alert("15521f-20230925T131139", stage, 1 if stage == "heading_there" else 2, (rule,), ("slack",))
+    got = _as_text(message(found, alert, context(airports)))
+    path = GOLDEN / f"alert_titled_{stage}.txt"
+    if request.config.getoption("--update-golden"):
+        path.write_text(got, encoding="utf-8")
+    assert got == path.read_text(encoding="utf-8")
+    assert "probably heading for North Korea" not in got
+    assert "landed in North Korea" not in got
 
 
 def test_what_was_withdrawn_can_come_true_after_all() -> None:

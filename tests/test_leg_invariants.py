@@ -91,6 +91,14 @@ def test_verdicts_and_events_depend_on_the_positions_alone(rows: list[Row], cuts
     assert doubted(cut(rows, cuts), restart=True) == doubted([positions(rows)], restart=False)
 
 
+@settings(max_examples=30, deadline=None)
+@given(skies(), st.lists(st.integers(0, 1000), max_size=6), st.integers(60, 900))
+def test_emergencies_depend_on_the_positions_alone(rows: list[Row], cuts: list[int], every: int) -> None:
+    """Codes come and go among rows that are accepted, refused, or wait for a verdict."""
+    coded = [row | {"squawk": ("7700", "7600", "1000")[int(float(str(row["at"])) / every) % 3]} for row in rows]
+    assert doubted(cut(coded, cuts), restart=True) == doubted([positions(coded)], restart=False)
+
+
 @settings(max_examples=12, deadline=None)
 @given(rivals_by_turns(), st.integers(1, 4))
 def test_rivals_by_turns_make_the_same_events_however_they_came_in(rows: list[Row], many: int) -> None:

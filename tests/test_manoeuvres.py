@@ -36,7 +36,8 @@ from flightwatch.places import Airports
 from flightwatch.places import airports as all_airports
 from flightwatch.places.great_circle import destination
 from flightwatch.rarity import Baseline
-from flightwatch.records import Event, Scope, Snapshot, legs_from_table
+from flightwatch.records import HAPPENED, Event, Scope, Snapshot, legs_from_table
+from flightwatch.rules import Rule
 from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
 from flightwatch.testing.world import Flight, Hold, Region, Sky, World, diverted, landing, silent_from
@@ -273,20 +274,38 @@ def test_nobody_is_told_of_who_is_not_watched(store: Store) -> None:
 # --------------------------------------------------------------------------------------------------------- live and afterwards
 
 
+WATCHED_AND_UP_TO_SOMETHING = Rule.model_validate(
+    {
+        "id": "up-to-something",
+        "title": "A watched aircraft does something",
+        "subject": "event",
+        "when": {"all": [{"aircraft": {"watchlist": "russian-state"}}, {"event": {"kind": [*HAPPENED]}}]},
+    }
+)
+
+
 @pytest.mark.parametrize("kills", [[], [70, 130]])
 def test_live_tells_the_same_events_as_what_was_stored(kills: list[int], tmp_path: Path, airports: Airports) -> None:
-    """Polled every minute and killed in the middle, or not; then derived anew, twice."""
+    """Polled every minute and killed in the middle, or not; then derived anew, twice. A rule about events tells of each of
+    them once, of circling while it goes on."""
+    rules = [WATCHED_AND_UP_TO_SOMETHING]
     circled = replace(PLANE, icao24="15521f", over=ring(51.0, 39.0, 5))
     back = replace(PLANE, over=((52.5, 38.2),), destination=MOSCOW, takeoff=BEGIN + timedelta(minutes=10))
     beside = replace(circled, icao24="155221", registration="RA-86561", takeoff=BEGIN + timedelta(seconds=20))
     sky = Sky(World((circled, back, beside), airports, (), seed=3), 20.0)
     ledger, clock = Ledger(), FakeClock(BEGIN - timedelta(minutes=10))
     for minutes in [*kills, 210]:
-        with running(tmp_path / "store", sky, clock, ledger, every_s=60.0, checkpoint_every=timedelta(minutes=20)) as runner:
+        often = timedelta(minutes=20)
+        with running(tmp_path / "store", sky, clock, ledger, every_s=60.0, checkpoint_every=often, rules=rules) as runner:
             poll_until(runner, clock, BEGIN + timedelta(minutes=minutes - 10))
             alive = {event.event_id: event for event in runner.store.events.between()}
+            told = {a.alert.alert_id: a for a in runner.book.alerts()}
     kinds = Counter(event.kind for event in alive.values())
     assert (kinds["flight.circling"], kinds["leg.turn_back"], kinds["rendezvous"]) == (2, 1, 3), "before, on the way, and after"
+    assert {m.alert_id for m in ledger.sent} == set(told) == {e.event_id for e in alive.values() if "a00001" not in e.aircraft}
+    assert ledger.stages() == ["happened"] * len(told)
+    circling = [a for a in told.values() if a.alert.alert_id in alive and alive[a.alert.alert_id].kind == "flight.circling"]
+    assert all(a.opened <= alive[a.alert.alert_id].until + timedelta(minutes=8) for a in circling), "long before it landed"
     shutil.copytree(tmp_path / "store", tmp_path / "copy")
     with Store(tmp_path / "copy") as store:
         store.catalog.db.execute("DELETE FROM events")

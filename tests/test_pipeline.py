@@ -17,11 +17,12 @@ from flightwatch.aircraft import Registry, read_watchlist
 from flightwatch.imports import import_file
 from flightwatch.pipeline import Pipeline, State
 from flightwatch.places import Airports, airports
-from flightwatch.records import Leg, legs_from_table
-from flightwatch.rules import Rule
+from flightwatch.records import LEGS, Leg, Scope, Snapshot, legs_from_table
+from flightwatch.rules import Rule, read_rules
 from flightwatch.store import Store, files
 from flightwatch.testing.clock import FakeClock
 from flightwatch.testing.world import Flight, Sky
+from tests.conftest import T0, positions
 from tests.live_runs import POLL_S, Ledger, pipeline, poll_until, running, world
 
 BEGIN = datetime(2023, 9, 25, 12, 0, tzinfo=UTC)
@@ -185,8 +186,6 @@ def test_a_poll_that_comes_late_is_taken_in(tmp_path: Path, airports: Airports) 
         runner.checkpoint()
         (before,) = tracked(runner.store).values()
         assert before.origin.basis != "observed", "live began when it was in the air"
-        from flightwatch.records import Scope, Snapshot
-
         late = Snapshot("other", clock.now(), clock.now(), Scope("reported"), early, {})
         seq = runner.store.snapshots.append(late)
         assert seq is not None
@@ -206,3 +205,46 @@ def pa_less(positions, limit):  # type: ignore[no-untyped-def]  # pyarrow has no
     import pyarrow.compute as pc
 
     return pc.less(positions["timestamp"], pa.scalar(limit, positions.schema.field("timestamp").type))
+
+
+def over(folder: Path, nm: float, more: str = "") -> Rule:
+    """A rule for who flies over the sea half-way from Seoul to Tokyo."""
+    (folder / "over.yaml").write_text(
+        "rules:\n- {id: over, title: Over the sea, subject: leg, notify: [ledger],\n"
+        f"   when: {{position: {{near: {{latitude: 36.67, longitude: 133.5, nm: {nm}}}{more}}}}}}}\n",
+        encoding="utf-8",
+    )
+    (rule,) = read_rules([folder / "over.yaml"], Registry(), airports(), ["ledger"]).rules
+    return rule
+
+
+def test_a_rule_for_positions_looks_where_they_may_be(tmp_path: Path, airports: Airports) -> None:
+    """Every few minutes, of all aircraft, at those that may have been in the region since; and at those whose flight is over."""
+    rows = [
+        {"at": 0, "icao24": name, "latitude": latitude, "longitude": 133.5, "altitude": altitude, "onground": False}
+        for name, latitude, altitude in (("000001", 37.0, 30_000.0), ("000002", 45.0, 30_000.0), ("000003", -20.0, 900.0))
+    ]
+    moment = Snapshot("test", T0, T0, Scope("world"), positions(rows))
+
+    def looked_at(rule: Rule) -> set[int]:
+        pipe = Pipeline(airports, Registry(), (rule,))
+        state, _ = pipe.step(pipe.start(LEGS.empty_table()), moment)
+        return pipe._worth_a_look(state, [1, 2, 3], everything=True)
+
+    assert looked_at(over(tmp_path, 20.0)) == {1}
+    assert looked_at(over(tmp_path, 20.0, ", moving: leaving")) == {1}
+    low = Rule.model_validate({"id": "low", "title": "Low", "subject": "leg", "when": {"position": {"below": 1000}}})
+    assert looked_at(low) == {3}
+    event = Rule.model_validate({"id": "e", "title": "E", "subject": "event", "when": {"event": {"kind": "rendezvous"}}})
+    assert looked_at(event) == set()
+
+
+def test_who_was_in_a_region_between_two_polls_is_told_of(tmp_path: Path, airports: Airports) -> None:
+    """Ten nautical miles are flown in a minute and a half, and polls come every four; the way in between is taken to be
+    straight. The rule names no place, so its title says what it found, and where it went comes second."""
+    ledger, sky, clock = Ledger(), Sky(world([OTHER], airports), 60.0, shown_s=POLL_S), FakeClock(BEGIN)
+    with running(tmp_path / "store", sky, clock, ledger, rules=[over(tmp_path, 10.0)]) as runner:
+        poll_until(runner, clock, BEGIN + timedelta(hours=2))
+    assert {m.alert_id for m in ledger.sent} == {ledger.sent[0].alert_id}
+    assert ledger.sent[0].headline == "A321 HL9000: Over the sea"
+    assert ledger.sent[0].facts[0].startswith("Why: position in 10 nm of 36.67, 133.5 (36.")

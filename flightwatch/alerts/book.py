@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS alerts (
     alert BLOB NOT NULL, finding BLOB NOT NULL, message BLOB NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS alerts_by_change ON alerts (changed_us);
+CREATE INDEX IF NOT EXISTS alerts_by_stage ON alerts (stage, updated_us);
 CREATE INDEX IF NOT EXISTS alerts_by_aircraft ON alerts (aircraft, opened_us);
 CREATE TABLE IF NOT EXISTS decisions (
     id INTEGER PRIMARY KEY, alert_id TEXT NOT NULL, time_us INTEGER NOT NULL, stage TEXT NOT NULL, told INTEGER NOT NULL,
@@ -197,19 +198,13 @@ class AlertBook:
                     self._write(one, now)
         return [one.decision for one in decided]
 
-    def taken_back(self, known: Callable[[Sequence[str]], set[str]], since: datetime, now: datetime) -> list[Finding]:
-        """The findings about events since a time that are not `known` any more, of all rules, as withdrawn."""
+    def happened(self, since: datetime) -> list[Finding]:
+        """The findings about events that people were told of since a time and that were not taken back, one for each rule."""
         rows = self._db.execute(
-            "SELECT alert, finding FROM alerts WHERE stage = 'happened' AND updated_us >= ?", (micros(since),)
-        ).fetchall()
-        told = [(_decode_alert(alert), _decode_finding(finding)) for alert, finding in rows]
-        there = known([alert.alert_id for alert, _ in told])
-        return [
-            replace(finding, rule=rule, stage="withdrawn", as_of=now)
-            for alert, finding in told
-            if alert.alert_id not in there
-            for rule in alert.rules
-        ]
+            "SELECT alert, finding FROM alerts WHERE stage = 'happened' AND updated_us >= ? ORDER BY alert_id", (micros(since),)
+        )
+        told = [(_decode_alert(alert), _decode_finding(finding)) for alert, finding in rows.fetchall()]
+        return [replace(finding, rule=rule) for alert, finding in told for rule in alert.rules]
 
     def _decided(self, findings: Sequence[Finding], compose: Compose) -> list[_Decided]:
         ordered = sorted(findings, key=lambda f: (alert_id(f), f.rule.rule_id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from flightwatch.alerts.wording import duration
+from flightwatch.alerts.phrases import duration
 from flightwatch.records import Message, Outage
 
 WHAT = {

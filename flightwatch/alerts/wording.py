@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from flightwatch.alerts import happenings
 from flightwatch.alerts.lifecycle import Alert
-from flightwatch.alerts.naming import who
+from flightwatch.alerts.phrases import capital, chance, duration, sentence, who
 from flightwatch.places import Airports, country_name, shown_distance_nm
 from flightwatch.records import (
     UNKNOWN,
@@ -36,6 +36,9 @@ NUMBERS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "e
 SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low")
 TOLD_CANDIDATES = 4
 TOLD_GAPS = 3
+TOLD_CONDITIONS = 6
+LIKELY = 0.5
+"""Less than this is possible, and not probable."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +66,20 @@ def message(finding: Finding, alert: Alert, context: Context) -> Message:
     headline, qualifier = words(finding, alert, airports)
     if context.reconstructed:
         headline = f"[Reconstruction] {headline}"
-    update = happenings.update(finding) if about_event else _update(finding, alert, airports) if alert.number > 1 else ""
+    told = happenings.facts(finding, airports) if about_event else _facts(finding, context)
+    update = happenings.update if about_event else _update
     return Message(
         alert_id=alert.alert_id,
         number=alert.number,
         headline=headline,
         qualifier=qualifier,
-        facts=tuple(happenings.facts(finding) if about_event else _facts(finding, context)),
+        facts=tuple(_with_reasons(told, finding, alert)),
         stage=alert.stage,
-        update=update,
+        update=update(finding, alert, airports) if alert.number > 1 else "",
         links=tuple(_links(finding, context)),
         footer=tuple(_footer(finding, alert, context)),
         severity=_severity(alert),
-        map=None if about_event else _map(finding, headline, context),
+        map=_event_map(finding, headline, context) if about_event else _map(finding, headline, context),
     )
 
 
@@ -116,18 +120,19 @@ def _headline(finding: Finding, alert: Alert, airports: Airports) -> tuple[str, 
     visit, name = finding.there, who(finding.aircraft)
     place, origin = area_name(visit.place, airports), town_name(visit.start, airports)
     came = f" from {origin}" if origin else ""
+    going, inside = _going(visit.place, came, airports), _inside(visit.place, airports)
     chances = _chances(visit.place, airports)
     landed = f"down {chance(visit.arrival.landed_probability)}"
     match alert.stage:
         case "heading_there":
-            return f"{name} is probably heading for {place}{came}", f"in the air; {chances}"
+            return f"{name} is {going.removesuffix(',')}", f"in the air; {chances}"
         case "lost":
-            return f"{name} was probably heading for {place}{came} when its signal was lost", f"not seen since; {chances}"
+            return f"{name} was {going} when its signal was lost", f"not seen since; {chances}"
         case "presumed_landed":
-            return f"{name} has probably landed in {place}{came}", f"landing not observed: {landed}; {chances}"
+            return f"{name} has probably landed{inside}{came}", f"landing not observed: {landed}; {chances}"
         case "landed":
             seen = "seen on the ground" if visit.arrival.destination.basis == "observed" else f"landing not observed: {landed}"
-            return f"{name} has landed in {place}{came}", f"{seen}; {chances}"
+            return f"{name} has landed{inside}{came}", f"{seen}; {chances}"
         case "left_again":
             left = f"{name} has {_probably(finding)}left {place} again after {_stay_words(finding)}"
             return left, _left_qualifier(finding, airports)
@@ -164,11 +169,6 @@ def town_name(stop: Stop, airports: Airports) -> str:
 def _town(ident: str, airports: Airports) -> str:
     airport = airports.get(ident)
     return ident if airport is None else airport.short_name
-
-
-def chance(probability: float) -> str:
-    """A probability as people read it: what nobody saw is never certain."""
-    return "over 0.99" if probability > 0.99 else f"{probability:.2f}"
 
 
 def _chances(stop: Stop, airports: Airports) -> str:
@@ -226,8 +226,17 @@ def _facts(finding: Finding, context: Context) -> list[str]:
         facts += _earlier_facts(finding, airports)
         facts += [r.sentence for r in finding.rarity]
     facts += _gap_facts(visit.arrival)
-    facts += [f"Sources contradict each other. {c[0].upper()}{c[1:]}." for c in finding.aircraft.conflicts if _matters(c)]
     return [fact for fact in facts if fact]
+
+
+def _with_reasons(facts: Sequence[str], finding: Finding, alert: Alert) -> list[str]:
+    """The facts, with why the rule held: first where its title is all that the headline says, else at the end."""
+    held = [f"{h.condition} ({h.value})" for h in finding.held]
+    more = [f"{len(held) - TOLD_CONDITIONS} more"] if len(held) > TOLD_CONDITIONS else []
+    why = [f"Why: {'; '.join([*held[:TOLD_CONDITIONS], *more])}."] if held else []
+    doubts = [f"Sources contradict each other. {capital(c)}." for c in finding.aircraft.conflicts if _matters(c)]
+    titled = finding.event is None and not _is_about_a_place(alert)
+    return [*why, *facts, *doubts] if titled else [*facts, *doubts, *why]
 
 
 def _matters(conflict: str) -> bool:
@@ -251,7 +260,7 @@ def _takeoff_fact(leg: Leg, airports: Airports) -> str:
     end = leg.origin
     airport = airports.get(end.airport)
     if airport is None:
-        return f"Take-off: not known from where. {_sentence(end.reason)}"
+        return f"Take-off: not known from where. {sentence(end.reason)}"
     how = "observed" if end.basis == "observed" else f"not observed; {chance(end.probability)}"
     return f"Took off from {airport.name} ({airport.ident}) {times(end, airport.timezone)}: {how}."
 
@@ -260,7 +269,7 @@ def _last_seen_fact(leg: Leg, context: Context) -> str:
     """Where it was seen last, and how far that is from where it probably went and from the next likely place."""
     if leg.destination.basis == "observed" or leg.last_seen is None:
         return ""
-    told = _sentence(leg.destination.reason.split(";")[0])
+    told = sentence(leg.destination.reason.split(";")[0])
     airport, track = context.airports.get(leg.destination.airport), context.track
     if airport is None or not track.latitude:
         return told
@@ -317,7 +326,7 @@ def _departure_fact(finding: Finding, airports: Airports) -> str:
     )
     if not going and to.airport:
         going = f"; probably going to {_town(to.airport, airports)} ({chance(to.probability)})"
-    left = _capital(f"{_probably(finding)}left again")
+    left = capital(f"{_probably(finding)}left again")
     return f"{left} {times(departure.origin, zone)} ({how}; {seen}), after {_stay_words(finding)} on the ground{going}."
 
 
@@ -416,15 +425,16 @@ def _update(finding: Finding, alert: Alert, airports: Airports) -> str:
     assert alert.stage != "happened"  # that is what `happenings` is for
     visit = finding.there
     place = area_name(visit.place, airports)
-    there = chance(_in_area(visit.place, place, airports))
+    there, going = chance(_in_area(visit.place, place, airports)), _going(visit.place, "", airports)
     match alert.stage:
         case "heading_there":
-            return f"Seen again in the air, probably heading for {place} ({there})."
+            return f"Seen again, {going.removesuffix(',')} ({there})."
         case "lost":
-            return f"Signal lost. {_sentence(visit.arrival.destination.reason)} Probably heading for {place} ({there})."
+            return f"Signal lost. {sentence(visit.arrival.destination.reason)} {capital(going.removesuffix(','))} ({there})."
         case "presumed_landed":
             down = chance(visit.arrival.landed_probability)
-            return f"By now probably on the ground in {place}: not observed; down {down}, {_chances(visit.place, airports)}."
+            inside = _inside(visit.place, airports)
+            return f"By now probably on the ground{inside}: not observed; down {down}, {_chances(visit.place, airports)}."
         case "landed":
             return f"Landed: {_landing_fact(visit.arrival, airports)}"
         case "left_again":
@@ -437,7 +447,9 @@ def _update(finding: Finding, alert: Alert, airports: Airports) -> str:
                 if end.basis == "observed"
                 else f"not observed; down {chance(visit.departure.landed_probability)}, {chance(end.probability)}"
             )
-            return f"{_capital(_arrival_words(visit.departure, airports))} {times(end, _end_zone(end, airports))} ({how})."
+            return f"{capital(_arrival_words(visit.departure, airports))} {times(end, _end_zone(end, airports))} ({how})."
+        case "withdrawn" if not _is_about_a_place(alert):
+            return f"Withdrawn: what was seen since speaks against it. {_instead(visit.arrival, airports)}"
         case "withdrawn":
             return f"Withdrawn: it is not, or no longer, thought to have gone to {place}. {_instead(visit.arrival, airports)}"
 
@@ -448,8 +460,25 @@ def _instead(leg: Leg, airports: Airports) -> str:
     if end.basis == "observed":
         return _landing_fact(leg, airports)
     went = f"It probably went to {_town(end.airport, airports)} ({chance(end.probability)}): " if end.airport else ""
-    reason = end.reason if went else _capital(end.reason)
+    reason = end.reason if went else capital(end.reason)
     return f"{went}{reason}."
+
+
+def _going(stop: Stop, came: str, airports: Airports) -> str:
+    """What it is doing on its way to the country that leads, no surer than that is."""
+    place = area_name(stop, airports)
+    if not _in_area(stop, place, airports):
+        return f"in the air{came}, where to is not known,"
+    likely = "probably" if _in_area(stop, place, airports) >= LIKELY else "possibly"
+    return f"{likely} heading for {place}{came}"
+
+
+def _inside(stop: Stop, airports: Airports) -> str:
+    """In which country it landed, no surer than that is."""
+    place = area_name(stop, airports)
+    if not _in_area(stop, place, airports):
+        return ", where is not known"
+    return f" in {place}" if _in_area(stop, place, airports) >= LIKELY else f", possibly in {place}"
 
 
 def _in_area(stop: Stop, area: str, airports: Airports) -> float:
@@ -483,7 +512,6 @@ def _footer(finding: Finding, alert: Alert, context: Context) -> list[str]:
     if context.history_made_up:
         lines.append("The history that the counts come from is made up in part: how rare this really was, they do not say.")
     lines += [f"Rule {r.rule_id}: {r.title}." for r in sorted(alert.rules, key=lambda r: SEVERITIES.index(r.severity))]
-    lines += ["Why: " + "; ".join(f"{h.condition} ({h.value})" for h in finding.held) + "."] if finding.held else []
     if sources := credits_of(context.terms):
         lines.append(f"Data: {'; '.join(sources)}.")
     if context.withheld:
@@ -500,6 +528,11 @@ def _map(finding: Finding, title: str, context: Context) -> MapSpec:
             places.append((airport.short_name, airport.latitude, airport.longitude))
     note = map_note(context.terms, context.withheld)
     return MapSpec(title, context.track, tuple(_inferred(finding, context)), tuple(dict.fromkeys(places)), note)
+
+
+def _event_map(finding: Finding, title: str, context: Context) -> MapSpec | None:
+    note = map_note(context.terms, context.withheld).replace("Solid: seen. Dashed: inferred", "Solid: seen and believed")
+    return happenings.drawn(finding, title, context.airports, context.track, note, spot=not context.withheld)
 
 
 def map_note(terms: Sequence[Terms], withheld: Sequence[str] = ()) -> str:
@@ -566,17 +599,6 @@ def times(end: End, zone: str) -> str:
     return f"between {first:%-d %b %Y %H:%M} and {until} UTC ({there})"
 
 
-def duration(span: timedelta) -> str:
-    """`2 d 1 h`, `36 h`, `1 h 5 min`, `50 min`: what a reader can use, no more exact than that."""
-    minutes = max(round(span.total_seconds() / 60), 0)
-    hours = round(minutes / 60)
-    if hours >= 48:
-        return f"{hours // 24} d {hours % 24} h" if hours % 24 else f"{hours // 24} d"
-    if minutes >= 10 * 60:
-        return f"{hours} h"
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
-
-
 def _zone(stop: Stop, airports: Airports) -> str:
     airport = airports.get(stop.airport)
     return airport.timezone if airport else "UTC"
@@ -585,11 +607,3 @@ def _zone(stop: Stop, airports: Airports) -> str:
 def _end_zone(end: End, airports: Airports) -> str:
     airport = airports.get(end.airport)
     return airport.timezone if airport else "UTC"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _sentence(text: str) -> str:
-    return _capital(text.strip()).rstrip(".") + "." if text else ""

@@ -61,6 +61,7 @@ __all__ = [
     "LegState",
     "Model",
     "Outcome",
+    "Says",
     "absent",
     "advance",
     "aircraft_of",
@@ -79,6 +80,7 @@ __all__ = [
     "rename",
     "renamed",
     "replaced",
+    "says",
     "seen_last",
     "seen_since",
     "to_bytes",
@@ -250,6 +252,24 @@ def seen_last(state: LegState, numbers: set[int]) -> tuple[Ints, Floats]:
     """Of these aircraft those with a position, and the last one of each (columns as `pieces.POINT`)."""
     mine = np.isin(state.open.pieces.aircraft, np.array(sorted(numbers), dtype=np.int64))
     return state.open.pieces.aircraft[mine], state.open.pieces.last[mine]
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """What an aircraft, or its feed, says of itself."""
+
+    registration: str | None = None
+    typecode: str | None = None
+    callsign: str | None = None
+
+
+def says(state: LegState, number: int) -> Says:
+    """What an aircraft said last; nothing where it is not in the state."""
+    pieces = state.open.pieces
+    at = int(np.searchsorted(pieces.aircraft, number))
+    if at == len(pieces) or pieces.aircraft[at] != number:
+        return Says()
+    return Says(pieces.registration[at], pieces.typecode[at], pieces.callsign[at])
 
 
 def began_again(state: LegState, numbers: Iterable[int]) -> set[int]:

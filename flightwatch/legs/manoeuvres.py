@@ -105,6 +105,9 @@ SURELY_SEEN = 0.9
 ONCE = (DIVERSION, TURN_BACK)
 """Kinds that a leg has one of; the others go by when they began."""
 
+NAMED_AS = {HOLDING: "flight.round", CIRCLING: "flight.round"}
+"""In the ids of events: which of both it was shows when the leg is over, and the event stays the same."""
+
 MOST_OF_ONE_SORT = 5
 """Times of going round, and times out of sight, that are told of one leg: the first ones."""
 
@@ -499,7 +502,7 @@ def _event(
 ) -> Event:
     wide = max(longitudes) - min(longitudes) > 180 or any(abs(a - b) > 180 for a, b in pairwise(longitudes))
     return Event(
-        event_id=f"{leg.leg_id}-{kind}" + ("" if kind in ONCE else f"-{utc(since):%Y%m%dT%H%M%S}"),
+        event_id=f"{leg.leg_id}-{NAMED_AS.get(kind, kind)}" + ("" if kind in ONCE else f"-{utc(since):%Y%m%dT%H%M%S}"),
         kind=kind,
         reason=reason,
         aircraft=(leg.aircraft,),

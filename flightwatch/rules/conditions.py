@@ -581,7 +581,7 @@ def event(condition: EventCondition, case: Case) -> Result:
         results.append(result(met, f"reason {', '.join(condition.reason)}", case.event.reason))
     if condition.probability is not None:
         known = case.event.probability
-        truth = None if known is None else known >= condition.probability
+        truth = None if known is None else known >= condition.probability * case.factor
         told = "no number" if known is None else f"{known:.2f}"
         results.append(result(truth, f"probability of at least {condition.probability:g}", told))
     return all_of(results)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 
 import msgspec
@@ -72,23 +72,28 @@ class Events:
 
     def unseen(self) -> tuple[list[Event], int]:
         """The events that were put since somebody last looked, as they stand now, and up to where that goes; see `seen`."""
-        (upto,) = self._catalog.db.execute("SELECT coalesce(max(number), 0) FROM events_put").fetchone()
+        upto = self.put_until()
         rows = self._catalog.db.execute(
             "SELECT event FROM events WHERE event_id IN (SELECT event_id FROM events_put WHERE number <= ?)"
             " ORDER BY since_us, event_id",
             (upto,),
         )
-        return [_decode(row[0]) for row in rows.fetchall()], int(upto)
+        return [_decode(row[0]) for row in rows.fetchall()], upto
+
+    def put_until(self) -> int:
+        """The number of the last event that was put and not looked at; 0 where there is none."""
+        return int(self._catalog.db.execute("SELECT coalesce(max(number), 0) FROM events_put").fetchone()[0])
 
     def seen(self, upto: int) -> None:
         """Notes that what was put up to there has been looked at."""
         if upto:
             self._catalog.db.execute("DELETE FROM events_put WHERE number <= ?", (upto,))
 
-    def known(self, event_ids: Sequence[str]) -> set[str]:
-        """Those of some ids that there are events of."""
-        found = (self._catalog.db.execute("SELECT event_id FROM events WHERE event_id = ?", (e,)).fetchone() for e in event_ids)
-        return {row[0] for row in found if row is not None}
+    def of(self, event_ids: Iterable[str]) -> dict[str, Event]:
+        """Those events of these ids that there are, by id."""
+        found = (self._catalog.db.execute("SELECT event FROM events WHERE event_id = ?", (e,)).fetchone() for e in event_ids)
+        events = [_decode(row[0]) for row in found if row is not None]
+        return {event.event_id: event for event in events}
 
     def counts(self, kind: str, since: datetime, until: datetime) -> Counter[str]:
         """How many events of a kind there were in a span of time, by reason."""
