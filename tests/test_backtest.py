@@ -11,9 +11,9 @@ from tests.conftest import Typed
 
 FLIGHTS = """\
 date,icao24,registration,operator,callsign,origin,destination
-2024-01-08,155221,RA-86559,<script>alert(1)</script>,RFF1,UUMU,ZKPY
-2024-01-09,155221,RA-86559,<script>alert(1)</script>,RFF1,ZKPY,UUMU
-2024-02-20,155221,RA-86559,<script>alert(1)</script>,RFF1,UUMU,ZKPY
+2024-01-08,15521f,RA-86559,<script>alert(1)</script>,RFF1,UUMU,ZKPY
+2024-01-09,15521f,RA-86559,<script>alert(1)</script>,RFF1,ZKPY,UUMU
+2024-02-20,15521f,RA-86559,<script>alert(1)</script>,RFF1,UUMU,ZKPY
 2024-02-20,abc123,T-1,Somebody,TST1,UUMU,UHWW
 """
 RULE = """
@@ -41,7 +41,8 @@ def test_a_backtest_tells_when_of_whom_and_why(imported: Typed, tmp_path: Path) 
     assert "4 legs from 8 Jan 2024" in out
     assert ": 2 alerts, 0.33 a week, at most 1 in a week" in out
     assert "destination North Korea with at least 0.5: inferred, 0.95" in out
-    assert "No earlier visit of RA-86559" in out or "visit of RA-86559 to North Korea on record, on 8 Jan 2024" in out
+    assert "No earlier visit of RA-86559 to North Korea on record" in out
+    assert "One earlier visit of RA-86559 to North Korea" in out
     rows = pq.read_table(tmp_path / "f.parquet").to_pylist()
     assert [(r["rule_id"], r["registration"], r["place"], r["told"]) for r in rows] == [("there", "RA-86559", "ZKPY", True)] * 2
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
