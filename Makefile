@@ -7,7 +7,7 @@ TRAFFIC := .venv-traffic
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test slow chaos fuzz lint format bench bench-rarity bench-traffic notebook clean
+.PHONY: help demo test slow chaos fuzz lint format bench bench-rarity bench-rules bench-traffic notebook clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -38,6 +38,9 @@ bench: $(VENV)/.dev  ## how fast it is, as ratios of one run
 
 bench-rarity: $(VENV)/.dev  ## how good rarity is on flight lists: make bench-rarity LISTS="list.csv:21 jet.csv:180"
 	@$(BIN)/python benchmarks/rarity.py $(LISTS)
+
+bench-rules: $(VENV)/.dev  ## fifty rules over ten million legs: make bench-rules LEGS=1000000 for fewer
+	@$(BIN)/python benchmarks/backtest.py --legs $(or $(LEGS),10000000)
 
 bench-traffic: $(VENV)/.dev $(TRAFFIC)/.made  ## the same positions through flightwatch and the traffic library
 	@$(BIN)/python benchmarks/against_traffic.py $(TRAFFIC)/bin/python

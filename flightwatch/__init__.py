@@ -19,6 +19,7 @@ Data flow one way, and the folders are the flow:
     maps         pictures, offline
     pipeline     the one composition of the stages
     backfill     drives it with what is stored; live: with what arrives; desk: what messages say of the store
+    backtesting  what rules would have found in what is stored; reports: tells people of it
     explore      what notebooks import
     doctor       how a flightwatch is, from outside; replaying: drives live with a recording
     cli          the commands; demo: the reference case from end to end; testing: the fakes, shipped

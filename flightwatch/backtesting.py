@@ -305,11 +305,13 @@ def _person(
     """Who it is on a day, without callsigns with lists that go by them undecided. Tracked legs say what was known when they
     were made; lists often leave out what others know."""
     address = name if ADDRESS.fullmatch(name) else (pipeline.registry.address(name, day) or "")
-    if not listed:
-        return pipeline.identify(address, day, registration, typecode, operator, callsigns)
-    return pipeline.registry.who(
-        address, day, registration=registration, typecode=typecode, operator=operator, callsigns=callsigns
-    )
+    if listed:
+        known = pipeline.registry.who(
+            address, day, registration=registration, typecode=typecode, operator=operator, callsigns=callsigns
+        )
+        registration, typecode = registration or known.registration, typecode or known.typecode
+        operator = operator or known.operator
+    return pipeline.identify(address, day, registration, typecode, operator, callsigns)
 
 
 def _day(leg: Leg) -> date:

@@ -20,8 +20,7 @@ import pyarrow.compute as pc
 from flightwatch.aircraft import Registry
 from flightwatch.alerts import Alert, AlertBook, Context, in_words, message
 from flightwatch.alerts.book import OpenAlert
-from flightwatch.alerts.naming import who
-from flightwatch.alerts.phrases import chance, duration
+from flightwatch.alerts.phrases import chance, duration, who
 from flightwatch.alerts.wording import bare_message, times
 from flightwatch.config import DigestSettings
 from flightwatch.deliveries.digest import Digest, FeedDay, Movement, render

@@ -17,7 +17,7 @@ from typing import Any
 
 from flightwatch.alerts import AlertBook, in_words
 from flightwatch.alerts.book import OpenAlert
-from flightwatch.alerts.naming import who
+from flightwatch.alerts.phrases import who
 from flightwatch.errors import InputError
 from flightwatch.legs.journeys import journeys
 from flightwatch.legs.rows import aircraft_number

@@ -24,7 +24,7 @@ from jinja2 import Environment, StrictUndefined
 from flightwatch import maps
 from flightwatch.alerts import Alert
 from flightwatch.alerts.lifecycle import alert_id
-from flightwatch.alerts.naming import who
+from flightwatch.alerts.phrases import who
 from flightwatch.alerts.wording import area_name
 from flightwatch.backtesting import Backtest, Happening, found_at
 from flightwatch.deliveries.plain import clean
@@ -337,15 +337,15 @@ def _line(one: Found) -> str:
 def summary(told: Report) -> str:
     """The report on a terminal."""
     lines = [
-        f"{told.legs:,} legs from {told.since:%-d %b %Y} to {told.until:%-d %b %Y}: {told.alerts:,} alerts,"
-        f" {told.a_week:.1f} a week{_busiest(told)}.",
+        f"{told.legs:,} legs from {told.since:%-d %b %Y} to {told.until:%-d %b %Y}: {_alerts(told.alerts)},"
+        f" {rate(told.a_week)} a week{_busiest(told)}.",
         "",
         f"{'rule':<40} {'alerts':>7} {'a week':>7} {'aircraft':>9}  last",
     ]
     for rule in told.rules:
         last = f"{rule.last:%Y-%m-%d}" if rule.last else "never"
         silent = f"  ({rule.silent:,} more while it cooled down)" if rule.silent else ""
-        lines.append(f"{rule.rule_id:<40} {rule.alerts:>7,} {rule.a_week:>7.1f} {rule.aircraft:>9,}  {last}{silent}")
+        lines.append(f"{rule.rule_id:<40} {rule.alerts:>7,} {rate(rule.a_week):>7} {rule.aircraft:>9,}  {last}{silent}")
     if told.compared:
         lines += ["", *_compared("Only the old rules find", told.gone), *_compared("Only the new rules find", told.new)]
     if told.aircraft:
@@ -362,6 +362,14 @@ def summary(told: Report) -> str:
 def clean_line(line: str) -> str:
     """A line without what a terminal would obey; its indentation stays."""
     return " " * (len(line) - len(line.lstrip(" "))) + "".join(c for c in line.lstrip(" ") if c.isprintable())
+
+
+def _alerts(count: int) -> str:
+    return f"{count:,} alert{'' if count == 1 else 's'}"
+
+
+def rate(a_week: float) -> str:
+    return f"{a_week:.1f}" if a_week >= 1 else f"{a_week:.2f}"
 
 
 def _busiest(told: Report) -> str:
@@ -427,7 +435,7 @@ CHART_WIDTH, CHART_HEIGHT = 660, 140
 def page(told: Report) -> str:
     """The report as one HTML page."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["clean"] = clean
+    environment.filters |= {"clean": clean, "rate": rate, "alerts": _alerts}
     text = (resources.files("flightwatch") / "templates" / "backtest.html.j2").read_text(encoding="utf-8")
     most = max(count for _, count in told.weeks)
     step = CHART_WIDTH / len(told.weeks)

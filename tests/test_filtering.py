@@ -201,7 +201,7 @@ LISTS = Registry(
 WATCHED = [Exposure(Scope("world"), BEGIN.date() - timedelta(days=200), BEGIN.date() + timedelta(days=20))]
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(legs=flown(), rule=rules())
 def test_nothing_is_lost(legs: list[Leg], rule: Rule) -> None:
     """Every leg with which a rule finds something is among those that the filter leaves."""
@@ -212,7 +212,7 @@ def test_nothing_is_lost(legs: list[Leg], rule: Rule) -> None:
     assert {found.visit.arrival.leg_id for found in judged(pipeline, legs)} <= left
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(legs=flown(), several=st.lists(rules(), min_size=2, max_size=5))
 def test_a_backtest_finds_what_live_finds(legs: list[Leg], several: list[Rule], tmp_path_factory: pytest.TempPathFactory) -> None:
     _same_findings(legs, several, tmp_path_factory)

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from flightwatch.alerts.lifecycle import Alert
-from flightwatch.alerts.naming import who
-from flightwatch.alerts.phrases import chance, duration, sentence
+from flightwatch.alerts.phrases import chance, duration, sentence, who
 from flightwatch.places import Airports, shown_distance_nm
 from flightwatch.records import (
     CIRCLING,

@@ -1,8 +1,17 @@
-"""Small phrases that messages share: how probable something is, how long it took."""
+"""Small phrases that messages share: what an aircraft is called, how probable something is, how long it took."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+
+from flightwatch.aircraft.types import type_name
+from flightwatch.records import Aircraft
+
+
+def who(aircraft: Aircraft) -> str:
+    """`Il-62 RA-86559 (Russian Air Force)`."""
+    name = f"{type_name(aircraft.typecode)} {aircraft.registration or aircraft.icao24}"
+    return f"{name} ({aircraft.operator})" if aircraft.operator else name
 
 
 def chance(probability: float) -> str:

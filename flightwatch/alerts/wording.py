@@ -14,8 +14,7 @@ from zoneinfo import ZoneInfo
 
 from flightwatch.alerts import happenings
 from flightwatch.alerts.lifecycle import Alert
-from flightwatch.alerts.naming import who
-from flightwatch.alerts.phrases import capital, chance, duration, sentence
+from flightwatch.alerts.phrases import capital, chance, duration, sentence, who
 from flightwatch.places import Airports, country_name, shown_distance_nm
 from flightwatch.records import (
     UNKNOWN,

@@ -6,9 +6,11 @@ not known is neither true nor false: an open stop, a time that nobody saw, a his
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, time, timedelta
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -41,6 +43,9 @@ from flightwatch.rules.measures import PERIOD_DAYS, clock, in_clock, moment, spa
 
 LEAST_OBSERVED_DAYS = 90
 """With fewer days of history nothing is called rare, or a first visit."""
+
+PATTERNS_KEPT = 4096
+"""More than rules hold."""
 
 UNWATCHED = "; not all of the days were watched"
 NOWHERE_SEEN = "nowhere on its way, as far as seen"
@@ -88,8 +93,9 @@ def fits(condition: AircraftCondition, who: Aircraft, callsigns: tuple[str, ...]
     for name, values in known.items():
         wanted = getattr(condition, name)
         if wanted:
-            met = [v for v in values if any(_glob(v, w) for w in wanted)]
-            undecided = name != "watchlist" or any(_glob(v, w) for v in who.undecided for w in wanted)
+            like = _globs(tuple(wanted))
+            met = [v for v in values if like(v.casefold())]
+            undecided = name != "watchlist" or any(like(v.casefold()) for v in who.undecided)
             open_ = not met and not sure and undecided
             told = ", ".join(met) or ", ".join(values) or "not known"
             results.append(result(None if open_ else bool(met), f"{name} {', '.join(wanted)}", told))
@@ -108,8 +114,10 @@ def _one(value: str | None) -> tuple[str, ...]:
     return () if value is None else (value,)
 
 
-def _glob(value: str, pattern: str) -> bool:
-    return fnmatchcase(value.casefold(), pattern.casefold())
+@lru_cache(maxsize=PATTERNS_KEPT)
+def _globs(patterns: tuple[str, ...]) -> Callable[[str], object]:
+    """What tells whether a text in small letters is like one of some patterns."""
+    return re.compile("|".join(translate(pattern.casefold()) for pattern in patterns)).match
 
 
 # ----------------------------------------------------------------------------------------------------------------------- places
@@ -569,7 +577,7 @@ def event(condition: EventCondition, case: Case) -> Result:
     if condition.kind:
         results.append(result(case.event.kind in condition.kind, f"event {', '.join(condition.kind)}", case.event.kind))
     if condition.reason:
-        met = any(_glob(case.event.reason, wanted) for wanted in condition.reason)
+        met = bool(_globs(tuple(condition.reason))(case.event.reason.casefold()))
         results.append(result(met, f"reason {', '.join(condition.reason)}", case.event.reason))
     if condition.probability is not None:
         known = case.event.probability

@@ -242,40 +242,35 @@ def _decided(holds: Flags) -> Masks:
 
 def _aircraft(condition: AircraftCondition, asked: _Asked) -> Masks:
     legs = asked.legs
-    named = condition.model_copy(update={"callsign": None})
     masks = []
-    if any(getattr(named, name) is not None for name in named.demands()):
-        table = np.array(_truths(named, legs.people), dtype=bool).reshape(-1, 2)
-        who = asked.of(legs.aircraft)
-        masks.append(Masks(table[who, 0], table[who, 1]))
-    if condition.callsign:
-        said = AircraftCondition(callsign=condition.callsign)
-        flags = [bool(kinds.fits(said, Aircraft(None), (word,), True).truth) for word in legs.callsigns]
-        ours = np.array([*flags, False])[legs.callsign]
-        may = legs.ever_on_journey(ours) if asked.subject == "journey" else ours
-        masks.append(Masks(asked.of(may), asked.of(~ours)))
+    for name in condition.demands():
+        if getattr(condition, name) is None:
+            continue
+        part = AircraftCondition.model_validate({name: getattr(condition, name)})
+        if name == "callsign":
+            flags = [bool(kinds.fits(part, Aircraft(None), (word,), True).truth) for word in legs.callsigns]
+            ours = np.array([*flags, False])[legs.callsign]
+            may = legs.ever_on_journey(ours) if asked.subject == "journey" else ours
+            masks.append(Masks(asked.of(may), asked.of(~ours)))
+        else:
+            table = np.array(_truths(name, part, legs.people), dtype=bool).reshape(-1, 2)
+            who = asked.of(legs.aircraft)
+            masks.append(Masks(table[who, 0], table[who, 1]))
     return _all(masks)
 
 
-def _truths(condition: AircraftCondition, people: Sequence[Aircraft]) -> list[tuple[bool, bool]]:
-    """For each of some aircraft whether the condition may hold, and whether it may not: each value is asked about once."""
-    given = [name for name in condition.demands() if getattr(condition, name) is not None]
-    known: dict[tuple[object, ...], tuple[bool, bool]] = {}
+def _truths(name: str, part: AircraftCondition, people: Sequence[Aircraft]) -> list[tuple[bool, bool]]:
+    """For each of some aircraft whether a condition on one thing may hold, and whether it may not: each value is asked about
+    once. Lists that go by callsigns are open."""
+    known: dict[object, tuple[bool, bool]] = {}
     out = []
     for who in people:
-        key = tuple((who.watchlists, who.undecided) if name == "watchlist" else getattr(who, name) for name in given)
+        key = (who.watchlists, who.undecided) if name == "watchlist" else getattr(who, name)
         if key not in known:
-            known[key] = _truth(condition, who)
+            truth = kinds.fits(part, who, (), name != "watchlist").truth
+            known[key] = (truth is not False, truth is not True)
         out.append(known[key])
     return out
-
-
-def _truth(condition: AircraftCondition, who: Aircraft) -> tuple[bool, bool]:
-    listed = AircraftCondition(watchlist=condition.watchlist) if condition.watchlist else None
-    rest = condition.model_copy(update={"watchlist": None})
-    truths = [kinds.fits(listed, who, (), False).truth] if listed else []
-    truths.append(kinds.fits(rest, who, (), True).truth)
-    return False not in truths, any(truth is not True for truth in truths)
 
 
 # ----------------------------------------------------------------------------------------------------------------------- places
@@ -343,18 +338,22 @@ def _via(condition: PlaceCondition, asked: _Asked) -> Masks:
 
 
 def _time(condition: TimeCondition, asked: _Asked) -> Masks:
-    """Where the span that an end lies in is all inside or all outside."""
+    """Where an end was seen; or where the span that it lies in is of one day, and the condition one that turns at midnight at
+    most."""
     times = asked.legs.times
     if times is None or condition.zone != "UTC":
         return _open(asked)
     of_journey = asked.subject == "journey" and condition.of == "takeoff" and not asked.legs.single
-    ends = times.takeoff if condition.of == "takeoff" else times.landing
-    known = ends if of_journey else [asked.of(time) for time in ends]
-    may, may_not, never = np.zeros(len(known[0]), bool), np.zeros(len(known[0]), bool), np.ones(len(known[0]), bool)
-    for time in known:
-        told, holds = time != NO_TIME, _holds_at(condition, time)
-        may, may_not, never = may | (told & holds), may_not | (told & ~holds), never & ~told
-    masks = Masks(may | never, may_not | never)
+    first, likely, last = times.takeoff if condition.of == "takeoff" else times.landing
+    if not of_journey:
+        first, likely, last = (asked.of(time) for time in (first, likely, last))
+    first, last = _or(first, likely), _or(last, likely)
+    then, at_last = _holds_at(condition, first), _holds_at(condition, last)
+    steady = first == last
+    if condition.between is None and (condition.since is None or condition.until is None):
+        steady |= (first // DAY_US == last // DAY_US) & (then == at_last)
+    told = steady & (likely != NO_TIME)
+    masks = Masks(then | ~told, ~then | ~told)
     return Masks(*(asked.of(asked.legs.ever_on_journey(mask)) for mask in masks)) if of_journey else masks
 
 
@@ -409,10 +408,12 @@ Spans = tuple[Ints, Ints, Ints, Flags]
 
 def _flown(legs: LegColumns, times: Times) -> Spans:
     """How long each leg took."""
-    seen = np.where((times.first_seen == NO_TIME) | (times.last_seen == NO_TIME), 0, times.last_seen - times.first_seen)
-    (up_first, up, _), (_, down, down_last) = times.takeoff, times.landing
-    known = (up != NO_TIME) & (down != NO_TIME) & times.down
-    return seen, down - up, _or(down_last, down) - _or(up_first, up), known
+    (up_first, up, up_last), (down_first, down, down_last) = times.takeoff, times.landing
+    over = (down != NO_TIME) & times.down
+    began = _or(_or(up_last, up), times.first_seen)
+    ended = np.where(over, _or(down_first, down), times.last_seen)
+    least = np.where((began == NO_TIME) | (ended == NO_TIME), 0, np.maximum(ended - began, 0))
+    return least, down - up, _or(down_last, down) - _or(up_first, up), over & (up != NO_TIME)
 
 
 def _stay(legs: LegColumns) -> Spans:
