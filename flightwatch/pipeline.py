@@ -651,8 +651,8 @@ def reference(rule: Rule) -> RuleReference:
     quiet = Quiet(*clock(rule.quiet.between), rule.quiet.zone) if rule.quiet else None
     cooldown = span(rule.cooldown).total_seconds() if rule.cooldown else 0.0
     target = rules.target_of(rule)
-    somewhere = bool(target.airports or target.countries)
-    return RuleReference(rule.id, rule.title, rule.severity, tuple(rule.notify), quiet, cooldown, somewhere)
+    places = len(target.airports) + len(target.countries)
+    return RuleReference(rule.id, rule.title, rule.severity, tuple(rule.notify), quiet, cooldown, places)
 
 
 def _said(before: tuple[Reported, ...], findings: Sequence[Finding]) -> tuple[Reported, ...]:

@@ -637,7 +637,7 @@ class Quiet:
 @dataclass(frozen=True, slots=True)
 class RuleReference:
     """What a finding and an alert need to know of a rule. For `cooldown_s` after an alert, the rule raises no other one of
-    the same aircraft; `names_place` is whether it is about going somewhere."""
+    the same aircraft; `places` are the airports and countries that it names: none if it is about no place."""
 
     rule_id: str
     title: str
@@ -645,7 +645,7 @@ class RuleReference:
     notify: tuple[str, ...]
     quiet: Quiet | None = None
     cooldown_s: float = 0.0
-    names_place: bool = True
+    places: int = 1
 
 
 @dataclass(frozen=True, slots=True)

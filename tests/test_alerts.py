@@ -302,6 +302,15 @@ def test_one_alert_for_one_visit_whichever_rules_find_it() -> None:
     assert another.alert.channels == ("slack", "digest", "console")
 
 
+def test_an_alert_is_told_by_the_rule_that_says_the_most() -> None:
+    """`to North Korea`, not `to Cuba or Iran or North Korea`, whatever the rules are called; and the severest first."""
+    wide = replace(RULE, rule_id="z-wide", places=3)
+    nowhere = replace(RULE, rule_id="a-nowhere", places=0)
+    assert foremost([finding("lost", r) for r in (nowhere, RULE, wide)]).rule == RULE
+    assert foremost([finding("lost", r) for r in (OTHER, wide)]).rule == wide
+    assert foremost([finding("withdrawn"), finding("lost", wide)]).rule == wide
+
+
 def test_a_wrong_prediction_is_withdrawn_once_no_rule_holds() -> None:
     both = decide(None, [finding("heading_there"), finding("heading_there", OTHER)]).alert
     one_left = decide(both, [finding("withdrawn")])
@@ -314,7 +323,7 @@ def test_a_wrong_prediction_is_withdrawn_once_no_rule_holds() -> None:
 
 def test_a_rule_that_is_about_no_place_is_told_by_its_title(airports: Airports) -> None:
     """`heading for North Korea` is not what such a rule found."""
-    low = replace(RULE, title="Flies again after months", names_place=False)
+    low = replace(RULE, title="Flies again after months", places=0)
     alert = Alert("15521f-20230925T131139", "lost", 1, (low,), ("slack",))
     made = message(finding("lost", low), alert, context(airports))
     assert made.headline == "Il-62 RA-86559 (Russian Air Force): Flies again after months"
@@ -328,7 +337,7 @@ def test_a_rule_that_is_about_no_place_is_told_by_its_title(airports: Airports) 
 @pytest.mark.parametrize("stage", ["heading_there", "presumed_landed", "withdrawn"])
 def test_the_words_where_no_rule_is_about_a_place(stage: Stage, airports: Airports, request: pytest.FixtureRequest) -> None:
     """The title says what was found, the conditions follow, and a country that is as good as guessed is possible alone."""
-    rule = replace(RULE, title="Flies again after months", names_place=False)
+    rule = replace(RULE, title="Flies again after months", places=0)
     found = finding(stage, rule)
     guess = Stop((Candidate("ZKPY", 0.31), Candidate(UNKNOWN, 0.69)), "inferred")
     found = replace(found, visit=replace(found.there, place=guess), held=(Held("first flight for 60 days", "71 d"),))

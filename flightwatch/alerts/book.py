@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from flightwatch.alerts.lifecycle import FINAL, Alert, Decision, alert_id, decide, held_until
+from flightwatch.alerts.lifecycle import FINAL, Alert, Decision, alert_id, decide, foremost, held_until
 from flightwatch.errors import Damaged, InputError
 from flightwatch.records import Delivery, Finding, Message, message_from_bytes, message_to_bytes, micros, utc
 
@@ -214,7 +214,7 @@ class AlertBook:
         key = alert_id(findings[0])
         row = self._db.execute("SELECT alert, opened_us FROM alerts WHERE alert_id = ?", (key,)).fetchone()
         decision = decide(_decode_alert(row[0]) if row else None, findings, self._cooling(key, findings))
-        finding = next((f for f in reversed(findings) if f.stage != "withdrawn"), findings[-1])
+        finding = foremost(findings)
         changed = decision.alert is not None and decision.reason not in ("nothing new", "closed")
         message = compose(finding, decision.alert) if changed and decision.alert else None
         return _Decided(key, decision, finding, message, row[1] if row else micros(finding.as_of))

@@ -17,13 +17,16 @@ the same, and in the digest. In its quiet hours a rule makes messages wait, unle
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from flightwatch.records import Finding, Quiet, RuleReference, Stage
+from flightwatch.records import Finding, Quiet, RuleReference, Severity, Stage
+
+SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low")
 
 FINAL: tuple[Stage, ...] = ("returned", "happened")
 """Nothing more is expected. What was told of an event can still be taken back."""
@@ -80,6 +83,13 @@ def decide(alert: Alert | None, findings: Sequence[Finding], cooling: Collection
     if stage != alert.stage:
         return Decision(replace(updated, stage=stage, number=alert.number + 1), bool(channels), "stage changed")
     return Decision(updated, False, "another rule" if updated != alert else "nothing new")
+
+
+def foremost(findings: Sequence[Finding]) -> Finding:
+    """The one that an alert is told by: of those that hold that of the severest rule, of these the one that names the fewest
+    places, because it says the most of where it went."""
+    holding = [f for f in findings if f.stage != "withdrawn"]
+    return min(holding or findings, key=lambda f: (SEVERITIES.index(f.rule.severity), f.rule.places or math.inf, f.rule.rule_id))
 
 
 def _open(findings: Sequence[Finding], cooling: Collection[str]) -> Decision:

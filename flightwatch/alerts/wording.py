@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from flightwatch.alerts import happenings
-from flightwatch.alerts.lifecycle import Alert
+from flightwatch.alerts.lifecycle import SEVERITIES, Alert
 from flightwatch.alerts.phrases import capital, chance, duration, sentence, who
 from flightwatch.places import Airports, country_name, shown_distance_nm
 from flightwatch.records import (
@@ -33,7 +33,6 @@ from flightwatch.records import (
 )
 
 NUMBERS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low")
 TOLD_CANDIDATES = 4
 TOLD_GAPS = 3
 TOLD_CONDITIONS = 6
@@ -103,7 +102,7 @@ def _severity(alert: Alert) -> Severity:
 
 
 def _is_about_a_place(alert: Alert) -> bool:
-    return any(rule.names_place for rule in alert.rules) or not alert.rules
+    return any(rule.places for rule in alert.rules) or not alert.rules
 
 
 def _titled(finding: Finding, alert: Alert, airports: Airports) -> tuple[str, str]:

@@ -177,6 +177,8 @@ class Baseline:
         self.airports = airports
         self.exposures = tuple(exposures)
         self._table = LEGS.empty_table() if legs is None else legs
+        self._next: dict[int, int | None] = {}
+        self._told: dict[tuple[int, int | None], EarlierVisit] = {}
         self._visitors: dict[tuple[int, ...], frozenset[str]] = {}
         self._priors: dict[tuple[object, ...], Floats] = {}
         self._exposed: dict[Tail, frozenset[int]] = {}
@@ -517,10 +519,22 @@ class Baseline:
         return Index.made(self.columns.destination, len(self._codes))
 
     def _visit(self, i: int, until: int) -> EarlierVisit:
+        """The visit at the end of a leg, as it was known before a time. Visits are asked for again and again: each is put
+        together once while it lasts, and once over."""
+        if i not in self._next:
+            own = self._by_aircraft.of([int(self.columns.aircraft[i])])
+            later = int(np.searchsorted(self.columns.departed[own], self.columns.arrived[i], side="right"))
+            self._next[i] = int(own[later]) if later < len(own) else None
+        next_ = self._next[i]
+        if next_ is not None and self.columns.departed[next_] >= until:
+            next_ = None
+        if (i, next_) not in self._told:
+            self._told[i, next_] = self._visit_until(i, next_)
+        return self._told[i, next_]
+
+    def _visit_until(self, i: int, next_: int | None) -> EarlierVisit:
+        """The visit between two legs of an aircraft, or since the first of them."""
         rows = self.columns
-        own = self._by_aircraft.of([int(rows.aircraft[i])])
-        later = int(np.searchsorted(rows.departed[own], rows.arrived[i], side="right"))
-        next_ = int(own[later]) if later < len(own) and rows.departed[own[later]] < until else None
         left = next_ if next_ is not None and self._agree(rows.destination[i], rows.origin[next_]) else None
         return EarlierVisit(
             registration=self.word(rows.registration[i]),
