@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flightwatch.alerts import Alert, AlertBook, Context, decide, message
+from flightwatch.alerts.lifecycle import foremost
 from flightwatch.alerts.phrases import chance, duration
 from flightwatch.alerts.wording import ordinal, times
 from flightwatch.errors import Damaged

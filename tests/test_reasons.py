@@ -28,7 +28,7 @@ def test_why_tells_the_conditions_the_rarity_the_legs_and_the_files(
     assert "heading there: opened" in told
     found = json.loads(typed("why", alert, "--json", *where)[1])
     assert found["alert_id"] == alert
-    assert {"condition": "watchlist russian-state", "value": "russian-state"} in found["held"]
+    assert {"condition": "watchlist russian-state", "value": "russian-state", "number": None} in found["held"]
     assert found["files"]
     for file in found["files"]:
         assert hashlib.sha256((demo_folder / "store" / file["path"]).read_bytes()).hexdigest() == file["sha256"]
