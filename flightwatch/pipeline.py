@@ -492,8 +492,9 @@ class Pipeline:
     ) -> Iterator[Finding]:
         """What the rules find in the legs of one aircraft. `lenient` are the rules and visits that were reported and
         keep the benefit of the doubt."""
-        for journey in journeys(legs):
-            yield from self.judge_journey(state, self._who(number, journey.legs), legs, journey, self.rules, now, lenient)
+        asking = [rule for rule in self.rules if self._possible(rule, number)]
+        for journey in journeys(legs) if asking else ():
+            yield from self.judge_journey(state, self._who(number, journey.legs), legs, journey, asking, now, lenient)
 
     def judge_journey(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from email import policy
@@ -12,10 +14,11 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from flightwatch import demo
+from flightwatch import demo, explore
 from flightwatch.demo import Result
 from flightwatch.records import legs_from_table
 from flightwatch.store import Store
+from tests.conftest import Typed
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
@@ -123,3 +126,59 @@ def test_no_output_is_committed(path: Path) -> None:
     """What a notebook showed once may be somebody's data."""
     cells = nbformat.read(path, as_version=4).cells
     assert not [c for c in cells if c.cell_type == "code" and (c.outputs or c.execution_count)]
+
+
+# ------------------------------------------------------------------------------------------------------------------- its reasons
+
+
+@pytest.fixture
+def where(demo_folder: Path) -> tuple[str, ...]:
+    return "--config", str(demo_folder / "flightwatch.yaml"), "--store", str(demo_folder / "store")
+
+
+def test_why_tells_the_conditions_the_rarity_the_legs_and_the_files(
+    typed: Typed, where: tuple[str, ...], demo_folder: Path
+) -> None:
+    alert = explore.open_store(demo_folder / "store").alerts()["alert_id"].iloc[-1]
+    _, told, _ = typed("why", alert, *where)
+    assert "destination North Korea with at least 0.6: inferred, 0.9" in told
+    assert "rarity of fleet: at most 12 per year: 1 in" in told
+    assert "earlier visit of RA-86559 to North Korea in the" in told
+    assert "heading there: opened" in told
+    found = json.loads(typed("why", alert, "--json", *where)[1])
+    assert found["alert_id"] == alert
+    assert {"condition": "watchlist russian-state", "value": "russian-state", "number": None} in found["held"]
+    assert found["files"]
+    for file in found["files"]:
+        assert hashlib.sha256((demo_folder / "store" / file["path"]).read_bytes()).hexdigest() == file["sha256"]
+
+
+def test_why_not_names_the_condition_that_failed_and_what_became_of_a_match(typed: Typed, where: tuple[str, ...]) -> None:
+    asked = ("why-not", "russian-state-to-north-korea", "--aircraft", "RA-86559")
+    _, told, _ = typed(*asked, "--since", "2023-07-01", "--until", "2023-10-01", *where)
+    assert "ZKPY-UUMU: not matched" in told, "the way home is no visit"
+    assert "origin Russia with at least 0.5: inferred, 0.00 (ZKPY)" in told
+    assert "no alert is known of it" in told, "August was imported, not watched"
+    assert "messages were delivered" in told
+    assert "Not observable: on" in told
+    answers = json.loads(typed(*asked, "--json", *where)[1])["legs"]
+    assert [a["outcome"] for a in answers[:2]] == ["matched", "not matched"]
+
+
+def test_why_not_says_what_it_does_not_know(typed: Typed, where: tuple[str, ...]) -> None:
+    for asked, says in (
+        (("no-such-rule", "--aircraft", "RA-86559"), "no rule has the id no-such-rule"),
+        (("russian-state-to-north-korea", "--aircraft", "XX-NOBODY"), "give the address"),
+    ):
+        status, _, error = typed("why-not", *asked, *where)
+        assert (status, says in error) == (1, True)
+    status, _, error = typed("why", "nobody", *where)
+    assert (status, "no alert nobody" in error) == (1, True)
+
+
+def test_notebooks_ask_the_same(demo_folder: Path) -> None:
+    sky = explore.open_store(demo_folder / "store")
+    alert = sky.alerts()["alert_id"].iloc[-1]
+    assert sky.why(alert)["alert_id"] == alert
+    answers = sky.why_not("russian-state-to-north-korea", "RA-86559", demo_folder / "flightwatch.yaml")
+    assert set(answers["outcome"]) >= {"matched", "not matched"}
