@@ -28,12 +28,12 @@ from flightwatch import backfill
 from flightwatch import legs as leg_stage
 from flightwatch import pipeline as pipes
 from flightwatch.alerts import AlertBook, began, ended, rules_refused
-from flightwatch.config import ConsoleSettings, DigestSettings, Secret, Settings, SlackSettings, secret
+from flightwatch.config import DigestSettings, Secret, Settings, secret
 from flightwatch.deliveries import Channel
 from flightwatch.deliveries.console import Console
 from flightwatch.deliveries.email import Mailer, MailServer
-from flightwatch.deliveries.slack import Slack
-from flightwatch.deliveries.worker import Worker
+from flightwatch.deliveries.opening import open_channel
+from flightwatch.deliveries.worker import Worker, mail_to
 from flightwatch.desk import Desk
 from flightwatch.errors import ConfigError, FeedError, StoreError
 from flightwatch.feeds import outages
@@ -115,14 +115,10 @@ class Outlets:
         return list(self.digest.to) if self.digest else []
 
 
-def outlets(settings: Settings) -> Outlets:
-    """The configured outlets; the console where there is no other. Raises ConfigError where a secret is missing."""
-    channels: dict[str, Channel] = {}
-    for channel in settings.channels:
-        if isinstance(channel, SlackSettings):
-            channels[channel.name] = Slack(channel.channel, secret(channel.token_env), channel.base_url)
-        elif isinstance(channel, ConsoleSettings):
-            channels[channel.name] = Console()
+def outlets(settings: Settings, base: Path, now: Callable[[], datetime]) -> Outlets:
+    """The configured outlets; the console where there is no other. Files are relative to `base`. Raises ConfigError where a
+    secret or a package is missing."""
+    channels: dict[str, Channel] = {channel.name: open_channel(channel, base, now) for channel in settings.channels}
     if not channels:
         channels["console"] = Console()
     return Outlets(channels, _mailer(settings.digest) if settings.digest else None, settings.digest)
@@ -158,6 +154,8 @@ class Runner:
         self.schedule = Schedule(found, clock.monotonic(), by_question(store.health.queries()))
         self.book = AlertBook(store.root / "alerts.sqlite")
         self.book.take_over()
+        if left := self.book.put_aside([*outlets.channels, *map(mail_to, outlets.recipients)]):
+            log.warning("%d messages wait for channels that are not configured any more: `flightwatch alerts dead`", left)
         store.snapshots.number_after(self.book.applied)
         self._pipeline = pipeline
         self._clock = clock
