@@ -3,7 +3,7 @@
 A snapshot is committed before anything is made of it. The checkpoint is written every few minutes; after a crash it
 is read and the snapshots behind it are stepped through again, which changes nothing that was told (see
 `alerts.book`). The cadence comes from a monotonic clock; apscheduler calls for the digest and for housekeeping, and
-the main loop does both, so that only one thread writes to the store. Deliveries have a thread of their own.
+the main loop does both, so that only one thread writes to the store. Deliveries have a thread for each outlet.
 """
 
 from __future__ import annotations
@@ -114,6 +114,11 @@ class Outlets:
     def recipients(self) -> list[str]:
         return list(self.digest.to) if self.digest else []
 
+    def apart(self) -> dict[str, Outlets]:
+        """Each channel by itself, and the mail: one that hangs holds no other up."""
+        alone = {name: Outlets({name: channel}, None, None) for name, channel in self.channels.items()}
+        return alone | ({"mail": Outlets({}, self.mailer, self.digest)} if self.mailer else {})
+
 
 def outlets(settings: Settings, base: Path, now: Callable[[], datetime]) -> Outlets:
     """The configured outlets; the console where there is no other. Files are relative to `base`. Raises ConfigError where a
@@ -135,7 +140,7 @@ def _mailer(settings: DigestSettings) -> Mailer:
 class Runner:
     """Live: everything between the clock and the outlets.
 
-    Only the thread that made it may use it; `deliver` alone may run in another, with a book of its own.
+    Only the thread that made it may use it.
     """
 
     def __init__(
@@ -328,9 +333,9 @@ class Runner:
         for icao24, since in outcome.late.items():
             self.store.mark(icao24, since)
 
-    def deliver(self, book: AlertBook | None = None) -> Worker:
-        """A worker for the outbox of a book (this runner's own, unless another thread brings one)."""
-        return Worker(book or self.book, self.outlets.channels, self.outlets.mailer, self.outlets.recipients)
+    def deliver(self) -> Worker:
+        """A worker for all outlets, for this thread."""
+        return Worker(self.book, self.outlets.channels, self.outlets.mailer, self.outlets.recipients)
 
     # ------------------------------------------------------------------------------------------------------------ now and then
 
@@ -519,13 +524,17 @@ def _reasons(counts: Counter[str]) -> str:
 
 
 def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path, changed: Callable[[], Pipeline | None]) -> None:
-    """Runs until `stop` is set: the loop here, deliveries and the calendar in threads of their own. `changed` brings the
+    """Runs until `stop` is set: the loop here, the calendar and each outlet in threads of their own. `changed` brings the
     pipeline with other rules when there are any."""
     wake = threading.Event()
     scheduler = _calendar(runner.outlets.digest, wake)
-    deliverer = threading.Thread(target=_deliver_until, args=(runner, stop, clock, book_path), name="deliveries", daemon=True)
+    deliverers = [
+        threading.Thread(target=_deliver_until, args=(part, stop, clock, book_path), name=f"deliveries: {name}", daemon=True)
+        for name, part in runner.outlets.apart().items()
+    ]
     scheduler.start()
-    deliverer.start()
+    for deliverer in deliverers:
+        deliverer.start()
     beat = looked = reread = clock.monotonic()
     try:
         while not stop.is_set():
@@ -548,7 +557,9 @@ def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path, ch
     finally:
         stop.set()
         scheduler.shutdown(wait=False)
-        deliverer.join(LAST_DELIVERY_S)  # a server that hangs is left; its message is looked up at the next start
+        until = time.monotonic() + LAST_DELIVERY_S
+        for deliverer in deliverers:  # a server that hangs is left; its message is looked up at the next start
+            deliverer.join(max(until - time.monotonic(), 0.0))
 
 
 def _calendar(digest: DigestSettings | None, wake: threading.Event) -> BackgroundScheduler:
@@ -562,9 +573,9 @@ def _calendar(digest: DigestSettings | None, wake: threading.Event) -> Backgroun
     return scheduler
 
 
-def _deliver_until(runner: Runner, stop: threading.Event, clock: Clock, book_path: Path) -> None:
+def _deliver_until(outlets: Outlets, stop: threading.Event, clock: Clock, book_path: Path) -> None:
     book = AlertBook(book_path)
-    worker = runner.deliver(book)
+    worker = Worker(book, outlets.channels, outlets.mailer, outlets.recipients)
     try:
         while not stop.wait(WORKER_IDLE_S):
             try:

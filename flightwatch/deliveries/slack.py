@@ -41,7 +41,17 @@ within its limit."""
 MOST_SMALL = 10
 """Elements that Slack takes in a context block."""
 
-PERMANENT = {"msg_too_long", "msg_blocks_too_long", "invalid_blocks", "invalid_blocks_format", "no_text"}
+PERMANENT = {
+    "msg_too_long",
+    "msg_blocks_too_long",
+    "invalid_blocks",
+    "invalid_blocks_format",
+    "invalid_arguments",
+    "invalid_metadata_format",
+    "invalid_metadata_schema",
+    "metadata_too_large",
+    "no_text",
+}
 """What is wrong with a message stays wrong."""
 
 SHUT = {
@@ -55,6 +65,11 @@ SHUT = {
     "not_in_channel",
     "is_archived",
     "restricted_action",
+    "access_denied",
+    "no_permission",
+    "not_allowed_token_type",
+    "team_access_not_granted",
+    "message_limit_exceeded",
     "org_login_required",
     "ekm_access_denied",
 }
@@ -66,8 +81,8 @@ SHUT_FOR_S = 900.0
 UNSURE = {"internal_error", "fatal_error"}
 """Slack's own faults, of which its documents say that a part of what was asked may have been done before."""
 
-HISTORY_PAGES, HISTORY_PAGE = 10, 100
-"""How many messages of a channel are looked through for one that may be there."""
+HISTORY_PAGES, HISTORY_PAGE, CLOCKS_APART_S = 10, 100, 900.0
+"""How many messages of a channel are looked through for one that may be there, and how far our clock may be ahead of Slack's."""
 
 GONE = {"message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed"}
 """The first message was deleted or cannot be edited any more: what comes next is said without it."""
@@ -117,7 +132,7 @@ class Slack:
 
     def find(self, message: Message, thread: str | None, since_s: float) -> str | None:
         method = "conversations.history" if thread is None else "conversations.replies"
-        asked: dict[str, Any] = {"oldest": f"{since_s - 60:.6f}", "include_all_metadata": True, "limit": HISTORY_PAGE}
+        asked: dict[str, Any] = {"oldest": f"{since_s - CLOCKS_APART_S:.6f}", "include_all_metadata": True, "limit": HISTORY_PAGE}
         asked |= {"ts": thread} if thread else {}
         for _ in range(HISTORY_PAGES):
             try:
