@@ -8,6 +8,7 @@ the main loop does both, so that only one thread writes to the store. Deliveries
 
 from __future__ import annotations
 
+import gc
 import logging
 import sqlite3
 import threading
@@ -51,6 +52,9 @@ HOUSEKEEPING_EVERY = timedelta(hours=1)
 HEARTBEAT_EVERY_S = 60.0
 HEALTH_EVERY_S = 30.0
 """How often the health of the feeds is kept, and outages are looked for."""
+
+COLLECTED_EVERY_S = 900.0
+"""How often garbage is collected as a whole: what comes up in so long, Python goes through in a few milliseconds."""
 
 REREAD_EVERY_S = 10.0
 """How often it is looked whether rules or lists were changed."""
@@ -528,7 +532,8 @@ def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path, ch
     deliverer = threading.Thread(target=_deliver_until, args=(runner, stop, clock, book_path), name="deliveries", daemon=True)
     scheduler.start()
     deliverer.start()
-    beat = looked = reread = clock.monotonic()
+    beat = looked = reread = collected = clock.monotonic()
+    collect_between_polls()
     try:
         while not stop.is_set():
             due = runner.schedule.next()
@@ -539,6 +544,9 @@ def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path, ch
                 wake.clear()
                 looked = clock.monotonic()
                 runner.look_after()
+            if idle and clock.monotonic() - collected >= COLLECTED_EVERY_S:
+                collect_between_polls()
+                collected = clock.monotonic()
             if clock.monotonic() - reread >= REREAD_EVERY_S:
                 reread = clock.monotonic()
                 runner.reread(changed)
@@ -549,8 +557,17 @@ def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path, ch
             stop.wait(min(max(left, 0.0), SLICE_S))
     finally:
         stop.set()
+        gc.unfreeze()
         scheduler.shutdown(wait=False)
         deliverer.join(LAST_DELIVERY_S)  # a server that hangs is left; its message is looked up at the next start
+
+
+def collect_between_polls() -> None:
+    """Collects garbage now and has later collections pass over what is left: nearly all of it is the state, which lasts, and
+    going through it takes longer than a step, in the middle of whichever step it falls into."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _calendar(digest: DigestSettings | None, wake: threading.Event) -> BackgroundScheduler:
