@@ -398,6 +398,25 @@ class AlertBook:
         ).lastrowid
         return Silence(number or 0, rule, aircraft, near, within_nm, country, now, until, who, why)
 
+    def silence_alert(
+        self, alert_id: str, until: datetime, who: str, why: str, now: datetime, *, its_rules: bool
+    ) -> list[Silence]:
+        """Notes that nobody wants to hear of the aircraft of an alert until a time, or of its rules. Raises InputError where
+        there is no such alert, or where the aircraft has no address."""
+        found = self.named(alert_id)
+        if its_rules:
+            return [self.silence(now, until, who, why, rule=rule.rule_id) for rule in found.alert.rules]
+        if found.finding.aircraft.icao24 is None:
+            raise InputError(f"{alert_id}: its aircraft is not known by an address; silence a rule or an area instead")
+        return [self.silence(now, until, who, why, aircraft=found.finding.aircraft.icao24)]
+
+    def named(self, alert_id: str) -> OpenAlert:
+        """One alert. Raises InputError where there is none of this name."""
+        found = next((a for a in self.alerts() if a.alert.alert_id == alert_id), None)
+        if found is None:
+            raise InputError(f"there is no alert {alert_id}: `flightwatch alerts list` shows them")
+        return found
+
     def silences(self) -> list[Silence]:
         """All that were ever noted, in their order."""
         if not self._has_table("silences"):
@@ -407,8 +426,8 @@ class AlertBook:
             " ORDER BY id"
         )
         return [
-            Silence(*about, utc(since), utc(until), who, why, None if ended is None else utc(ended), ended_by)
-            for *about, since, until, who, why, ended, ended_by in rows
+            Silence(n, rule, icao24, near, nm, country, utc(since), utc(until), who, why, utc(ended) if ended else None, by)
+            for n, rule, icao24, near, nm, country, since, until, who, why, ended, by in rows
         ]
 
     def end_silence(self, number: int, who: str, now: datetime) -> Silence:
@@ -422,8 +441,7 @@ class AlertBook:
     def acknowledge_alert(self, alert_id: str, who: str, why: str, now: datetime) -> None:
         """Notes that somebody looks after an alert; whoever writes alerts tells those who were told of it. Raises InputError
         where there is no such alert."""
-        if self._db.execute("SELECT 1 FROM alerts WHERE alert_id = ?", (alert_id,)).fetchone() is None:
-            raise InputError(f"there is no alert {alert_id}: `flightwatch alerts list` shows them")
+        self.named(alert_id)
         row = (alert_id, who, micros(now), why)
         self._db.execute("INSERT INTO acknowledgements (alert_id, who, time_us, why) VALUES (?, ?, ?, ?)", row)
 
