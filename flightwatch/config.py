@@ -248,12 +248,13 @@ ADDRESS = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}")
 
 
 class SlackSettings(Strict):
-    """A channel of a Slack workspace, through a bot token."""
+    """A channel of a Slack workspace, through a bot token. With an app token, messages have buttons."""
 
     name: Name
     kind: Literal["slack"]
     channel: str
     token_env: str = "FLIGHTWATCH_SLACK_TOKEN"  # the name of a variable
+    app_token_env: str | None = None
     base_url: str = "https://slack.com/api/"
 
 

@@ -13,16 +13,17 @@ import http.client
 import logging
 import re
 import urllib.error
-from typing import Any
+from typing import Any, get_args
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from flightwatch import maps
 from flightwatch.config import Secret
+from flightwatch.deliveries import buttons
 from flightwatch.deliveries.plain import clean
 from flightwatch.errors import DeliveryError
-from flightwatch.records import Message
+from flightwatch.records import Message, Notice
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +74,12 @@ class Gone(DeliveryError):
 class Slack:
     """One channel of one workspace."""
 
-    def __init__(self, channel: str, token: Secret, base_url: str = "https://slack.com/api/") -> None:
+    def __init__(
+        self, channel: str, token: Secret, base_url: str = "https://slack.com/api/", *, with_buttons: bool = False
+    ) -> None:
+        """`with_buttons`: whether somebody listens to them (see `buttons`)."""
         self._channel = channel
+        self._buttons = with_buttons
         self._client = WebClient(token=token.reveal(), base_url=base_url, timeout=TIMEOUT_S, retry_handlers=[])
 
     def send(self, message: Message, thread: str | None) -> str:
@@ -90,16 +95,21 @@ class Slack:
                 thread = None
         if thread is None:
             answer = self._call(
-                "chat.postMessage", channel=self._channel, text=fallback(message), blocks=blocks(message), metadata=metadata
+                "chat.postMessage", channel=self._channel, text=fallback(message), blocks=self._blocks(message), metadata=metadata
             )
         ts = str(answer["ts"])
         self._attach_map(message, thread or ts)
         return ts
 
+    def _blocks(self, message: Message) -> list[dict[str, Any]]:
+        if message.stage in get_args(Notice):
+            return blocks(message)
+        return [*blocks(message), buttons.element(message.alert_id) if self._buttons else _commands(message.alert_id)]
+
     def _edit(self, message: Message, thread: str) -> None:
         """Best effort: an edit that fails keeps nobody from the news in the thread."""
         try:
-            self._call("chat.update", channel=self._channel, ts=thread, text=fallback(message), blocks=blocks(message))
+            self._call("chat.update", channel=self._channel, ts=thread, text=fallback(message), blocks=self._blocks(message))
         except Gone:
             log.info("the first message for %s is gone or cannot be edited", message.alert_id)
 
@@ -208,6 +218,16 @@ def blocks(message: Message) -> list[dict[str, Any]]:
         small = [*small[: MOST_SMALL - 2], *small[-2:]]
     out.append({"type": "context", "elements": [{"type": "mrkdwn", "text": text} for text in small]})
     return out
+
+
+def _commands(alert_id: str) -> dict[str, Any]:
+    """What the buttons would do, as commands."""
+    name = escape(alert_id)
+    text = (
+        f"Look after it: `flightwatch alerts acknowledge {name}` · "
+        f"hear nothing of this aircraft for a day: `flightwatch alerts silence --alert {name}`"
+    )
+    return {"type": "context", "elements": [{"type": "mrkdwn", "text": text}]}
 
 
 def _section(text: str) -> dict[str, Any]:
