@@ -161,6 +161,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Pa
 @app.command()
 def check(config: ConfigPath = DEFAULT_FILE) -> None:
     """Check the configuration, the rules and the watchlists; tell every problem with its line."""
+    from flightwatch.deliveries.opening import in_words, obstacles
     from flightwatch.feeds.questions import requests_a_round
     from flightwatch.userfiles import read_all
 
@@ -172,6 +173,9 @@ def check(config: ConfigPath = DEFAULT_FILE) -> None:
             takes = f"{count} requests a round take {count * feed.spacing_s:.0f} s"
             print(f"feed {feed.name}: {takes}, so it is not asked every {feed.every_s:g} s")
     print(f"{config}: {len(settings.feeds)} feeds, {len(settings.channels)} channels, {'a' if settings.digest else 'no'} digest")
+    for channel in settings.channels:
+        found_wanting = "; ".join(obstacles(channel, config.parent))
+        print(f"channel {channel.name}: {in_words(channel)}" + (f"; {found_wanting}" if found_wanting else ""))
     open_ = sum(e.icao24 is None for w in lists for e in w.entries)
     others = f" and {open_} entries by registration, operator, callsign or type" if open_ else ""
     print(f"rules: {len(found.rules.rules)}; watchlists: {len(lists)} with {len(found.registry.addresses())} addresses{others}")
@@ -456,8 +460,8 @@ def run(
     if replay is not None:
         _replay(replay, found, config, store, speed)
         return
-    outlets = live.outlets(settings)
     clock = live.SystemClock()
+    outlets = live.outlets(settings, config.parent, clock.now)
     with _open(store, settings, config) as opened:
         _import_shipped_history(opened, settings, config)
         for feed in settings.feeds:
@@ -481,7 +485,7 @@ def doctor(config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
     from flightwatch.userfiles import settings_of
 
     settings = settings_of(config)
-    checks = [*examine(settings, _root(store, settings, config), datetime.now(UTC)), _rules_check(config)]
+    checks = [*examine(settings, config.parent, _root(store, settings, config), datetime.now(UTC)), _rules_check(config)]
     for found in checks:
         print(found)
     well = is_well(checks)

@@ -3,7 +3,7 @@
 A snapshot is committed before anything is made of it. The checkpoint is written every few minutes; after a crash it
 is read and the snapshots behind it are stepped through again, which changes nothing that was told (see
 `alerts.book`). The cadence comes from a monotonic clock; apscheduler calls for the digest and for housekeeping, and
-the main loop does both, so that only one thread writes to the store. Deliveries have a thread of their own.
+the main loop does both, so that only one thread writes to the store. Deliveries have a thread for each outlet.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from flightwatch import backfill
 from flightwatch import legs as leg_stage
 from flightwatch import pipeline as pipes
 from flightwatch.alerts import AlertBook, began, ended, rules_refused
-from flightwatch.config import ConsoleSettings, DigestSettings, Secret, Settings, SlackSettings, secret
+from flightwatch.config import DigestSettings, Secret, Settings, SlackSettings, secret
 from flightwatch.deliveries import Channel
 from flightwatch.deliveries.buttons import Buttons, Press
 from flightwatch.deliveries.console import Console
 from flightwatch.deliveries.email import Mailer, MailServer
-from flightwatch.deliveries.slack import Slack
-from flightwatch.deliveries.worker import Worker
+from flightwatch.deliveries.opening import open_channel
+from flightwatch.deliveries.worker import Worker, mail_to
 from flightwatch.desk import Desk
 from flightwatch.errors import ConfigError, FeedError, StoreError
 from flightwatch.feeds import outages
@@ -123,16 +123,16 @@ class Outlets:
     def recipients(self) -> list[str]:
         return list(self.digest.to) if self.digest else []
 
+    def apart(self) -> dict[str, Outlets]:
+        """Each channel by itself, and the mail: one that hangs holds no other up."""
+        alone = {name: Outlets({name: channel}, None, None) for name, channel in self.channels.items()}
+        return alone | ({"mail": Outlets({}, self.mailer, self.digest)} if self.mailer else {})
 
-def outlets(settings: Settings) -> Outlets:
-    """The configured outlets; the console where there is no other. Raises ConfigError where a secret is missing."""
-    channels: dict[str, Channel] = {}
-    for channel in settings.channels:
-        if isinstance(channel, SlackSettings):
-            token, buttons = secret(channel.token_env), channel.app_token_env is not None
-            channels[channel.name] = Slack(channel.channel, token, channel.base_url, with_buttons=buttons)
-        elif isinstance(channel, ConsoleSettings):
-            channels[channel.name] = Console()
+
+def outlets(settings: Settings, base: Path, now: Callable[[], datetime]) -> Outlets:
+    """The configured outlets; the console where there is no other. Files are relative to `base`. Raises ConfigError where a
+    secret or a package is missing."""
+    channels: dict[str, Channel] = {channel.name: open_channel(channel, base, now) for channel in settings.channels}
     if not channels:
         channels["console"] = Console()
     listened_to = {c.app_token_env: c for c in settings.channels if isinstance(c, SlackSettings) and c.app_token_env}
@@ -151,7 +151,7 @@ def _mailer(settings: DigestSettings) -> Mailer:
 class Runner:
     """Live: everything between the clock and the outlets.
 
-    Only the thread that made it may use it; `deliver` alone may run in another, with a book of its own.
+    Only the thread that made it may use it.
     """
 
     def __init__(
@@ -170,6 +170,8 @@ class Runner:
         self.schedule = Schedule(found, clock.monotonic(), by_question(store.health.queries()))
         self.book = AlertBook(store.root / "alerts.sqlite")
         self.book.take_over()
+        if left := self.book.put_aside([*outlets.channels, *map(mail_to, outlets.recipients)]):
+            log.warning("%d messages wait for channels that are not configured any more: `flightwatch alerts dead`", left)
         store.snapshots.number_after(self.book.applied)
         self._pipeline = pipeline
         self._clock = clock
@@ -342,9 +344,9 @@ class Runner:
         for icao24, since in outcome.late.items():
             self.store.mark(icao24, since)
 
-    def deliver(self, book: AlertBook | None = None) -> Worker:
-        """A worker for the outbox of a book (this runner's own, unless another thread brings one)."""
-        return Worker(book or self.book, self.outlets.channels, self.outlets.mailer, self.outlets.recipients)
+    def deliver(self) -> Worker:
+        """A worker for all outlets, for this thread."""
+        return Worker(self.book, self.outlets.channels, self.outlets.mailer, self.outlets.recipients)
 
     # ------------------------------------------------------------------------------------------------------------ now and then
 
@@ -537,13 +539,17 @@ def _reasons(counts: Counter[str]) -> str:
 
 
 def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path, changed: Callable[[], Pipeline | None]) -> None:
-    """Runs until `stop` is set: the loop here, deliveries and the calendar in threads of their own. `changed` brings the
+    """Runs until `stop` is set: the loop here, the calendar and each outlet in threads of their own. `changed` brings the
     pipeline with other rules when there are any."""
     wake = threading.Event()
     scheduler = _calendar(runner.outlets.digest, wake)
-    deliverer = threading.Thread(target=_deliver_until, args=(runner, stop, clock, book_path), name="deliveries", daemon=True)
+    deliverers = [
+        threading.Thread(target=_deliver_until, args=(part, stop, clock, book_path), name=f"deliveries: {name}", daemon=True)
+        for name, part in runner.outlets.apart().items()
+    ]
     scheduler.start()
-    deliverer.start()
+    for deliverer in deliverers:
+        deliverer.start()
     listeners = [_listening(channel, stop, clock, book_path) for channel in runner.outlets.listened_to]
     beat = looked = reread = collected = clock.monotonic()
     collect_between_polls()
@@ -572,9 +578,9 @@ def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path, ch
         stop.set()
         gc.unfreeze()
         scheduler.shutdown(wait=False)
-        for listener in listeners:
-            listener.join(LAST_DELIVERY_S)
-        deliverer.join(LAST_DELIVERY_S)  # a server that hangs is left; its message is looked up at the next start
+        until = time.monotonic() + LAST_DELIVERY_S
+        for thread in (*deliverers, *listeners):  # a server that hangs is left; its message is looked up at the next start
+            thread.join(max(until - time.monotonic(), 0.0))
 
 
 def collect_between_polls() -> None:
@@ -622,9 +628,9 @@ def acted_on(press: Press, book: AlertBook, now: datetime) -> str:
     return f"Silent until {now + PRESSED_FOR:%-d %b %H:%M} UTC: {words}. The digest tells of it all the same."
 
 
-def _deliver_until(runner: Runner, stop: threading.Event, clock: Clock, book_path: Path) -> None:
+def _deliver_until(outlets: Outlets, stop: threading.Event, clock: Clock, book_path: Path) -> None:
     book = AlertBook(book_path)
-    worker = runner.deliver(book)
+    worker = Worker(book, outlets.channels, outlets.mailer, outlets.recipients)
     try:
         while not stop.wait(WORKER_IDLE_S):
             try:

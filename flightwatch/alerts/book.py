@@ -538,6 +538,16 @@ class AlertBook:
             (int(LEASE.total_seconds() * 1e6),),
         )
 
+    def put_aside(self, known: Sequence[str]) -> int:
+        """Puts messages aside as dead that wait for a channel (`known`: all that there are) which the configuration has no
+        more: nobody would ever claim them. Returns how many; whoever puts the channel back can retry them."""
+        marks = ", ".join("?" * len(known))
+        return self._db.execute(
+            "UPDATE outbox SET state = 'dead', lease_us = 0, error = 'the configuration has no such channel any more'"
+            f" WHERE state = 'waiting' AND channel NOT IN ({marks})",  # only ?
+            tuple(known),
+        ).rowcount
+
     def sent(self, due: Delivery, receipt: str) -> None:
         self._db.execute(
             "UPDATE outbox SET state = 'sent', receipt = ?, lease_us = 0, error = NULL WHERE id = ?", (receipt, due.id)
@@ -552,7 +562,8 @@ class AlertBook:
             self._db.execute("UPDATE outbox SET state = 'dead', lease_us = 0, error = ? WHERE id = ?", (error, due.id))
             return
         ceiling = min(FIRST_WAIT_S * 2 ** min(due.attempts, 20), LONGEST_WAIT_S)
-        wait = max(random.uniform(FIRST_WAIT_S / 2, ceiling), retry_after_s or 0.0)  # no secret hangs on it
+        asked = min(retry_after_s or 0.0, LONGEST_WAIT_S)
+        wait = max(random.uniform(FIRST_WAIT_S / 2, ceiling), asked)  # no secret hangs on it
         doubt = due.unknown_since or (now if outcome_unknown else None)
         since = micros(doubt) if doubt else None
         self._db.execute(
@@ -564,6 +575,13 @@ class AlertBook:
     def counts(self) -> dict[str, int]:
         """Rows of the outbox by state."""
         return dict(self._db.execute("SELECT state, count(*) FROM outbox GROUP BY state").fetchall())
+
+    def by_channel(self) -> dict[str, dict[str, int]]:
+        """Rows of the outbox by channel and state."""
+        found: dict[str, dict[str, int]] = {}
+        for channel, state, count in self._db.execute("SELECT channel, state, count(*) FROM outbox GROUP BY 1, 2"):
+            found.setdefault(channel, {})[state] = count
+        return found
 
     def undelivered(self) -> list[tuple[str, str, str]]:
         """Messages that could not be delivered, or not yet in many attempts: subject, channel, why."""

@@ -124,7 +124,8 @@ def _arguments(body: bytes, kind: str, query: str) -> dict[str, Any]:
 
 class SlackServer(LoopbackServer):
     """The workspace. `clock` gives seconds since 1970 for time stamps; `posts` is what people see, in order, `whispers` what
-    one alone sees, `heard` what came over Socket Mode."""
+    one alone sees, `heard` what came over Socket Mode; `page` is how many messages of a history it shows at once. `asked` are
+    all calls, `calls` those that were carried out."""
 
     handler = _Handler
 
@@ -132,11 +133,13 @@ class SlackServer(LoopbackServer):
         self._clock = clock
         self._lock = threading.Lock()
         self._count = 0
-        self._failures: list[tuple[str, Failure]] = []
+        self._failures: list[tuple[str, Failure | None]] = []
         self._socket: socket.socket | None = None
         self.connected = threading.Event()
+        self.page = 100
         self.posts: list[Post] = []
         self.calls: list[str] = []
+        self.asked: list[str] = []
         self.whispers: list[str] = []
         self.heard: queue.Queue[dict[str, Any]] = queue.Queue()
 
@@ -144,13 +147,14 @@ class SlackServer(LoopbackServer):
     def api(self) -> str:
         return f"{self.url}/api/"
 
-    def fail(self, method: str, *failures: Failure) -> None:
-        """The next calls of a method fail like this, one after the other."""
+    def fail(self, method: str, *failures: Failure | None) -> None:
+        """The next calls of a method fail like this, one after the other; None is one that works."""
         with self._lock:
             self._failures += [(method, failure) for failure in failures]
 
     def next_failure(self, method: str) -> Failure | None:
         with self._lock:
+            self.asked.append(method)
             for i, (name, failure) in enumerate(self._failures):
                 if name == method:
                     del self._failures[i]
@@ -233,7 +237,10 @@ class SlackServer(LoopbackServer):
     def _history(self, arguments: dict[str, Any]) -> dict[str, Any]:
         oldest, thread = float(arguments.get("oldest", 0)), arguments.get("ts")
         found = [p for p in self.posts if float(p.ts) >= oldest and (p.thread_ts == thread if thread else p.thread_ts is None)]
-        return {"ok": True, "messages": [{"ts": p.ts, "text": p.text, "metadata": p.metadata} for p in found]}
+        begin = int(arguments.get("cursor") or 0)
+        end = begin + min(self.page, int(arguments.get("limit") or self.page))
+        shown = [{"ts": p.ts, "text": p.text, "metadata": p.metadata} for p in found[::-1][begin:end]]  # the newest first
+        return {"ok": True, "messages": shown, "response_metadata": {"next_cursor": str(end) if end < len(found) else ""}}
 
     def _upload_url(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self._count += 1
