@@ -248,12 +248,14 @@ ADDRESS = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}")
 
 
 class SlackSettings(Strict):
-    """A channel of a Slack workspace, through a bot token; or an incoming webhook, which has no threads."""
+    """A channel of a Slack workspace, through a bot token (with an app token, messages have buttons); or an incoming webhook,
+    which has no threads."""
 
     name: Name
     kind: Literal["slack"]
     channel: str | None = None
     token_env: str = "FLIGHTWATCH_SLACK_TOKEN"  # the name of a variable
+    app_token_env: str | None = None
     webhook_env: str | None = None
     base_url: str = "https://slack.com/api/"
 
@@ -265,6 +267,8 @@ class SlackSettings(Strict):
             )
         if self.channel is not None and self.webhook_env is not None:
             raise ValueError("write channel (bot token) or webhook_env, not both: a webhook belongs to one channel already")
+        if self.app_token_env is not None and self.channel is None:
+            raise ValueError("app_token_env is for buttons, which a webhook has none of: write channel, and use a bot token")
         return self
 
 

@@ -179,7 +179,14 @@ class Desk:
             feeds=tuple(self._feed_days(since, until)),
             unobserved=_at_most(unobserved, MOST_LINES),
             undelivered=_at_most(undelivered, MOST_LINES),
-            notes=(*first, *notes, *_cut(watched), *self._happened(since, until), *self._troubles()),
+            notes=(
+                *first,
+                *notes,
+                *_cut(watched),
+                *_kept_quiet(book, since, until),
+                *self._happened(since, until),
+                *self._troubles(),
+            ),
             sources=self._sources([*changed, *still_open], [*watched, *(one.leg for one in rare.legs)]),
         )
 
@@ -328,6 +335,17 @@ def _legs_of(finding: Finding) -> list[Leg]:
     if finding.visit is None:
         return []
     return [*finding.visit.way, *([finding.visit.departure] if finding.visit.departure else [])]
+
+
+def _kept_quiet(book: AlertBook, since: datetime, until: datetime) -> list[str]:
+    """Silences that were in force, and alerts that nobody expects to hear of any more."""
+    lasting = [s for s in book.silences() if s.since <= until and min(s.until, s.ended or s.until) > since]
+    told = [
+        f"Silenced until {s.until:%-d %b %Y %H:%M} UTC by {s.who}: {s.words} ({s.why or 'no reason given'})." for s in lasting
+    ]
+    return told + [
+        f"Closed, for nothing was heard of it since {a.changed:%-d %b %Y}: {a.message.headline}" for a in book.closed_since(since)
+    ]
 
 
 def _lay_in(leg: Leg, since: datetime, until: datetime) -> bool:

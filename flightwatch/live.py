@@ -8,6 +8,7 @@ the main loop does both, so that only one thread writes to the store. Deliveries
 
 from __future__ import annotations
 
+import gc
 import logging
 import sqlite3
 import threading
@@ -28,8 +29,9 @@ from flightwatch import backfill, digests
 from flightwatch import legs as leg_stage
 from flightwatch import pipeline as pipes
 from flightwatch.alerts import AlertBook, began, ended, rules_refused
-from flightwatch.config import DigestSettings, Secret, Settings, secret
+from flightwatch.config import DigestSettings, Secret, Settings, SlackSettings, secret
 from flightwatch.deliveries import Channel
+from flightwatch.deliveries.buttons import Buttons, Press
 from flightwatch.deliveries.console import Console
 from flightwatch.deliveries.email import Mailer, MailServer
 from flightwatch.deliveries.opening import open_channel
@@ -52,6 +54,9 @@ HEARTBEAT_EVERY_S = 60.0
 HEALTH_EVERY_S = 30.0
 """How often the health of the feeds is kept, and outages are looked for."""
 
+COLLECTED_EVERY_S = 900.0
+"""How often garbage is collected as a whole: what comes up in so long, Python goes through in a few milliseconds."""
+
 REREAD_EVERY_S = 10.0
 """How often it is looked whether rules or lists were changed."""
 
@@ -71,6 +76,9 @@ BLIND_AFTER = timedelta(minutes=5)
 
 DISK_FAULTS = (OSError, sqlite3.Error, StoreError)
 """What a full or failing disk raises: none of it ends the run, and what it kept from being done is done later."""
+
+PRESSED_FOR = timedelta(days=1)
+"""How long a button silences what it is about."""
 
 LAST_DELIVERY_S = 6.0
 """How long a stop waits for a message that is on its way."""
@@ -104,11 +112,12 @@ class SystemClock:
 
 @dataclass(frozen=True)
 class Outlets:
-    """Where alerts go: channels by name, and the mail server with the digest's settings."""
+    """Where alerts go: channels by name, and the mail server with the digest's settings; those whose buttons are listened to."""
 
     channels: Mapping[str, Channel]
     mailer: Mailer | None
     digest: DigestSettings | None
+    listened_to: Sequence[SlackSettings] = ()
 
     @property
     def recipients(self) -> list[str]:
@@ -126,7 +135,9 @@ def outlets(settings: Settings, base: Path, now: Callable[[], datetime]) -> Outl
     channels: dict[str, Channel] = {channel.name: open_channel(channel, base, now) for channel in settings.channels}
     if not channels:
         channels["console"] = Console()
-    return Outlets(channels, _mailer(settings.digest) if settings.digest else None, settings.digest)
+    listened_to = {c.app_token_env: c for c in settings.channels if isinstance(c, SlackSettings) and c.app_token_env}
+    mailer = _mailer(settings.digest) if settings.digest else None
+    return Outlets(channels, mailer, settings.digest, tuple(listened_to.values()))
 
 
 def _mailer(settings: DigestSettings) -> Mailer:
@@ -346,6 +357,8 @@ class Runner:
                 self.look_at_feeds()
             self._save_some_legs()
             self.look_at_events()
+            for decision in self.book.take_acknowledgements(self._desk.compose, self._clock.now()):
+                log.info("alert %s: %s", decision.alert.alert_id if decision.alert else "", decision.reason)
             if self._clock.monotonic() - self._checkpointed >= self._checkpoint_every.total_seconds():
                 self.checkpoint()
             self.send_digest_if_due(self._clock.now())
@@ -461,6 +474,8 @@ class Runner:
         self.store.legs.file_settled(now - timedelta(days=SETTLED_AFTER_DAYS))
         self.store.health.forget(now - OUTAGES_KEPT)
         self.store.events.forget(now - EVENTS_KEPT)
+        for one in self.book.close_what_is_over(now):
+            log.info("alert %s is closed: nothing was heard of it since %s", one.alert.alert_id, one.changed)
         self.book.forget(now)
         self._kept_house = self._clock.monotonic()
 
@@ -535,7 +550,9 @@ def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path, ch
     scheduler.start()
     for deliverer in deliverers:
         deliverer.start()
-    beat = looked = reread = clock.monotonic()
+    listeners = [_listening(channel, stop, clock, book_path) for channel in runner.outlets.listened_to]
+    beat = looked = reread = collected = clock.monotonic()
+    collect_between_polls()
     try:
         while not stop.is_set():
             due = runner.schedule.next()
@@ -546,6 +563,9 @@ def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path, ch
                 wake.clear()
                 looked = clock.monotonic()
                 runner.look_after()
+            if idle and clock.monotonic() - collected >= COLLECTED_EVERY_S:
+                collect_between_polls()
+                collected = clock.monotonic()
             if clock.monotonic() - reread >= REREAD_EVERY_S:
                 reread = clock.monotonic()
                 runner.reread(changed)
@@ -556,10 +576,19 @@ def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path, ch
             stop.wait(min(max(left, 0.0), SLICE_S))
     finally:
         stop.set()
+        gc.unfreeze()
         scheduler.shutdown(wait=False)
         until = time.monotonic() + LAST_DELIVERY_S
-        for deliverer in deliverers:  # a server that hangs is left; its message is looked up at the next start
-            deliverer.join(max(until - time.monotonic(), 0.0))
+        for thread in (*deliverers, *listeners):  # a server that hangs is left; its message is looked up at the next start
+            thread.join(max(until - time.monotonic(), 0.0))
+
+
+def collect_between_polls() -> None:
+    """Collects garbage now and has later collections pass over what is left: nearly all of it is the state, which lasts, and
+    going through it takes longer than a step, in the middle of whichever step it falls into."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _calendar(digest: DigestSettings | None, wake: threading.Event) -> BackgroundScheduler:
@@ -571,6 +600,32 @@ def _calendar(digest: DigestSettings | None, wake: threading.Event) -> Backgroun
         hour, minute = digest.at.split(":")
         scheduler.add_job(wake.set, CronTrigger(hour=hour, minute=minute, timezone=ZoneInfo(digest.timezone)), id="digest")
     return scheduler
+
+
+def _listening(channel: SlackSettings, stop: threading.Event, clock: Clock, book_path: Path) -> threading.Thread:
+    """A thread that hears of the buttons in a workspace."""
+    assert channel.app_token_env is not None  # else nobody listens there
+
+    def act(press: Press) -> str:
+        with AlertBook(book_path) as book:
+            return acted_on(press, book, clock.now())
+
+    buttons = Buttons(secret(channel.app_token_env), secret(channel.token_env), act, channel.base_url)
+    thread = threading.Thread(target=buttons.listen, args=(stop,), name=f"buttons of {channel.name}", daemon=True)
+    thread.start()
+    return thread
+
+
+def acted_on(press: Press, book: AlertBook, now: datetime) -> str:
+    """Does what a button asks for; returns what to answer. Raises InputError where there is no such alert."""
+    if press.action == "acknowledge":
+        book.acknowledge_alert(press.alert_id, press.who, "", now)
+        return "Noted; the thread is going to say so."
+    made = book.silence_alert(
+        press.alert_id, now + PRESSED_FOR, press.who, "by a button", now, its_rules=press.action == "silence_rules"
+    )
+    words = "; ".join(f"{s.words} (`flightwatch alerts unsilence {s.number}` ends that)" for s in made)
+    return f"Silent until {now + PRESSED_FOR:%-d %b %H:%M} UTC: {words}. The digest tells of it all the same."
 
 
 def _deliver_until(outlets: Outlets, stop: threading.Event, clock: Clock, book_path: Path) -> None:

@@ -34,7 +34,8 @@ def open_channel(settings: ChannelSettings, base: Path, now: Callable[[], dateti
     if isinstance(settings, SlackSettings):
         if settings.webhook_env is not None:
             return SlackWebhook(secret(settings.webhook_env))
-        return Slack(settings.channel or "", secret(settings.token_env), settings.base_url)
+        buttons = settings.app_token_env is not None
+        return Slack(settings.channel or "", secret(settings.token_env), settings.base_url, with_buttons=buttons)
     if isinstance(settings, ConsoleSettings):
         return Console()
     if isinstance(settings, JsonLinesSettings):
@@ -78,7 +79,7 @@ def obstacles(settings: ChannelSettings, base: Path) -> Iterator[str]:
 def _variables(settings: ChannelSettings) -> list[str]:
     """The variables that hold its secrets."""
     if isinstance(settings, SlackSettings):
-        return [settings.webhook_env or settings.token_env]
+        return [settings.webhook_env or settings.token_env, *([settings.app_token_env] if settings.app_token_env else [])]
     if isinstance(settings, WebhookSettings):
         return [settings.secret_env]
     return [settings.url_env] if isinstance(settings, AppriseSettings) else []

@@ -17,7 +17,7 @@ import logging
 import re
 import urllib.error
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
@@ -25,10 +25,10 @@ from slack_sdk.webhook import WebhookClient, WebhookResponse
 
 from flightwatch import maps
 from flightwatch.config import Secret
-from flightwatch.deliveries import CannotTell
+from flightwatch.deliveries import CannotTell, buttons
 from flightwatch.deliveries.plain import clean
 from flightwatch.errors import DeliveryError
-from flightwatch.records import Message
+from flightwatch.records import Message, Notice
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +100,12 @@ class Gone(DeliveryError):
 class Slack:
     """One channel of one workspace."""
 
-    def __init__(self, channel: str, token: Secret, base_url: str = "https://slack.com/api/") -> None:
+    def __init__(
+        self, channel: str, token: Secret, base_url: str = "https://slack.com/api/", *, with_buttons: bool = False
+    ) -> None:
+        """`with_buttons`: whether somebody listens to them (see `buttons`)."""
         self._channel = channel
+        self._buttons = with_buttons
         self._client = WebClient(token=token.reveal(), base_url=base_url, timeout=TIMEOUT_S, retry_handlers=[])
 
     def send(self, message: Message, thread: str | None) -> str:
@@ -117,16 +121,19 @@ class Slack:
                 thread = None
         if thread is None:
             answer = self._call(
-                "chat.postMessage", channel=self._channel, text=fallback(message), blocks=blocks(message), metadata=metadata
+                "chat.postMessage", channel=self._channel, text=fallback(message), blocks=self._blocks(message), metadata=metadata
             )
         ts = str(answer["ts"])
         self._attach_map(message, thread or ts)
         return ts
 
+    def _blocks(self, message: Message) -> list[dict[str, Any]]:
+        return [*blocks(message), *_handles(message, with_buttons=self._buttons)]
+
     def _edit(self, message: Message, thread: str) -> None:
         """Best effort: an edit that fails keeps nobody from the news in the thread."""
         try:
-            self._call("chat.update", channel=self._channel, ts=thread, text=fallback(message), blocks=blocks(message))
+            self._call("chat.update", channel=self._channel, ts=thread, text=fallback(message), blocks=self._blocks(message))
         except Gone:
             log.info("the first message for %s is gone or cannot be edited", message.alert_id)
 
@@ -183,7 +190,7 @@ class SlackWebhook:
     def send(self, message: Message, thread: str | None) -> str:
         """Posts the message, or what is new since the last one with what it is about."""
         text = escape(message.update) if message.update else fallback(message)
-        shown = _news(message) if message.update else blocks(message)
+        shown = _news(message) if message.update else [*blocks(message), *_handles(message, with_buttons=False)]
         answer = _asked("the webhook", lambda: self._client.send(text=text, blocks=shown, unfurl_links=False, unfurl_media=False))
         if answer.status_code != 200:
             raise _webhook_refused(answer)
@@ -279,6 +286,20 @@ def blocks(message: Message) -> list[dict[str, Any]]:
         small = [*small[: MOST_SMALL - 2], *small[-2:]]
     out.append({"type": "context", "elements": [{"type": "mrkdwn", "text": text} for text in small]})
     return out
+
+
+def _handles(message: Message, *, with_buttons: bool) -> list[dict[str, Any]]:
+    """What can be done about an alert: buttons, or the commands that do the same."""
+    if message.stage in get_args(Notice):
+        return []
+    if with_buttons:
+        return [buttons.element(message.alert_id)]
+    name = escape(message.alert_id)
+    text = (
+        f"Look after it: `flightwatch alerts acknowledge {name}` · "
+        f"hear nothing of this aircraft for a day: `flightwatch alerts silence --alert {name}`"
+    )
+    return [{"type": "context", "elements": [{"type": "mrkdwn", "text": text}]}]
 
 
 def _news(message: Message) -> list[dict[str, Any]]:
