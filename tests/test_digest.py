@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -25,6 +26,7 @@ from flightwatch.deliveries.digest import MOST_MAPS, render
 from flightwatch.desk import MOST_LINES, Desk
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline, Exposure
+from flightwatch.rarity.baseline import Columns
 from flightwatch.rarity.rarest import rarest
 from flightwatch.records import End, Leg, Scope, legs_table
 from flightwatch.store import Store
@@ -260,6 +262,28 @@ def test_one_digest_a_local_day_through_restarts_and_changes_of_the_clock(begin:
             runner.book.close()
     assert posted == [(begin.date() + timedelta(days=n)).isoformat() for n in (1, 2)]
     assert counts == {f"mail:{recipient}": {"waiting": 2} for recipient in to}
+
+
+class Broken(Baseline):
+    """A history that errs in a way that nobody thought of."""
+
+    @property
+    def columns(self) -> Columns:
+        raise ZeroDivisionError
+
+
+def test_a_digest_that_cannot_be_put_together_says_so_and_nothing_else(
+    store: Store, book: AlertBook, airports: Airports, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mail that does not come looks like a quiet day, and a run must not end for it."""
+    desk = Desk(store, airports, Registry())
+    broken = Broken(airports, store.legs.table(), WATCHED)
+    with caplog.at_level(logging.CRITICAL):
+        ((to, data),) = digests.mails(desk, book, DAY, DAY + timedelta(days=1), WANTED, broken)
+    mail = BytesParser(policy=policy.SMTP).parsebytes(data)
+    assert (to, mail["Subject"]) == ("desk@example.org", "flightwatch 2 Mar 2024: the digest could not be put together")
+    assert mail["Message-ID"] == "<digest-2024-03-02-desk.example.org@example.org>"
+    assert "No rule fired" not in data.decode()
 
 
 # --------------------------------------------------------------------------------------------------------------------- preview
