@@ -16,7 +16,7 @@ import pytest
 from flightwatch.alerts import Alert, AlertBook, message
 from flightwatch.config import Secret
 from flightwatch.deliveries.console import Console
-from flightwatch.deliveries.digest import Digest, FeedDay, Movement, render
+from flightwatch.deliveries.digest import Digest, FeedDay, Movement, RareMovement, render
 from flightwatch.deliveries.email import Mailer, MailServer, digest_mail, with_pictures_inside
 from flightwatch.deliveries.plain import clean
 from flightwatch.deliveries.slack import Slack, blocks, escape, fallback
@@ -317,9 +317,19 @@ def a_digest(airports: Airports, *, flagged: int = 1, text: str | None = None) -
     return Digest(
         day=date(2023, 9, 26),
         zone="Europe/London",
+        since=datetime(2023, 9, 25, 6, 0, tzinfo=UTC),
         written=datetime(2023, 9, 26, 9, 0, tzinfo=UTC),
         flagged=messages,
         still_open=(),
+        rarest=(
+            RareMovement(
+                Movement(text or "B738 HL8001", "Seoul – Vladivostok", "25 Sep 2023 04:00 UTC", "from: observed; to: observed"),
+                text or "No flight from Seoul to Vladivostok in the 1,289 observed days before, by any aircraft of this history.",
+            ),
+        )
+        if flagged
+        else (),
+        rarest_of="The rarest of 214 flights." if flagged else "The history is too short to say what is rare.",
         movements=(
             Movement(
                 text or "Il-62 RA-86559", "Moscow – Pyongyang", "25 Sep 2023 13:10 UTC", "from: observed; to: inferred 0.93"
