@@ -24,6 +24,7 @@ from flightwatch.deliveries.worker import Worker
 from flightwatch.errors import DeliveryError
 from flightwatch.places import Airports
 from flightwatch.records import Finding, Message, RuleReference
+from flightwatch.testing import slack_page
 from flightwatch.testing.mail import MailServer as FakeMailServer
 from flightwatch.testing.slack import Failure, SlackServer
 from tests.test_alerts import GOLDEN, RULE, START, context, finding, told
@@ -409,3 +410,18 @@ def test_a_mail_that_is_put_off_is_sent_once_later(answer: str, book: AlertBook)
             working.run_once(NOW + timedelta(seconds=20 * step))
         assert [to for to, _ in server.received] == ["desk@example.org"]
     assert book.counts() == {"sent": 1}
+
+
+def test_what_the_fake_took_can_be_looked_at_and_injects_nothing(slack: SlackServer, airports: Airports) -> None:
+    """A hostile name stays text, links and marks are shown as Slack shows them."""
+    channel = Slack("C1", TOKEN, slack.api)
+    hostile = replace(first(airports), headline=HOSTILE, map=None)
+    ts = channel.send(hostile, None)
+    channel.send(replace(hostile, number=2, update="It landed"), ts)
+    html = slack_page.page("desk", slack.posts)
+    assert "<script>" not in html
+    assert "&lt;!channel&gt;" in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert '<a href="https://adsb.lol/?icao=15521f&amp;showTrace=' in html
+    assert "<code>flightwatch alerts acknowledge 15521f-20230925T131139</code>" in html
+    assert html.index('class="replies"') < html.index("It landed")
