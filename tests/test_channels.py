@@ -355,12 +355,14 @@ def test_check_and_doctor_know_the_channels(tmp_path: Path, typed: Typed, monkey
         "  - {name: public, kind: atom, path: alerts.atom, url: 'https://example.org/alerts.atom'}\n"
         "  - {name: hook, kind: webhook, url: 'https://example.org/hook?token=canary', secret_env: FW_SIGN}\n"
         "  - {name: desk, kind: slack, webhook_env: FW_SLACK}\n"
+        "digest: {to: [d@example.org], from: f@example.org, user_env: FW_USER, password_env: FW_PASSWORD}\n"
     )
     status, said, _ = typed("check", "--config", str(tmp_path / "flightwatch.yaml"))
     assert status == 0
     assert "channel lines: json-lines in out/alerts.jsonl\n" in said
     assert "channel hook: webhook to https://example.org; FW_SIGN is not set in this environment\n" in said
     assert "channel desk: Slack, webhook without threads; FW_SLACK is not set in this environment\n" in said
+    assert "digest: at 07:00 (UTC) to d@example.org, by localhost:25; FW_USER is not set in this environment; FW_P" in said
     assert "canary" not in said
     (tmp_path / "out").write_text("in the way")
     (settings,) = configured({"name": "lines", "kind": "json-lines", "path": "out/a.jsonl"})
