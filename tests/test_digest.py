@@ -23,7 +23,7 @@ from flightwatch.aircraft import Registry
 from flightwatch.alerts import AlertBook
 from flightwatch.config import DigestSettings
 from flightwatch.deliveries.digest import MOST_MAPS, render
-from flightwatch.desk import MOST_LINES, Desk
+from flightwatch.desk import Desk
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline, Exposure
 from flightwatch.rarity.baseline import Columns
@@ -227,15 +227,18 @@ def test_five_hundred_alerts_are_all_in_the_digest_and_most_of_them_in_a_line(
     assert len(rendered.html.encode()) < 150_000
 
 
-def test_what_could_not_be_delivered_stands_in_the_digest(store: Store, book: AlertBook, airports: Airports) -> None:
-    for number in range(MOST_LINES + 5):
+def test_what_could_not_be_delivered_stands_in_the_digest(
+    store: Store, book: AlertBook, airports: Airports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flightwatch.desk.MOST_LINES", 3)
+    for number in range(5):
         book.post(f"alert-{number}", 1, ["slack"], b"", DAY)
         due = book.claim(DAY, ["slack"])
         assert due is not None
         book.failed(due, DAY, "Slack refuses <it>", permanent=True, retry_after_s=None, outcome_unknown=False)
     made = Desk(store, airports, Registry()).digest(book, DAY, DAY + timedelta(days=1), WANTED, Baseline(airports))
     assert made.undelivered[0] == "alert-0 to slack: Slack refuses <it>"
-    assert made.undelivered[-1] == "and 5 more"
+    assert made.undelivered[-1] == "and 2 more"
     rendered = render(made)
     assert "NOT DELIVERED\n* alert-0 to slack" in rendered.plain
     assert "Slack refuses &lt;it&gt;" in rendered.html
