@@ -330,7 +330,11 @@ def test_apprise_is_asked_for_in_a_line_where_it_is_missing(tmp_path: Path, monk
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Apprise's own
 @pytest.mark.skipif(importlib.util.find_spec("apprise") is None, reason="the extra `apprise` is not installed")
 def test_apprise_hands_over_and_says_where_it_could_not(
-    tmp_path: Path, httpserver: HTTPServer, message: Message, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    httpserver: HTTPServer,
+    message: Message,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("FW_HOOK", httpserver.url_for("/x").replace("http://", "json://"))
     (settings,) = configured({"name": "phone", "kind": "apprise", "url_env": "FW_HOOK"})
@@ -342,9 +346,10 @@ def test_apprise_hands_over_and_says_where_it_could_not(
     assert "\u202e" not in httpserver.log[0][0].json["title"]
     with pytest.raises(DeliveryError, match="did not take it"):
         channel.send(message, None)
-    monkeypatch.setenv("FW_HOOK", "nonsense")
-    with pytest.raises(ConfigError, match="none that Apprise knows"):
+    monkeypatch.setenv("FW_HOOK", "canary")
+    with pytest.raises(ConfigError, match="none that Apprise knows") as raised:
         open_channel(settings, tmp_path, now)
+    assert "canary" not in str(raised.value) + caplog.text
 
 
 def test_check_and_doctor_know_the_channels(tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
