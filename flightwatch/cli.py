@@ -161,7 +161,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Pa
 @app.command()
 def check(config: ConfigPath = DEFAULT_FILE) -> None:
     """Check the configuration, the rules and the watchlists; tell every problem with its line."""
-    from flightwatch.deliveries.opening import in_words, obstacles
+    from flightwatch.deliveries.opening import in_words, obstacles, unset
     from flightwatch.feeds.questions import requests_a_round
     from flightwatch.userfiles import read_all
 
@@ -176,6 +176,9 @@ def check(config: ConfigPath = DEFAULT_FILE) -> None:
     for channel in settings.channels:
         found_wanting = "; ".join(obstacles(channel, config.parent))
         print(f"channel {channel.name}: {in_words(channel)}" + (f"; {found_wanting}" if found_wanting else ""))
+    if (mail := settings.digest) is not None:
+        way = f"digest: at {mail.at} ({mail.timezone}) to {', '.join(mail.to)}, by {mail.host}:{mail.port}"
+        print("; ".join([way, *unset([mail.user_env, mail.password_env])]))
     open_ = sum(e.icao24 is None for w in lists for e in w.entries)
     others = f" and {open_} entries by registration, operator, callsign or type" if open_ else ""
     print(f"rules: {len(found.rules.rules)}; watchlists: {len(lists)} with {len(found.registry.addresses())} addresses{others}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from email.utils import parseaddr
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -333,6 +334,21 @@ class DigestSettings(Strict):
     user_env: str | None = None
     password_env: str | None = None
     attach: list[Literal["csv", "parquet"]] = []
+
+    @field_validator("to", "sender")
+    @classmethod
+    def _is_deliverable(cls, given: list[str] | str) -> list[str] | str:
+        for text in [given] if isinstance(given, str) else given:
+            address = parseaddr(text)[1]
+            if not (address.isascii() and re.fullmatch(r"[^@\s]+@[^@\s]+", address)):
+                raise ValueError(f"`{text}` is no e-mail address: write one like desk@example.org")
+        return given
+
+    @model_validator(mode="after")
+    def _has_both_or_none(self) -> DigestSettings:
+        if bool(self.user_env) != bool(self.password_env):
+            raise ValueError("user_env and password_env go together")
+        return self
 
     @field_validator("timezone")
     @classmethod

@@ -9,7 +9,7 @@ import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
@@ -234,8 +234,15 @@ class Desk:
         return Movement(who(self._who(leg)), f"{ends[0]} – {ends[1]}", times(leg.origin, "UTC").split(" (")[0], certainty)
 
     def _who(self, leg: Leg) -> Aircraft:
+        """What lists and databases say of an aircraft, and where they are silent, what it was heard or listed as."""
         began = leg.first_seen or leg.origin.time or leg.destination.time
-        return self.registry.who(leg.icao24 or "", began.date() if began else None)
+        known = self.registry.who(leg.icao24 or "", began.date() if began else None)
+        return replace(
+            known,
+            registration=known.registration or leg.registration,
+            typecode=known.typecode or leg.typecode,
+            operator=known.operator or leg.operator,
+        )
 
     def _place(self, ident: str) -> str:
         airport = self.airports.get(ident)
