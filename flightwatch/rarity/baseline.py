@@ -14,6 +14,11 @@ that time of the day counts the more the nearer in time, up to one. The probabil
 tables that do not know the leg's other end goes by half to places as far from there as flights of the type go.
 A table of the same legs as a broader one is left out: it is no further evidence.
 
+Reports (listed legs of days on which nobody watched the aircraft) are told because of where they went. Which places they
+name, and in which proportion, is evidence; that the aircraft, its operator and its type all have some for one place is the
+choice of who told them. So a report counts where no narrower table gave its answer and in no broader one (the exclusion of
+prediction by partial matching: Moffat, IEEE Transactions on Communications 38, 1990), and its hour is no habit.
+
 Beside it stand the ways that the legs flew (`flown`): where a leg leads is also told by who flew this way before. And
 where the legs were seen and where not (`coverage`): where everybody is seen, silence tells something, too.
 """
@@ -360,9 +365,12 @@ class Baseline:
         ours, theirs = (rows.destination, rows.origin) if which == "destination" else (rows.origin, rows.destination)
         usable = (ours >= 0) & (ours < len(self.airports)) & (rows.arrived < _midnight(day))
         times = rows.departed if which == "destination" else rows.arrived
-        punctual = np.zeros(len(times)) if bucket is None else _closeness(times, bucket) * ~rows.vague
+        reported = self._reported[self._before(day)]
+        punctual = np.zeros(len(times)) if bucket is None else _closeness(times, bucket) * ~(rows.vague | reported)
         narrow, broad = self._contexts(rows, theirs, punctual, aircraft, operator, typecode, other)
-        tied, loose = ([_table(ours, w) for w in _distinct([usable * c for c in contexts])] for contexts in (narrow, broad))
+        counting = _reports_once(ours, [usable * context for context in (*narrow, *broad)], np.flatnonzero(reported))
+        parts = counting[: len(narrow)], counting[len(narrow) :]
+        tied, loose = ([_table(ours, weight) for weight in _distinct(part)] for part in parts)
         placed = usable & (theirs >= 0) & (theirs < len(self.airports))
         of_type = placed & (rows.typecode == self._words.get(typecode or "", len(self._words)))
         lengths = self._lengths(rows, of_type if of_type.sum() >= ENOUGH_LENGTHS else placed, other)
@@ -370,6 +378,19 @@ class Baseline:
             self._priors.clear()
         self._priors[key] = _backed_off(tied, loose, self._by_size, lengths)
         return self._priors[key]
+
+    @cached_property
+    def _reported(self) -> Flags:
+        """The listed legs of days on which no exposure covers the aircraft: nobody would have told of another flight."""
+        rows, reported = self.columns, self.columns.listed.copy()
+        for exposure in self.exposures:
+            begin, end = np.searchsorted(rows.departed, [_midnight(exposure.first), _midnight(exposure.last) + DAY_US])
+            within = begin + np.flatnonzero(reported[begin:end])
+            numbers, which = np.unique(rows.aircraft[within], return_inverse=True)
+            tails = [ANYBODY if number == NULL else self.tail(number) for number in numbers.tolist()]
+            covered = np.array([exposure.scope.covers(*tail) for tail in tails], bool)
+            reported[within] = ~covered[which]
+        return reported
 
     def _lengths(self, rows: Columns, which: Flags, other: int | None) -> Lengths | None:
         """How far these legs went, for the airports around the other end; nothing where that is not known."""
@@ -647,6 +668,19 @@ Table = tuple[Ints, Floats]
 def _table(outcomes: Ints, weight: Floats | Flags) -> Table:
     counting = np.flatnonzero(weight)
     return outcomes[counting], weight[counting].astype(np.float64)
+
+
+def _reports_once(outcomes: Ints, contexts: Sequence[Floats | Flags], reports: Ints) -> list[Floats | Flags]:
+    """How much each leg counts in each table, from narrow to broad: as before, but for reports (rows) of what a narrower
+    one gave."""
+    given = np.zeros(outcomes.max(initial=0) + 1, bool)
+    counting = []
+    for context in contexts:
+        weight = context.copy()
+        weight[reports[given[outcomes[reports]]]] = 0
+        given[outcomes[weight > 0]] = True
+        counting.append(weight)
+    return counting
 
 
 def _distinct(contexts: Sequence[Floats | Flags]) -> list[Floats | Flags]:
