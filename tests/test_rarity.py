@@ -275,6 +275,31 @@ def test_what_leaves_at_that_time_of_the_day_goes_there_again(airports: Airports
     assert (best(24 * 0.7), best(24 * 0.1)) == ("UHWW", "URSS")
 
 
+def leaving_sochi(legs: list[Leg], airports: Airports, *exposures: Exposure, to: str = "ZKPY") -> float:
+    """How probably RA-86559 goes somewhere from where it never was before."""
+    prior = history(legs, airports, *exposures).over(
+        "destination", DAY, aircraft="15521f", operator=STATE, typecode="IL62", other=airports.row("URSS")
+    )
+    return float(prior[airports.row(to)])
+
+
+def test_reports_do_not_say_how_often(airports: Airports) -> None:
+    """However many there are, of this aircraft and of others; flights of days that were watched do."""
+    own = [flown(i, 40 + i, source="listed", feeds=("reported", "press")) for i in range(6)]
+    others = [flown(n, 50 + n, aircraft=f"1552{n}", source="listed", feeds=("reported", "press")) for n in range(10, 30)]
+    for reports in (own, others, [*own, *others]):
+        assert 0.1 < leaving_sochi(reports, airports) < 0.5
+        assert leaving_sochi(reports, airports, world(365)) > 0.8
+    elsewhere = Exposure(Scope("aircraft", ("ffff00",)), DAY - timedelta(days=365), DAY)
+    assert leaving_sochi(own, airports, elsewhere) == leaving_sochi(own, airports)
+
+
+def test_what_reports_name_more_often_is_likelier(airports: Airports) -> None:
+    press = [flown(n, 50 + n, aircraft=f"1552{n}", source="listed", feeds=("reported", "press")) for n in range(10, 16)]
+    once = flown(90, 90, to="ZKWS", aircraft="155290", source="listed", feeds=("reported", "press"))
+    assert leaving_sochi([*press, once], airports) > 5 * leaving_sochi([*press, once], airports, to="ZKWS") > 0.1
+
+
 def test_a_new_place_is_sought_as_far_away_as_the_type_flies(airports: Airports) -> None:
     """Short hops alone, all from elsewhere: from Munich, Rome gains on New York, which is as large."""
     hops = [("EDDF", "EDDH"), ("LFPG", "LFLL"), ("EGLL", "EGCC"), ("LEMD", "LEBL")]
