@@ -14,11 +14,11 @@ that time of the day counts the more the nearer in time, up to one. The probabil
 tables that do not know the leg's other end goes by half to places as far from there as flights of the type go.
 A table of the same legs as a broader one is left out: it is no further evidence.
 
-Reports (listed legs of days on which nobody watched the aircraft) are told because of where they went: they say that
-aircraft go there, and to one such place more than to another, but not how often. So in each table all reports together
-weigh as much as the different places that they name, however many they are. And that the aircraft, its operator and its type all have reports of
-one place is the choice of who told them: a report does not count where a narrower table gave its place (the exclusion of
-prediction by partial matching: Moffat, IEEE Transactions on Communications 38, 1990). Its hour is no habit.
+Reports (listed legs of days on which nobody watched the aircraft) are told because of where they went. Which places they
+name, and one more often than another, is evidence; that the aircraft, its operator and its type all have reports of one
+place is the choice of who told them, and would look like so many witnesses. So a report does not count where a narrower
+table gave its place already (the exclusion of prediction by partial matching: Moffat, IEEE Transactions on Communications
+38, 1990), and its hour is no habit.
 
 Beside it stand the ways that the legs flew (`flown`): where a leg leads is also told by who flew this way before. And
 where the legs were seen and where not (`coverage`): where everybody is seen, silence tells something, too.
@@ -369,12 +369,9 @@ class Baseline:
         reported = self._reported[self._before(day)]
         punctual = np.zeros(len(times)) if bucket is None else _closeness(times, bucket) * ~(rows.vague | reported)
         narrow, broad = self._contexts(rows, theirs, punctual, aircraft, operator, typecode, other)
-        reports = np.flatnonzero(reported)
-        told = _told_once(ours, [usable * context for context in (*narrow, *broad)], reports)
-        tied, loose = (
-            [_table(ours, weight, reports, len(self.airports)) for weight in _distinct(part)]
-            for part in (told[: len(narrow)], told[len(narrow) :])
-        )
+        told = _told_once(ours, [usable * context for context in (*narrow, *broad)], np.flatnonzero(reported))
+        parts = told[: len(narrow)], told[len(narrow) :]
+        tied, loose = ([_table(ours, weight) for weight in _distinct(part)] for part in parts)
         placed = usable & (theirs >= 0) & (theirs < len(self.airports))
         of_type = placed & (rows.typecode == self._words.get(typecode or "", len(self._words)))
         lengths = self._lengths(rows, of_type if of_type.sum() >= ENOUGH_LENGTHS else placed, other)
@@ -665,12 +662,19 @@ def _length_class(nm: Floats) -> Ints:
     return np.asarray(np.minimum(doublings, LENGTH_CLASSES - 1))
 
 
-Table = tuple[Floats, float]
-"""How much counts for each outcome, and how much that is for the broader tables."""
+Table = tuple[Ints, Floats]
+"""Outcomes, and how much each counts."""
+
+
+def _table(outcomes: Ints, weight: Floats | Flags) -> Table:
+    counting = np.flatnonzero(weight)
+    return outcomes[counting], weight[counting].astype(np.float64)
 
 
 def _told_once(outcomes: Ints, contexts: Sequence[Floats | Flags], reports: Ints) -> list[Floats | Flags]:
     """How much each leg counts in each table, from narrow to broad, without the reports (rows) of what a narrower one gave."""
+    if not len(reports):
+        return list(contexts)
     given = np.zeros(outcomes.max(initial=0) + 1, bool)
     counting = []
     for context in contexts:
@@ -681,29 +685,23 @@ def _told_once(outcomes: Ints, contexts: Sequence[Floats | Flags], reports: Ints
     return counting
 
 
-def _table(outcomes: Ints, weight: Floats | Flags, reports: Ints, size: int) -> Table:
-    """The legs as they count, all reports (rows) together as much as the different outcomes that they have."""
-    counting, reports = np.flatnonzero(weight), reports[weight[reports] > 0]
-    nearest = np.zeros(size)
-    np.maximum.at(nearest, outcomes[counting], weight[counting])
-    escape = ESCAPE * max(float(nearest.sum()), 1.0)  # where nothing is near, the table says little
-    weight = weight.astype(np.float64)
-    weight[reports] *= len(np.unique(outcomes[reports])) / max(len(reports), 1)
-    return np.bincount(outcomes[counting], weights=weight[counting], minlength=size).astype(np.float64), escape
-
-
 def _distinct(contexts: Sequence[Floats | Flags]) -> list[Floats | Flags]:
     """Those that hold other legs than each broader one: the same legs, asked twice, would look like twice as many."""
     return [c for i, c in enumerate(contexts) if not any(np.array_equal(c, broader) for broader in contexts[i + 1 :])]
 
 
 def _backed_off(narrow: Sequence[Table], broad: Sequence[Table], bottom: Floats, lengths: Lengths | None) -> Floats:
-    """Tables, from narrow to broad, as one distribution over all outcomes."""
+    """The outcomes of each table, from narrow to broad, as one distribution over all outcomes."""
     probability = bottom if lengths is None else lengths.preferred(bottom)
-    for number, (counts, escape) in reversed(list(enumerate([*narrow, *broad]))):
-        if counts.any():
-            drawn = counts if lengths is None or number < len(narrow) else lengths.preferred(counts)
-            probability = (drawn + escape * probability) / (counts.sum() + escape)
+    for number, (outcomes, weight) in reversed(list(enumerate([*narrow, *broad]))):
+        if not len(outcomes):
+            continue
+        counts = np.bincount(outcomes, weights=weight, minlength=len(bottom)).astype(np.float64)
+        nearest = np.zeros(len(bottom))
+        np.maximum.at(nearest, outcomes, weight)
+        escape = ESCAPE * max(float(nearest.sum()), 1.0)  # where nothing is near, the table says little
+        drawn = counts if lengths is None or number < len(narrow) else lengths.preferred(counts)
+        probability = (drawn + escape * probability) / (counts.sum() + escape)
     return np.asarray(probability / probability.sum())
 
 
