@@ -325,7 +325,7 @@ def _import(store: Store, folder: Path, settings: Settings, console: Console) ->
 
 def _live(store: Store, settings: Settings, clock: FakeClock, console: Console) -> None:
     registry = Registry([read_watchlist(p) for p in files_in(settings.watchlists, "watchlists", Path())])
-    outlets = live.outlets(settings)
+    outlets = live.outlets(settings, store.root, clock.now)
     names = [*outlets.channels, "digest"]
     found = read_rules(files_in(settings.rules, "rules", Path()), registry, airports(), list(outlets.channels))
     rules = [rule.model_copy(update={"notify": names}) for rule in found.rules]
