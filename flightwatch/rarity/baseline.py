@@ -20,12 +20,11 @@ where the legs were seen and where not (`coverage`): where everybody is seen, si
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
-from typing import Literal
+from functools import cached_property, reduce
+from typing import Literal, overload
 
 import numpy as np
 import pyarrow as pa
@@ -181,8 +180,9 @@ class Baseline:
         self._told: dict[tuple[int, int | None], EarlierVisit] = {}
         self._visitors: dict[tuple[int, ...], frozenset[str]] = {}
         self._priors: dict[tuple[object, ...], Floats] = {}
-        self._exposed: dict[Tail, frozenset[int]] = {}
-        self._common: dict[frozenset[Tail], list[int]] = {}
+        self._covering: dict[Tail, tuple[int, ...]] = {}
+        self._common: dict[frozenset[tuple[int, ...]], Ints] = {}
+        self._covered: dict[tuple[int, ...], Ints] = {}
         self._members: dict[str, list[tuple[Tail, int, int]]] = {}
         self._flights: dict[Tail, tuple[Ints, list[Leg]]] = {}
         self._coverage = coverage
@@ -444,19 +444,10 @@ class Baseline:
 
     def earlier_visits(
         self, day: date, places: Flags, *, tail: Tail | None = None, operator: str | None = None, typecode: str | None = None
-    ) -> list[EarlierVisit]:
+    ) -> Visits:
         """Visits to places (a flag for each row of the airport table) before a day, oldest first: of all, or of one
         aircraft, operator or type."""
-        found = self._visiting(day, places, tail, operator, typecode)
-        return [self._visit(i, _midnight(day)) for i in found.tolist()]
-
-    def visit_days(
-        self, day: date, places: Flags, *, tail: Tail | None = None, operator: str | None = None, typecode: str | None = None
-    ) -> list[int]:
-        """The days (ordinals) of the arrivals of `earlier_visits`."""
-        arrived = self.columns.arrived[self._visiting(day, places, tail, operator, typecode)]
-        days: list[int] = (arrived // DAY_US + EPOCH_ORDINAL).tolist()
-        return days
+        return Visits(self, self._visiting(day, places, tail, operator, typecode), day)
 
     def flights(self, day: date, tail: Tail) -> list[Leg]:
         """The flights of one aircraft that ended before a day, in order of departure."""
@@ -518,15 +509,15 @@ class Baseline:
     def _by_destination(self) -> Index:
         return Index.made(self.columns.destination, len(self._codes))
 
-    def _visit(self, i: int, until: int) -> EarlierVisit:
-        """The visit at the end of a leg, as it was known before a time. Visits are asked for again and again: each is put
+    def visit(self, i: int, day: date) -> EarlierVisit:
+        """The visit at the end of a leg, as it was known before a day. Visits are asked for again and again: each is put
         together once while it lasts, and once over."""
         if i not in self._next:
             own = self._by_aircraft.of([int(self.columns.aircraft[i])])
             later = int(np.searchsorted(self.columns.departed[own], self.columns.arrived[i], side="right"))
             self._next[i] = int(own[later]) if later < len(own) else None
         next_ = self._next[i]
-        if next_ is not None and self.columns.departed[next_] >= until:
+        if next_ is not None and self.columns.departed[next_] >= _midnight(day):
             next_ = None
         if (i, next_) not in self._told:
             self._told[i, next_] = self._visit_until(i, next_)
@@ -550,6 +541,10 @@ class Baseline:
     def word(self, number: int) -> str | None:
         """The registration, operator or type of the columns that has a number."""
         return None if number == NULL else self._spelled[number]
+
+    def number(self, word: str | None) -> int:
+        """The inverse of `word`; for a word that no leg has, a number that none has."""
+        return NULL if word is None else self._words.get(word, len(self._words))
 
     def code(self, number: int) -> str:
         """The place of the columns that has a number."""
@@ -576,7 +571,7 @@ class Baseline:
         known = [
             (self._tail_of(self._spelled[n]), d) for n, d in zip(numbers.tolist(), departed.tolist(), strict=True) if n != NULL
         ]
-        return [(tail, d, min(days)) for tail, d in known if (days := self._exposed_days(tail))]
+        return [(tail, d, int(days[0])) for tail, d in known if len(days := self._covered_days(self._exposures_of(tail)))]
 
     def _tail_of(self, name: str) -> Tail:
         return (name, self._registrations.get(name)) if ADDRESS.fullmatch(name) else (None, name)
@@ -587,25 +582,65 @@ class Baseline:
         known = self._table.filter(pc.and_(pc.is_valid(self._table["icao24"]), pc.is_valid(self._table["registration"])))
         return dict(zip(known["icao24"].to_pylist(), known["registration"].to_pylist(), strict=True))
 
-    def observed_days(self, day: date, tails: Sequence[Tail]) -> frozenset[int]:
-        """The days (ordinals) before a day on which a flight of each of these aircraft would have been recorded."""
-        key = frozenset(tails)
+    def observed_days(self, day: date, tails: Sequence[Tail]) -> Ints:
+        """The days (ordinals, ascending) before a day on which a flight of each of these aircraft would have been
+        recorded."""
+        key = frozenset(map(self._exposures_of, tails))
         if key not in self._common:
             if len(self._common) >= AIRCRAFT_KEPT:
                 self._common.clear()
-            common = frozenset.intersection(*map(self._exposed_days, key)) if key else frozenset()
-            self._common[key] = sorted(common)
+            self._common[key] = reduce(np.intersect1d, map(self._covered_days, key)) if key else np.empty(0, np.int64)
         days = self._common[key]
-        return frozenset(days[: bisect_left(days, day.toordinal())])
+        return days[: np.searchsorted(days, day.toordinal())]
 
-    def _exposed_days(self, tail: Tail) -> frozenset[int]:
-        if tail not in self._exposed:
-            days: set[int] = set()
-            for exposure in self.exposures:
-                if exposure.scope.covers(*tail):
-                    days.update(range(exposure.first.toordinal(), exposure.last.toordinal() + 1))
-            self._exposed[tail] = frozenset(days)
-        return self._exposed[tail]
+    def _exposures_of(self, tail: Tail) -> tuple[int, ...]:
+        """The exposures that cover an aircraft, by their numbers. Most aircraft have the same."""
+        if tail not in self._covering:
+            self._covering[tail] = tuple(n for n, exposure in enumerate(self.exposures) if exposure.scope.covers(*tail))
+        return self._covering[tail]
+
+    def _covered_days(self, numbers: tuple[int, ...]) -> Ints:
+        if numbers not in self._covered:
+            covering = [self.exposures[n] for n in numbers]
+            spans = [np.arange(e.first.toordinal(), e.last.toordinal() + 1) for e in covering]
+            self._covered[numbers] = np.unique(np.concatenate([np.empty(0, np.int64), *spans]))
+        return self._covered[numbers]
+
+
+@dataclass(frozen=True)
+class Visits(Sequence[EarlierVisit]):
+    """Some visits before a day, in order: `rows` are the legs that brought them. Each is put together when it is looked at."""
+
+    baseline: Baseline
+    rows: Ints
+    day: date
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> EarlierVisit: ...
+    @overload
+    def __getitem__(self, index: slice) -> Visits: ...
+    def __getitem__(self, index: int | slice) -> EarlierVisit | Visits:
+        if isinstance(index, slice):
+            return self.where(index)
+        return self.baseline.visit(int(self.rows[index]), self.day)
+
+    @property
+    def days(self) -> Ints:
+        """The days (ordinals) of the arrivals."""
+        return np.asarray(self.baseline.columns.arrived[self.rows] // DAY_US + EPOCH_ORDINAL)
+
+    def where(self, which: Flags | slice) -> Visits:
+        return Visits(self.baseline, self.rows[which], self.day)
+
+    def of_registration(self, registration: str | None) -> Flags:
+        """Which of them are those of a registration, or of none that is known."""
+        return np.asarray(self.baseline.columns.registration[self.rows] == self.baseline.number(registration))
+
+    def of_operator(self, operator: str | None) -> Flags:
+        return np.asarray(self.baseline.columns.operator[self.rows] == self.baseline.number(operator))
 
 
 @dataclass(frozen=True)

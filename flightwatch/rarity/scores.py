@@ -180,7 +180,7 @@ class Judge:
         aircraft = int(self._legs.aircraft[i])
         if aircraft not in self._tail_days:
             days = self._baseline.observed_days(date.max, [self._baseline.tail(aircraft)])
-            self._tail_days[aircraft] = np.array(sorted(days), np.float64) - EPOCH_ORDINAL
+            self._tail_days[aircraft] = days.astype(np.float64) - EPOCH_ORDINAL
         return int(np.searchsorted(self._tail_days[aircraft], int(self._legs.departed[i]) // DAY_US))
 
     # ------------------------------------------------------------------------------------------------------------- in words
