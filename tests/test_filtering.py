@@ -207,8 +207,8 @@ def test_nothing_is_lost(legs: list[Leg], rule: Rule) -> None:
     """Every leg with which a rule finds something is among those that the filter leaves."""
     pipeline = Pipeline(TABLE, LISTS, [rule], lambda: WATCHED)
     table = legs_table(legs)
-    gathered = gather([Piece(0, np.arange(len(legs)), lambda names: table.select(list(names)))], pipeline)
-    left = {legs[n].leg_id for n in gathered.numbers[possible(rule, gathered.columns, TABLE)].tolist()}
+    gathered = gather([Piece(np.arange(len(legs)), lambda names: table.select(list(names)))], pipeline)
+    left = {legs[n].leg_id for n in gathered.numbers[possible(rule, gathered.columns)].tolist()}
     assert {found.visit.arrival.leg_id for found in judged(pipeline, legs)} <= left
 
 
@@ -234,7 +234,8 @@ def _same_findings(legs: list[Leg], several: list[Rule], tmp_path_factory: pytes
     with Store(tmp_path_factory.mktemp("store")) as store:
         store.legs.put(legs)
         done = backtest(store, pipeline)
-    assert {f.key: told(f) for f in done.findings} == {f.key: told(f) for f in judged(pipeline, legs)}
+        findings = {f.key: told(done.in_full(f)) for f in done.findings}
+    assert findings == {f.key: told(f) for f in judged(pipeline, legs)}
 
 
 def told(finding: Finding) -> tuple[object, ...]:

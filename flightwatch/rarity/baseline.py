@@ -20,7 +20,7 @@ where the legs were seen and where not (`coverage`): where everybody is seen, si
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, reduce
@@ -49,6 +49,9 @@ ANYBODY: Tail = (None, None)
 """Somebody whom only a scope of the whole world covers."""
 
 DAY_US = 86_400_000_000
+MICROSECONDS = 1_000_000
+"""In a second: many times are whole ones."""
+
 MINUTE_US, DAY_MIN = 60_000_000, 1440
 
 CLOCK_STEP_MIN, PUNCTUAL_MIN = 10, 45
@@ -113,10 +116,9 @@ class Exposure:
 class Columns:
     """Legs as arrays of one length, sorted by departure. Words are numbers into `words`; places are rows of the
     airport table, then other codes. `told_by` tells the flight lists apart (-1: tracked);
-    `vague` are those of which a list gives the day alone. `way`: see `flown`; `observed` and `begun_in_sight` are those
+    `vague` are those of which a list gives the day alone. `observed` and `begun_in_sight` are those
     whose destination and whose origin was seen; `row` is that of the table."""
 
-    leg_id: NDArray[np.object_]
     aircraft: Ints
     registration: Ints
     operator: Ints
@@ -129,12 +131,24 @@ class Columns:
     observed: Flags
     told_by: Ints
     vague: Flags
-    way: NDArray[np.object_]
     begun_in_sight: Flags
     row: Ints
 
     def take(self, index: Ints | Flags | slice) -> Columns:
         return Columns(**{name: getattr(self, name)[index] for name in self.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is counted: legs as columns without those that are told twice, what their numbers stand for (`words`, and `codes`
+    of places, of which the first are the rows of the airport table), the registration that each address was known by last,
+    and what reads legs by their `row`."""
+
+    columns: Columns
+    words: Mapping[str, int]
+    codes: Mapping[str, int]
+    registrations: Mapping[str, str]
+    legs: Callable[[Ints], list[Leg]]
 
 
 @dataclass(frozen=True)
@@ -162,8 +176,8 @@ class Index:
 
 
 class Baseline:
-    """The history, built from a table of `LEGS`. `extended` gives a new one with more legs; nothing changes in
-    place."""
+    """The history, built from a table of `LEGS`, or from what is recorded of one already (`of`). `extended` gives a new one
+    with more legs; nothing changes in place."""
 
     def __init__(
         self,
@@ -186,6 +200,18 @@ class Baseline:
         self._members: dict[str, list[tuple[Tail, int, int]]] = {}
         self._flights: dict[Tail, tuple[Ints, list[Leg]]] = {}
         self._coverage = coverage
+        self._learned = self._coverage_of_table
+
+    @classmethod
+    def of(
+        cls, airports: Airports, record: Record, exposures: Sequence[Exposure], learned: Callable[[], Coverage] = Coverage
+    ) -> Baseline:
+        """One that answers questions about visits and flights; of its legs it has no table. `learned` tells the coverage when
+        somebody asks for it."""
+        made = cls(airports, None, exposures)
+        made._record = record
+        made._learned = learned
+        return made
 
     def extended(self, legs: pa.Table, exposures: Sequence[Exposure] | None = None) -> Baseline:
         """With these legs added; one whose `leg_id` is there already takes its place."""
@@ -200,8 +226,11 @@ class Baseline:
     def coverage(self) -> Coverage:
         """What the legs tell of where traffic is seen."""
         if self._coverage is None:
-            self._coverage = Coverage().changed(self._table, self._table.slice(0, 0), self.airports)
+            self._coverage = self._learned()
         return self._coverage
+
+    def _coverage_of_table(self) -> Coverage:
+        return Coverage().changed(self._table, self._table.slice(0, 0), self.airports)
 
     def seen_share(self, day: date, latitude: Floats, longitude: Floats, altitude: Floats) -> tuple[Floats, Floats]:
         """How much of the traffic at these positions was seen in the time before a day, and of how much there is no
@@ -218,104 +247,38 @@ class Baseline:
     # ------------------------------------------------------------------------------------------------------------ columns
 
     @cached_property
-    def _words(self) -> dict[str, int]:
-        texts = {
-            w for name in ("icao24", "registration", "operator", "typecode") for w in self._table[name].unique().to_pylist() if w
-        }
-        return {word: i for i, word in enumerate(sorted(texts))}
+    def _record(self) -> Record:
+        return recorded(self._table, self.airports)
+
+    @property
+    def columns(self) -> Columns:
+        return self._record.columns
+
+    @property
+    def _words(self) -> Mapping[str, int]:
+        return self._record.words
+
+    @property
+    def _codes(self) -> Mapping[str, int]:
+        return self._record.codes
 
     @cached_property
     def _spelled(self) -> list[str]:
         return list(self._words)
 
     @cached_property
-    def _codes(self) -> dict[str, int]:
-        """Numbers of places: those of the airport table, then the codes that only lists have."""
-        codes = {ident: row for row, ident in enumerate(self.airports.ident)}
-        for name in ("origin", "destination"):
-            for code in self._table[name].unique().to_pylist():
-                if code is not None:
-                    codes.setdefault(code, len(codes))
-        return codes
-
-    @cached_property
     def _places(self) -> list[str]:
         return list(self._codes)
 
     @cached_property
-    def columns(self) -> Columns:
-        table = self._table
-        departed = _first_known(table, "takeoff_time", "first_seen", "landing_time")
-        arrived = _first_known(table, "landing_time", "last_seen", "takeoff_time")
-        address = _numbers(table["icao24"], self._words)
-        registration = _numbers(table["registration"], self._words)
-        rows = Columns(
-            leg_id=np.array(table["leg_id"].to_pylist(), dtype=object),
-            aircraft=np.where(address == NULL, _addresses_of(registration, address, departed), address),
-            registration=registration,
-            operator=_numbers(table["operator"], self._words),
-            typecode=_numbers(table["typecode"], self._words),
-            origin=_numbers(table["origin"], self._codes),
-            destination=_numbers(table["destination"], self._codes),
-            departed=departed,
-            arrived=arrived,
-            listed=np.array(pc.equal(table["source"], "listed").to_numpy(zero_copy_only=False), dtype=bool),
-            observed=_is_observed(table, "destination"),
-            told_by=_lists(table),
-            vague=_are_days(table),
-            way=np.array([w or b"" for w in table["way"].to_pylist()], dtype=object),
-            begun_in_sight=_is_observed(table, "origin"),
-            row=np.arange(len(table)),
-        )
-        order = np.argsort(departed, kind="stable")
-        return self._without_doubles(rows.take(order))
+    def leg_ids(self) -> list[str]:
+        """The ids of the legs of the columns."""
+        ids: list[str] = self._table["leg_id"].take(pa.array(self.columns.row)).to_pylist()
+        return ids
 
-    def _without_doubles(self, rows: Columns) -> Columns:
-        """Without the listed legs that are tracked, too, or stand in another list: one flight counts once, and each
-        leg stands for one row of a list."""
-        drop = np.zeros(len(rows.aircraft), bool)
-        order = np.lexsort((rows.departed, rows.aircraft))
-        for mine in np.split(order, np.flatnonzero(np.diff(rows.aircraft[order])) + 1):
-            if rows.listed[mine].any() and len(np.unique(rows.told_by[mine])) > 1:
-                drop[self._doubles(rows, mine)] = True
-        return rows.take(~drop)
-
-    def _doubles(self, rows: Columns, mine: Ints) -> list[int]:
-        """Of the rows of one aircraft in order of departure, the listed ones that are told elsewhere."""
-        times, told, doubles = rows.departed[mine], set(np.flatnonzero(~rows.listed[mine]).tolist()), []
-        used: set[tuple[int, int]] = set()
-        for i in np.flatnonzero(rows.listed[mine]).tolist():
-            lists = int(rows.told_by[mine[i]])
-            near = range(*np.searchsorted(times, [times[i] - SAME_FLIGHT_US, times[i] + SAME_FLIGHT_US + 1]).tolist())
-            same = [
-                j
-                for j in near
-                if j in told
-                and rows.told_by[mine[j]] != lists
-                and (j, lists) not in used
-                and self._one_flight(rows, int(mine[i]), int(mine[j]))
-            ]
-            if same:
-                used.add((min(same, key=lambda j: abs(times[j] - times[i])), lists))
-                doubles.append(int(mine[i]))
-            else:
-                told.add(i)
-        return doubles
-
-    def _one_flight(self, rows: Columns, i: int, j: int) -> bool:
-        """Whether both ends of two legs can be the same places, and at least one is."""
-        ends = [(int(side[i]), int(side[j])) for side in (rows.origin, rows.destination)]
-        return all(self._agree(a, b) for a, b in ends) and any(NULL not in pair for pair in ends)
-
-    def _agree(self, a: int, b: int) -> bool:
-        """Whether two ends can be one place: a null agrees with all, others if they are one or lie near each other,
-        because lists name cities (MOW) and neighbouring fields."""
-        if NULL in (a, b) or a == b:
-            return True
-        if max(a, b) >= len(self.airports):
-            return False
-        lat, lon = self.airports.latitude, self.airports.longitude
-        return bool(distance_nm(lat[a], lon[a], lat[b], lon[b]) <= SAME_PLACE_NM)
+    @cached_property
+    def _ways(self) -> list[bytes]:
+        return [way or b"" for way in self._table["way"].take(pa.array(self.columns.row)).to_pylist()]
 
     def _before(self, day: date) -> slice:
         """The legs that were over before a day."""
@@ -384,7 +347,7 @@ class Baseline:
         the rest."""
         own = rows.aircraft == self._words.get(aircraft, len(self._words))
         fields = {"operator": operator, "typecode": typecode}
-        shared = [getattr(rows, name) == self._words[word] for name, word in fields.items() if word in self._words]
+        shared = [getattr(rows, name) == self._words[word] for name, word in fields.items() if word and word in self._words]
         everything = np.ones(len(rows.aircraft), bool)
         if other is None:
             return [own], [*shared, everything]
@@ -401,7 +364,7 @@ class Baseline:
         nowhere = np.full((len(self._codes) - len(table) + 1, 3), np.nan)
         at = np.concatenate([places, nowhere])
         ends = np.stack([at[rows.origin], at[rows.destination]], axis=1)
-        return flown(rows.way.tolist(), ends, np.stack([rows.begun_in_sight, rows.observed], axis=1))
+        return flown(self._ways, ends, np.stack([rows.begun_in_sight, rows.observed], axis=1))
 
     def came_by(
         self, which: Which, day: date, *, other: int | None, latitude: float, longitude: float, altitude: float, course: float
@@ -438,7 +401,7 @@ class Baseline:
 
     @cached_property
     def _has_way(self) -> Flags:
-        return np.array([len(way) > 0 for way in self.columns.way], dtype=bool)
+        return np.array([len(way) > 0 for way in self._ways], dtype=bool)
 
     # ------------------------------------------------------------------------------------------------------------- visits
 
@@ -455,7 +418,7 @@ class Baseline:
             if len(self._flights) >= AIRCRAFT_KEPT:
                 self._flights.clear()
             mine = self._of_tail(tail)
-            legs = legs_from_table(self._table.take(self.columns.row[mine]))
+            legs = self._record.legs(self.columns.row[mine])
             self._flights[tail] = (self.columns.arrived[mine], legs)
         arrived, legs = self._flights[tail]
         return [legs[i] for i in np.flatnonzero(arrived < _midnight(day)).tolist()]
@@ -487,7 +450,7 @@ class Baseline:
         return np.asarray(found)
 
     def _numbers_of(self, tail: Tail) -> list[int]:
-        return sorted({self._words[name] for name in tail if name in self._words})
+        return sorted({self._words[name] for name in tail if name is not None and name in self._words})
 
     def _of_tail(self, tail: Tail) -> Ints:
         """The rows of an aircraft, in order."""
@@ -526,7 +489,7 @@ class Baseline:
     def _visit_until(self, i: int, next_: int | None) -> EarlierVisit:
         """The visit between two legs of an aircraft, or since the first of them."""
         rows = self.columns
-        left = next_ if next_ is not None and self._agree(rows.destination[i], rows.origin[next_]) else None
+        left = next_ if next_ is not None and _agree(rows.destination[[i]], rows.origin[[next_]], self.airports)[0] else None
         return EarlierVisit(
             registration=self.word(rows.registration[i]),
             operator=self.word(rows.operator[i]),
@@ -574,13 +537,7 @@ class Baseline:
         return [(tail, d, int(days[0])) for tail, d in known if len(days := self._covered_days(self._exposures_of(tail)))]
 
     def _tail_of(self, name: str) -> Tail:
-        return (name, self._registrations.get(name)) if ADDRESS.fullmatch(name) else (None, name)
-
-    @cached_property
-    def _registrations(self) -> dict[str, str]:
-        """The registration that each address was known by last."""
-        known = self._table.filter(pc.and_(pc.is_valid(self._table["icao24"]), pc.is_valid(self._table["registration"])))
-        return dict(zip(known["icao24"].to_pylist(), known["registration"].to_pylist(), strict=True))
+        return (name, self._record.registrations.get(name)) if ADDRESS.fullmatch(name) else (None, name)
 
     def observed_days(self, day: date, tails: Sequence[Tail]) -> Ints:
         """The days (ordinals, ascending) before a day on which a flight of each of these aircraft would have been
@@ -689,6 +646,125 @@ def _at_that_time(times: Ints, bucket: int) -> Flags:
     minutes = times // MINUTE_US % DAY_MIN
     away = np.abs(minutes - (bucket + 0.5) * CLOCK_STEP_MIN)
     return np.asarray(np.minimum(away, DAY_MIN - away) <= PUNCTUAL_MIN)
+
+
+# ------------------------------------------------------------------------------------------------------------------- recording
+
+
+def recorded(table: pa.Table, airports: Airports) -> Record:
+    """What a table of `LEGS` records."""
+    texts = {w for name in ("icao24", "registration", "operator", "typecode") for w in table[name].unique().to_pylist() if w}
+    words = {word: i for i, word in enumerate(sorted(texts))}
+    codes = {ident: row for row, ident in enumerate(airports.ident)}
+    for name in ("origin", "destination"):
+        for code in table[name].unique().to_pylist():
+            if code is not None:
+                codes.setdefault(code, len(codes))
+    known = table.filter(pc.and_(pc.is_valid(table["icao24"]), pc.is_valid(table["registration"])))
+    registrations = dict(zip(known["icao24"].to_pylist(), known["registration"].to_pylist(), strict=True))
+    departed = _first_known(table, "takeoff_time", "first_seen", "landing_time")
+    address, registration = (_numbers(table[name], words) for name in ("icao24", "registration"))
+    rows = Columns(
+        aircraft=np.where(address == NULL, _addresses_of(registration, address, departed), address),
+        registration=registration,
+        operator=_numbers(table["operator"], words),
+        typecode=_numbers(table["typecode"], words),
+        origin=_numbers(table["origin"], codes),
+        destination=_numbers(table["destination"], codes),
+        departed=departed,
+        arrived=_first_known(table, "landing_time", "last_seen", "takeoff_time"),
+        listed=np.array(pc.equal(table["source"], "listed").to_numpy(zero_copy_only=False), dtype=bool),
+        observed=_is_observed(table, "destination"),
+        told_by=_lists(table),
+        vague=_are_days(table),
+        begun_in_sight=_is_observed(table, "origin"),
+        row=np.arange(len(table)),
+    )
+    rows = rows.take(np.argsort(departed, kind="stable"))
+    twice = told_twice(rows.aircraft, rows.departed, rows.told_by, rows.origin, rows.destination, airports)
+    return Record(rows.take(~twice), words, codes, registrations, lambda some: legs_from_table(table.take(pa.array(some))))
+
+
+def in_order(*keys: Ints) -> Ints:
+    """The stable order of rows by some keys, the first of which counts most."""
+    order = np.arange(len(keys[0]))
+    for key in reversed(keys):
+        order = order[_in_order(key[order])]
+    return order
+
+
+def _in_order(key: Ints) -> Ints:
+    """The same by one key: key and place in one number, where both fit, because sorting numbers is several times as fast as
+    sorting an index."""
+    if not len(key):
+        return np.arange(0)
+    least, bits = key.min(), len(key).bit_length()
+    high = key - least.astype(np.int64)
+    if not (high % MICROSECONDS).any():
+        high //= MICROSECONDS
+    if high.max() >= 1 << (63 - bits):
+        return np.asarray(np.argsort(key, kind="stable"))
+    high <<= bits
+    high += np.arange(len(key))
+    high.sort()
+    high &= (1 << bits) - 1
+    return np.asarray(high)
+
+
+def told_twice(aircraft: Ints, departed: Ints, told_by: Ints, origin: Ints, destination: Ints, airports: Airports) -> Flags:
+    """Which legs are listed ones that are tracked, too, or stand in another list: one flight counts once, and each leg stands
+    for one row of a list. `told_by` are numbers of lists, `TRACKED_ROW` for tracked legs; places are rows of the airport
+    table, or others (beyond it, or -1). Of the lists that tell of a flight, the first row stands."""
+    order = in_order(aircraft, departed)
+    twice = np.zeros(len(order), bool)
+    one, other = _near_pairs(aircraft[order], departed[order], told_by[order])
+    one, other = order[one], order[other]
+    ends = [(side[one], side[other]) for side in (origin, destination)]
+    known = np.logical_or.reduce([(a != NULL) & (b != NULL) for a, b in ends])
+    same = known & np.logical_and.reduce([_agree(a, b, airports) for a, b in ends])
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    pairs: dict[int, list[int]] = {}
+    for a, b in zip(one[same].tolist(), other[same].tolist(), strict=True):
+        pairs.setdefault(a, []).append(b)
+        pairs.setdefault(b, []).append(a)
+    used: set[tuple[int, int]] = set()
+    for leg in sorted((leg for leg in pairs if told_by[leg] != TRACKED_ROW), key=place.__getitem__):
+        own = int(told_by[leg])
+        fit = [
+            p
+            for p in sorted(pairs[leg], key=place.__getitem__)
+            if (told_by[p] == TRACKED_ROW or (place[p] < place[leg] and not twice[p])) and (p, own) not in used
+        ]
+        if fit:
+            used.add((min(fit, key=lambda p: abs(departed[p] - departed[leg])), own))
+            twice[leg] = True
+    return twice
+
+
+def _near_pairs(aircraft: Ints, departed: Ints, told_by: Ints) -> tuple[Ints, Ints]:
+    """The pairs of legs of one aircraft that depart within `SAME_FLIGHT_US` and are told of by different sources. The legs
+    are in order of aircraft and departure."""
+    at, parts = np.arange(len(aircraft)), [(np.empty(0, np.int64), np.empty(0, np.int64))]
+    for step in range(1, len(aircraft)):
+        at = at[at + step < len(aircraft)]
+        at = at[(aircraft[at + step] == aircraft[at]) & (departed[at + step] - departed[at] <= SAME_FLIGHT_US)]
+        if not len(at):
+            break
+        differ = at[told_by[at + step] != told_by[at]]
+        parts.append((differ, differ + step))
+    return np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts])
+
+
+def _agree(a: Ints, b: Ints, airports: Airports) -> Flags:
+    """Whether two ends can be one place: a null agrees with all, others if they are one or lie near each other, because
+    lists name cities (MOW) and neighbouring fields."""
+    agree = np.asarray((a == NULL) | (b == NULL) | (a == b))
+    apart = np.flatnonzero(~agree & (np.maximum(a, b) < len(airports)))
+    one, other = a[apart], b[apart]
+    lat, lon = airports.latitude, airports.longitude
+    agree[apart] = distance_nm(lat[one], lon[one], lat[other], lon[other]) <= SAME_PLACE_NM
+    return agree
 
 
 def _midnight(day: date) -> int:

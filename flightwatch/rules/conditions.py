@@ -93,7 +93,7 @@ def fits(condition: AircraftCondition, who: Aircraft, callsigns: tuple[str, ...]
     for name, values in known.items():
         wanted = getattr(condition, name)
         if wanted:
-            like = _globs(tuple(wanted))
+            like = globs(tuple(wanted))
             met = [v for v in values if like(v.casefold())]
             undecided = name != "watchlist" or any(like(v.casefold()) for v in who.undecided)
             open_ = not met and not sure and undecided
@@ -115,7 +115,7 @@ def _one(value: str | None) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=PATTERNS_KEPT)
-def _globs(patterns: tuple[str, ...]) -> Callable[[str], object]:
+def globs(patterns: tuple[str, ...]) -> Callable[[str], object]:
     """What tells whether a text in small letters is like one of some patterns."""
     return re.compile("|".join(translate(pattern.casefold()) for pattern in patterns)).match
 
@@ -577,7 +577,7 @@ def event(condition: EventCondition, case: Case) -> Result:
     if condition.kind:
         results.append(result(case.event.kind in condition.kind, f"event {', '.join(condition.kind)}", case.event.kind))
     if condition.reason:
-        met = bool(_globs(tuple(condition.reason))(case.event.reason.casefold()))
+        met = bool(globs(tuple(condition.reason))(case.event.reason.casefold()))
         results.append(result(met, f"reason {', '.join(condition.reason)}", case.event.reason))
     if condition.probability is not None:
         known = case.event.probability
