@@ -165,16 +165,19 @@ def _findings(
     """What rules find, without how rare it was."""
     firsts = np.array(sorted(asked), np.int64)
     begins, ends = gathered.spans(firsts)
-    counting = [first for first in firsts.tolist() if any(map(_asks_own_flights, asked[first]))]
-    own = gathered.flights_of(np.array(counting, np.int64))
-    numbers, table = store.legs.rows(np.unique(gathered.numbers[np.concatenate([_ranges(begins, ends), own])]))
+    counts = _counts(asked)
+    own = gathered.flights_of(counts.pop(FLIGHTS, firsts[:0]))
+    numbers, table = store.legs.rows(
+        np.sort(gathered.numbers[_distinct(np.concatenate([_ranges(begins, ends), own]), len(gathered))])
+    )
 
     def read(rows: Ints) -> list[Leg]:
         return legs_from_table(table.take(pa.array(np.searchsorted(numbers, gathered.numbers[rows]))))
 
-    own = own[np.isin(gathered.numbers[own], numbers) & gathered.past.counted[own]]
-    history = np.union1d(own, gathered.asked_of_others(firsts, pipeline))
-    state = State(Baseline.of(pipeline.airports, gathered.record(history, pipeline, read), pipeline.exposures()))
+    own = own[np.isin(gathered.numbers[own], numbers)]
+    counted = [own, *(gathered.visits_of(of, some, pipeline) for of, some in counts.items())]
+    record = gathered.record(_distinct(np.concatenate(counted), len(gathered)), pipeline, read)
+    state = State(Baseline.of(pipeline.airports, record, pipeline.exposures()))
     told = wanted & gathered.past.counted
     for batch in np.array_split(np.arange(len(firsts)), len(firsts) // BATCH + 1):
         rows = np.unique(_ranges(begins[batch], ends[batch]))
@@ -200,8 +203,24 @@ def _in_full(store: Store, pipeline: Pipeline, gathered: Gathered, firsts: Seque
     return lambda finding: pipeline.with_history(state(), finding)
 
 
-def _asks_own_flights(rule: Rule) -> bool:
-    return any(part.dormant or part.after or "tail" in _subjects_of(part) for part in conditions(rule.when))
+FLIGHTS = "flights"
+"""Stands beside the subjects of visits for conditions that look at the aircraft's own flights."""
+
+
+def _counts(asked: Asked) -> dict[str, Ints]:
+    """The journeys for which history is counted, by what is counted."""
+    rules = {rule.id: rule for several in asked.values() for rule in several}
+    counted = {name: {of for part in conditions(rule.when) for of in _counted_by(part)} for name, rule in rules.items()}
+    found: dict[str, list[int]] = {}
+    for first, several in asked.items():
+        for of in set().union(*(counted[rule.id] for rule in several)):
+            found.setdefault(of, []).append(first)
+    return {of: np.array(firsts, np.int64) for of, firsts in found.items()}
+
+
+def _counted_by(part: Condition) -> list[str]:
+    looks = part.dormant or part.after or (part.visits and part.visits.of == "tail")
+    return [*_subjects_of(part), *([FLIGHTS] if looks else [])]
 
 
 def _kinds(pipeline: Pipeline) -> set[str]:
@@ -218,6 +237,13 @@ def _ranges(begins: Ints, ends: Ints) -> Ints:
     """All rows from some beginnings to below their ends."""
     many = ends - begins
     return np.asarray(np.arange(many.sum()) + np.repeat(begins - np.cumsum(many) + many, many))
+
+
+def _distinct(rows: Ints, size: int) -> Ints:
+    """Rows, each once and in order."""
+    flags = np.zeros(size, bool)
+    flags[rows] = True
+    return np.flatnonzero(flags)
 
 
 def _coverage(store: Store, airports: Airports) -> Coverage:
@@ -347,12 +373,21 @@ class Gathered:
         flags[NULL] = False
         return flags
 
-    def asked_of_others(self, firsts: Ints, pipeline: Pipeline) -> Ints:
-        """The legs that rules count for some journeys besides the aircraft's own flights: visits to the places in question,
-        and the first flight of each aircraft of a fleet."""
-        kinds = _kinds(pipeline) - {"tail"}
-        visits = self._visits(firsts, pipeline, whole_countries=True) if kinds else np.empty(0, np.int64)
-        return np.union1d(visits, self._first_of_fleets(firsts)) if "fleet" in kinds else visits
+    def visits_of(self, of: str, firsts: Ints, pipeline: Pipeline) -> Ints:
+        """The legs that are counted of a tail, fleet, type or anybody for some journeys: all flights of a tail, visits to the
+        places in question, and the first flight of each aircraft of a fleet."""
+        if of == "tail":
+            return self.flights_of(firsts)
+        visits = self._visits(firsts, pipeline, whole_countries=True)
+        if of == "anybody":
+            return visits
+        number, wanted = self.past.subjects[of]
+        asked = np.zeros(len(self.words) + 2, bool)
+        who = wanted[self.columns.aircraft[firsts]]
+        asked[who[who != NOT_ONE]] = True
+        asked[NULL] = False
+        visits = visits[asked[number[visits]]]
+        return visits if of == "type" else np.concatenate([visits, self._first_of_fleets(firsts)])
 
     def told_of(self, firsts: Ints, pipeline: Pipeline) -> Ints:
         """The legs that tell how rare it was what rules found in some journeys: the same, with the flights by which the
@@ -372,7 +407,7 @@ class Gathered:
             allow_exact_matches=False,
         )
         legs = left["leg"].dropna().to_numpy(np.int64)
-        return np.unique(np.concatenate([visits, legs, self._first_of_fleets(firsts)]))
+        return _distinct(np.concatenate([visits, legs, self._first_of_fleets(firsts)]), len(self))
 
     def _visits(self, firsts: Ints, pipeline: Pipeline, whole_countries: bool) -> Ints:
         places = self._places(firsts, pipeline, whole_countries)
@@ -415,6 +450,7 @@ class Gathered:
 
     def record(self, rows: Ints, pipeline: Pipeline, read: Callable[[Ints], list[Leg]]) -> Record:
         """Some legs as a baseline counts them."""
+        rows = rows[self.past.counted[rows]]
         rows = rows[np.argsort(self.numbers[rows])]
         rows = rows[in_order(self.departed[rows])]
         places = _rows_of(self.columns.codes, pipeline.airports)
@@ -463,7 +499,7 @@ def _person(
     """Who it is on a day, without callsigns with lists that go by them undecided. Tracked legs say what was known when they
     were made; lists often leave out what others know."""
     address = name if ADDRESS.fullmatch(name) else (pipeline.registry.address(name, day) or "")
-    if listed:
+    if listed and None in (registration, typecode, operator):
         known = pipeline.registry.who(
             address, day, registration=registration, typecode=typecode, operator=operator, callsigns=callsigns
         )
@@ -503,16 +539,13 @@ def _is_one_of(column: pa.ChunkedArray, *wanted: str) -> Flags:
     return np.asarray(np.array([word in wanted for word in words])[at])
 
 
-class _Vocabulary(dict[Any, int]):
-    """Numbers for words or other things, in the order in which they come."""
-
-    def number(self, word: Any) -> int:
-        return self.setdefault(word, len(self))
+class _Vocabulary(dict[str, int]):
+    """Numbers for words, in the order in which they come."""
 
     def codes(self, column: pa.ChunkedArray) -> Codes:
         """The numbers of a column of words; -1 for null."""
         words, at = _encoded(column)
-        return np.asarray(np.array([NULL if w is None else self.number(w) for w in words], np.int32)[at])
+        return np.asarray(np.array([NULL if w is None else self.setdefault(w, len(self)) for w in words], np.int32)[at])
 
 
 class _Heap:
@@ -521,7 +554,8 @@ class _Heap:
     def __init__(self, timed: bool) -> None:
         self._timed = timed
         self._words, self._callsigns, self._codes = _Vocabulary(), _Vocabulary(), _Vocabulary()
-        self._identities, self._lists = _Vocabulary(), _Vocabulary()
+        self._lists = _Vocabulary()
+        self._identities = np.empty((0, len(NAMES)), np.int32)
         self._parts: dict[str, list[Column]] = {}
         self._spread: list[tuple[Ints, Codes, Floats]] = []
         self._size = 0
@@ -555,14 +589,12 @@ class _Heap:
         self._size += len(table)
 
     def _identity(self, table: pa.Table) -> Codes:
-        """A number for what each leg says of its aircraft."""
-        codes = [self._words.codes(table[name]) for name in NAMES]
-        key = np.zeros(len(table), np.int64)
-        for column in codes:
-            key = pd.factorize(key * (len(self._words) + 1) + column + 1)[0]
-        found = np.unique(key, return_index=True)[1]
-        numbers = [self._identities.number(said) for said in zip(*(column[found].tolist() for column in codes), strict=True)]
-        return np.array(numbers, np.int32)[key]
+        """A number for what each leg says of its aircraft; several may stand for the same."""
+        said = np.stack([self._words.codes(table[name]) for name in NAMES], axis=1)
+        first, number = _distinct_rows(said)
+        number += len(self._identities)
+        self._identities = np.concatenate([self._identities, said[first]])
+        return number.astype(np.int32)
 
     def _list(self, feeds: pa.ChunkedArray, listed: Flags) -> Codes:
         """A number for the flight list that each leg comes from (the last of its feeds), 0 for tracked ones."""
@@ -570,7 +602,7 @@ class _Heap:
         names = many.flatten().dictionary_encode()
         words, at = names.dictionary.to_pylist(), np.asarray(names.indices)
         ends = np.cumsum(pc.fill_null(pc.list_value_length(many), 0).to_numpy(zero_copy_only=False))
-        numbers = np.array([self._lists.number(word) + 1 for word in words], np.int32)
+        numbers = np.array([self._lists.setdefault(word, len(self._lists)) + 1 for word in words], np.int32)
         return np.where(listed, numbers[at[ends - 1]], 0).astype(np.int32) if len(at) else np.zeros(len(feeds), np.int32)
 
     def _end(self, piece: Piece, table: pa.Table, end: str) -> dict[str, Column]:
@@ -594,7 +626,8 @@ class _Heap:
             return _nothing()
         raw = {name: np.concatenate(self._parts.pop(name)) for name in list(self._parts)}
         words, size, codes = list(self._words), self._size, list(self._codes)
-        identities = np.array(list(self._identities), np.int32).reshape(-1, 4)
+        known, number = _distinct_rows(self._identities)
+        identities, raw["identity"] = self._identities[known], number.astype(np.int32)[raw["identity"]]
         in_lists = (raw["list"][1:] != raw["list"][:-1]) | (raw["order"][1:] >= raw["order"][:-1])
         order = np.arange(size) if in_lists.all() else in_order(raw["order"])
         order = order[in_order(raw["departed"][order])]
@@ -656,6 +689,16 @@ class _Heap:
         by_end = np.argsort(end, kind="stable")
         spread, of = np.unique(end[by_end], return_inverse=True)
         return Stops(sure, observed, spread, of, candidate[by_end], chance[by_end])
+
+
+def _distinct_rows(table: Codes) -> tuple[Ints, Ints]:
+    """Where each distinct row of numbers (-1 or more) stands first, and which of them each row is."""
+    number = np.zeros(len(table), np.int64)
+    for column in table.T:
+        number = pd.factorize(number * (int(column.max(initial=0)) + 2) + column + 1)[0]
+    first = np.empty(int(number.max(initial=-1)) + 1, np.int64)
+    first[number[::-1]] = np.arange(len(table))[::-1]
+    return first, number
 
 
 def _identities(in_time: Codes, identities: Codes, words: Sequence[str]) -> tuple[Codes, dict[str, str]]:

@@ -423,6 +423,12 @@ class Baseline:
         arrived, legs = self._flights[tail]
         return [legs[i] for i in np.flatnonzero(arrived < _midnight(day)).tolist()]
 
+    def destinations(self, day: date, tail: Tail) -> list[str]:
+        """Where the flights of one aircraft led that ended before a day, as far as known."""
+        mine = self._of_tail(tail)
+        led = self.columns.destination[mine[self.columns.arrived[mine] < _midnight(day)]]
+        return [self._places[code] for code in led[led != NULL].tolist()]
+
     def visitors(self, rows: tuple[int, ...]) -> frozenset[str]:
         """The aircraft (address or registration) that ever ended a leg at one of these rows of the airport table."""
         if rows not in self._visitors:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,6 +140,18 @@ class LegColumns:
 
     def __len__(self) -> int:
         return len(self.aircraft)
+
+    def known(self, name: str) -> tuple[list[Any], Ints]:
+        """What is known of `people` under a name, each once, and for each of them which it is."""
+        if name not in self._known:
+            numbers: dict[Any, int] = {}
+            of = [numbers.setdefault(getattr(who, name), len(numbers)) for who in self.people]
+            self._known[name] = list(numbers), np.array(of, np.int64)
+        return self._known[name]
+
+    @cached_property
+    def _known(self) -> dict[str, tuple[list[Any], Ints]]:
+        return {}
 
     @cached_property
     def single(self) -> bool:

@@ -9,7 +9,7 @@ does not hold (`past`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flightwatch.records import Aircraft, Target, micros
+from flightwatch.records import Target, micros
 from flightwatch.rules import conditions as kinds
 from flightwatch.rules import past
 from flightwatch.rules.columns import DAY_US, NO_TIME, NULL, SURE, Flags, Ints, LegColumns, Stops
@@ -140,29 +140,29 @@ def _aircraft(condition: AircraftCondition, asked: _Asked) -> Masks:
             several = asked.subject == "journey" and not legs.single
             masks.append(Masks(asked.of(legs.ever_on_journey(table[legs.callsign])) if several else ours, ~ours))
         else:
-            table = np.array(_truths(name, part, legs.people), dtype=bool).reshape(-1, 2)
+            table = _truths(name, part, legs)
             who = asked.of(legs.aircraft)
             masks.append(Masks(table[who, 0], table[who, 1]))
     return _all(masks)
 
 
-def _truths(name: str, part: AircraftCondition, people: Sequence[Aircraft]) -> list[tuple[bool, bool]]:
-    """For each of some aircraft whether a condition on one thing may hold, and whether it may not: each value is asked about
+def _truths(name: str, part: AircraftCondition, legs: LegColumns) -> Flags:
+    """For each of the people whether a condition on one thing may hold, and whether it may not: each value is asked about
     once. Lists that go by callsigns are open."""
+    if name in ONE_WORD:
+        words, of = legs.known(name)
+        like = kinds.globs(tuple(getattr(part, name)))
+        holds = np.array([word is not None and like(word.casefold()) is not None for word in words], bool)[of]
+        return np.stack([holds, ~holds], axis=1)
     known: dict[object, tuple[bool, bool]] = {}
     out = []
-    like = kinds.globs(tuple(getattr(part, name))) if name in ONE_WORD else None
-    for who in people:
+    for who in legs.people:
         key = (who.watchlists, who.undecided) if name == "watchlist" else getattr(who, name)
         if key not in known:
-            truth = _fits(part, who, name) if like is None else key is not None and like(str(key).casefold()) is not None
+            truth = kinds.fits(part, who, (), name != "watchlist").truth
             known[key] = (truth is not False, truth is not True)
         out.append(known[key])
-    return out
-
-
-def _fits(part: AircraftCondition, who: Aircraft, name: str) -> bool | None:
-    return kinds.fits(part, who, (), name != "watchlist").truth
+    return np.array(out, dtype=bool).reshape(-1, 2)
 
 
 # ----------------------------------------------------------------------------------------------------------------------- places
