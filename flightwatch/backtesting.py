@@ -526,26 +526,67 @@ def gather(pieces: Iterable[Piece], pipeline: Pipeline) -> Gathered:
     return heap.gathered(pipeline)
 
 
-def _encoded(column: pa.ChunkedArray) -> tuple[list[str | None], Ints]:
-    """The words of a column of texts, and for each row which of them it has; null is the last one."""
+def _encoded(column: pa.ChunkedArray) -> tuple[pa.Array, Ints]:
+    """The words of a column of texts, and for each row which of them it has; -1 for null."""
     encoded = column.combine_chunks()
     encoded = encoded if pa.types.is_dictionary(encoded.type) else encoded.dictionary_encode()
-    words = encoded.dictionary.to_pylist()
-    return [*words, None], np.asarray(pc.fill_null(encoded.indices, len(words)).to_numpy(zero_copy_only=False))
+    at = encoded.indices if encoded.indices.null_count == 0 else pc.fill_null(encoded.indices, NULL)
+    return encoded.dictionary, at.to_numpy(zero_copy_only=False)
 
 
 def _is_one_of(column: pa.ChunkedArray, *wanted: str) -> Flags:
     words, at = _encoded(column)
-    return np.asarray(np.array([word in wanted for word in words])[at])
+    return np.asarray(np.array([*(word in wanted for word in words.to_pylist()), False])[at])
 
 
-class _Vocabulary(dict[str, int]):
-    """Numbers for words, in the order in which they come."""
+class _Vocabulary:
+    """Numbers for words. While pieces come, each has its own numbers for its words; `settled` tells what they come to."""
+
+    def __init__(self) -> None:
+        self._parts: list[pa.DictionaryArray] = []
+        self._size = 0
 
     def codes(self, column: pa.ChunkedArray) -> Codes:
         """The numbers of a column of words; -1 for null."""
         words, at = _encoded(column)
-        return np.asarray(np.array([NULL if w is None else self.setdefault(w, len(self)) for w in words], np.int32)[at])
+        return np.where(at == NULL, NULL, at + self._numbered(words)).astype(np.int32)
+
+    def _numbered(self, words: pa.Array) -> int:
+        first = self._size
+        self._parts.append(
+            pa.DictionaryArray.from_arrays(pa.array(np.arange(len(words), dtype=np.int32)), words.cast(pa.string()))
+        )
+        self._size += len(words)
+        return first
+
+    def settled(self) -> tuple[list[str], Codes]:
+        """All words, and the number of each among these, for the numbers given before; the last one stands for null."""
+        if not self._parts:
+            return [], np.array([NULL], np.int32)
+        joined = pa.chunked_array(self._parts).unify_dictionaries()
+        numbers = [np.asarray(chunk.indices, dtype=np.int32) for chunk in joined.chunks]
+        return joined.chunk(0).dictionary.to_pylist(), np.concatenate([*numbers, [NULL]]).astype(np.int32)
+
+
+class _Column:
+    """An array that grows at its end. In one piece, so that memory is given back whole."""
+
+    def __init__(self, kind: np.dtype[Any]) -> None:
+        self._values = np.empty(0, kind)
+        self._size = 0
+
+    def add(self, part: Column) -> None:
+        size = self._size + len(part)
+        if size > len(self._values):
+            grown = np.empty(max(size, 2 * len(self._values)), self._values.dtype)
+            grown[: self._size] = self.values
+            self._values = grown
+        self._values[self._size : size] = part
+        self._size = size
+
+    @property
+    def values(self) -> Column:
+        return self._values[: self._size]
 
 
 class _Heap:
@@ -553,10 +594,10 @@ class _Heap:
 
     def __init__(self, timed: bool) -> None:
         self._timed = timed
-        self._words, self._callsigns, self._codes = _Vocabulary(), _Vocabulary(), _Vocabulary()
-        self._lists = _Vocabulary()
-        self._identities = np.empty((0, len(NAMES)), np.int32)
-        self._parts: dict[str, list[Column]] = {}
+        self._words, self._callsigns, self._codes, self._lists = (_Vocabulary() for _ in range(4))
+        self._identities: list[Codes] = [np.empty((0, len(NAMES)), np.int32)]
+        self._known = 0
+        self._columns: dict[str, _Column] = {}
         self._spread: list[tuple[Ints, Codes, Floats]] = []
         self._size = 0
 
@@ -564,8 +605,7 @@ class _Heap:
         table = piece.read([*COLUMNS, *(("status", *OTHERS) if self._timed else ())])
         times = {name: _times(table[name]) for name in (*LIKELY, *(OTHERS if self._timed else ()))}
         listed = _is_one_of(table["source"], "listed")
-        known = np.not_equal(times["landing_time"], NO_TIME) | np.not_equal(times["last_seen"], NO_TIME)
-        earliest, latest = (np.where(times[n] == NO_TIME, 0, times[n]) for n in ("landing_earliest", "landing_latest"))
+        earliest, latest = times["landing_earliest"], times["landing_latest"]
         columns: dict[str, Column] = {
             "number": piece.numbers,
             "identity": self._identity(table),
@@ -577,33 +617,31 @@ class _Heap:
             "arrived": _known(_first(times, "landing_time", "last_seen", "takeoff_time")),
             "begins": _first(times, "first_seen", "takeoff_time", "landing_time"),
             "ends": _first(times, "last_seen", "landing_time", "takeoff_time", "first_seen"),
-            "over": known,
-            "vague": latest - earliest > DAY_US // 2,
+            "over": (times["landing_time"] != NO_TIME) | (times["last_seen"] != NO_TIME),
+            "vague": (earliest != NO_TIME) & (latest != NO_TIME) & (latest - earliest > DAY_US // 2),
         }
         if self._timed:
             columns |= {**times, "down": _is_one_of(table["status"], *DOWN)}
         for end in ("origin", "destination"):
             columns |= self._end(piece, table, end)
         for name, column in columns.items():
-            self._parts.setdefault(name, []).append(column)
+            self._columns.setdefault(name, _Column(column.dtype)).add(column)
         self._size += len(table)
 
     def _identity(self, table: pa.Table) -> Codes:
         """A number for what each leg says of its aircraft; several may stand for the same."""
         said = np.stack([self._words.codes(table[name]) for name in NAMES], axis=1)
         first, number = _distinct_rows(said)
-        number += len(self._identities)
-        self._identities = np.concatenate([self._identities, said[first]])
-        return number.astype(np.int32)
+        self._identities.append(said[first])
+        self._known += len(first)
+        return (number + self._known - len(first)).astype(np.int32)
 
     def _list(self, feeds: pa.ChunkedArray, listed: Flags) -> Codes:
         """A number for the flight list that each leg comes from (the last of its feeds), 0 for tracked ones."""
         many = feeds.combine_chunks()
-        names = many.flatten().dictionary_encode()
-        words, at = names.dictionary.to_pylist(), np.asarray(names.indices)
+        numbers = self._lists.codes(pa.chunked_array([many.flatten()]))
         ends = np.cumsum(pc.fill_null(pc.list_value_length(many), 0).to_numpy(zero_copy_only=False))
-        numbers = np.array([self._lists.setdefault(word, len(self._lists)) + 1 for word in words], np.int32)
-        return np.where(listed, numbers[at[ends - 1]], 0).astype(np.int32) if len(at) else np.zeros(len(feeds), np.int32)
+        return np.where(listed, numbers[ends - 1] + 1, 0).astype(np.int32) if len(numbers) else np.zeros(len(feeds), np.int32)
 
     def _end(self, piece: Piece, table: pa.Table, end: str) -> dict[str, Column]:
         """Leading airports; the candidates of ends that none leads with `SURE` are kept beside."""
@@ -624,10 +662,17 @@ class _Heap:
     def gathered(self, pipeline: Pipeline) -> Gathered:
         if not self._size:
             return _nothing()
-        raw = {name: np.concatenate(self._parts.pop(name)) for name in list(self._parts)}
-        words, size, codes = list(self._words), self._size, list(self._codes)
-        known, number = _distinct_rows(self._identities)
-        identities, raw["identity"] = self._identities[known], number.astype(np.int32)[raw["identity"]]
+        raw = {name: self._columns.pop(name).values for name in list(self._columns)}
+        (words, word), (callsigns, call), (codes, code), (_, list_) = (
+            vocabulary.settled() for vocabulary in (self._words, self._callsigns, self._codes, self._lists)
+        )
+        said = word[np.concatenate(self._identities)]
+        known, number = _distinct_rows(said)
+        identities, raw["identity"] = said[known], number.astype(np.int32)[raw["identity"]]
+        raw["callsign"], raw["list"] = call[raw["callsign"]], list_[raw["list"] - 1] + 1
+        for name in ("origin_lead", "destination_lead"):
+            raw[name] = code[raw[name]]
+        size = self._size
         in_lists = (raw["list"][1:] != raw["list"][:-1]) | (raw["order"][1:] >= raw["order"][:-1])
         order = np.arange(size) if in_lists.all() else in_order(raw["order"])
         order = order[in_order(raw["departed"][order])]
@@ -650,13 +695,13 @@ class _Heap:
         columns = LegColumns(
             people=people,
             aircraft=who,
-            callsigns=list(self._callsigns),
+            callsigns=callsigns,
             callsign=raw["callsign"],
             codes=codes,
             countries=[pipeline.airports.country_of(code) for code in codes],
             first=first,
             next=following,
-            ends=self._stops(raw, lead, order),
+            ends=self._stops(raw, lead, code, order),
             times=_times_of(raw) if self._timed else None,
             past=past,
         )
@@ -677,7 +722,7 @@ class _Heap:
             registrations=registrations,
         )
 
-    def _stops(self, raw: Mapping[str, Column], lead: Codes, order: Ints) -> Stops:
+    def _stops(self, raw: Mapping[str, Column], lead: Codes, code: Codes, order: Ints) -> Stops:
         """The ends of all legs in their order: origins, then destinations."""
         surely, observed = (np.concatenate([raw[f"origin_{n}"], raw[f"destination_{n}"]]) for n in ("sure", "observed"))
         sure = np.where(surely, lead, NULL).astype(np.int32)
@@ -688,7 +733,7 @@ class _Heap:
         end = place[at // 2] + (at % 2) * len(order)
         by_end = np.argsort(end, kind="stable")
         spread, of = np.unique(end[by_end], return_inverse=True)
-        return Stops(sure, observed, spread, of, candidate[by_end], chance[by_end])
+        return Stops(sure, observed, spread, of, code[candidate[by_end]], chance[by_end])
 
 
 def _distinct_rows(table: Codes) -> tuple[Ints, Ints]:
@@ -719,11 +764,11 @@ def _told_twice(raw: Mapping[str, Column], aircraft: Codes, codes: Sequence[str]
     begins = np.flatnonzero(np.append(True, (aircraft[1:] != aircraft[:-1]) | (raw["list"][1:] != raw["list"][:-1])))
     several = np.bincount(aircraft[begins] + 1) > 1
     rows = np.flatnonzero(several[aircraft + 1])
-    places = _rows_of(codes, airports)
+    places = _rows_of(codes, airports).astype(np.int32)
     twice = np.zeros(len(aircraft), bool)
     origin, destination = (places[raw[f"{end}_lead"][rows]] for end in ("origin", "destination"))
-    lists = raw["list"][rows].astype(np.int64) - 1  # -1: tracked
-    twice[rows] = told_twice(aircraft[rows].astype(np.int64), raw["departed"][rows], lists, origin, destination, airports)
+    lists = raw["list"][rows] - 1  # -1: tracked
+    twice[rows] = told_twice(aircraft[rows], raw["departed"][rows], lists, origin, destination, airports)
     return twice
 
 
@@ -827,7 +872,8 @@ def _spans(pipeline: Pipeline, words: Sequence[str], aircraft: Codes, day: Ints)
 
 
 def _times(column: pa.ChunkedArray) -> Ints:
-    whole = pc.fill_null(column.cast(pa.int64()), NO_TIME)
+    whole = column.cast(pa.int64())
+    whole = pc.fill_null(whole, NO_TIME) if whole.null_count else whole
     return np.asarray(whole.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 

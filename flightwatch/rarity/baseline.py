@@ -93,6 +93,9 @@ AIRCRAFT_KEPT = 256
 """Aircraft whose flights are remembered as records, and groups of them whose covered days are: those that rules ask about
 again and again."""
 
+PLACES_KEPT = 64
+"""Sets of places whose flights are remembered: those that rules name."""
+
 SAME_FLIGHT_US = 36 * 3_600_000_000
 """A listed leg within a day and a half of a tracked one of the same aircraft, with ends that agree, is the same flight:
 lists give local days, and the middle of a day stands for it."""
@@ -194,6 +197,7 @@ class Baseline:
         self._told: dict[tuple[int, int | None], EarlierVisit] = {}
         self._visitors: dict[tuple[int, ...], frozenset[str]] = {}
         self._priors: dict[tuple[object, ...], Floats] = {}
+        self._led: dict[bytes, Ints] = {}
         self._covering: dict[Tail, tuple[int, ...]] = {}
         self._common: dict[frozenset[tuple[int, ...]], Ints] = {}
         self._covered: dict[tuple[int, ...], Ints] = {}
@@ -444,7 +448,7 @@ class Baseline:
         kinds = [by.of([self._words.get(word, len(self._words))]) for by, word in asked if word is not None]
         kinds += [self._of_tail(tail)] if tail is not None else []
         if not kinds or self._by_destination.count(there) < min(map(len, kinds)):
-            kinds.append(self._by_destination.of(there))
+            kinds.append(self._led_to(there))
         found = min(kinds, key=len)
         found = found[rows.arrived[found] < _midnight(day)]
         found = found[np.r_[places, np.zeros(len(self._codes) - len(places) + 1, bool)][rows.destination[found]]]
@@ -454,6 +458,15 @@ class Baseline:
         if tail is not None:
             found = found[np.isin(rows.aircraft[found], self._numbers_of(tail))]
         return np.asarray(found)
+
+    def _led_to(self, there: Ints) -> Ints:
+        """The flights to some places, in order."""
+        key = there.tobytes()
+        if key not in self._led:
+            if len(self._led) >= PLACES_KEPT:
+                self._led.clear()
+            self._led[key] = self._by_destination.of(there)
+        return self._led[key]
 
     def _numbers_of(self, tail: Tail) -> list[int]:
         return sorted({self._words[name] for name in tail if name is not None and name in self._words})
@@ -691,7 +704,7 @@ def recorded(table: pa.Table, airports: Airports) -> Record:
     return Record(rows.take(~twice), words, codes, registrations, lambda some: legs_from_table(table.take(pa.array(some))))
 
 
-def in_order(*keys: Ints) -> Ints:
+def in_order(*keys: Numbers) -> Ints:
     """The stable order of rows by some keys, the first of which counts most."""
     order = np.arange(len(keys[0]))
     for key in reversed(keys):
@@ -699,7 +712,7 @@ def in_order(*keys: Ints) -> Ints:
     return order
 
 
-def _in_order(key: Ints) -> Ints:
+def _in_order(key: Numbers) -> Ints:
     """The same by one key: key and place in one number, where both fit, because sorting numbers is several times as fast as
     sorting an index."""
     if not len(key):
@@ -717,7 +730,12 @@ def _in_order(key: Ints) -> Ints:
     return np.asarray(high)
 
 
-def told_twice(aircraft: Ints, departed: Ints, told_by: Ints, origin: Ints, destination: Ints, airports: Airports) -> Flags:
+Numbers = Ints | NDArray[np.int32]
+
+
+def told_twice(
+    aircraft: Numbers, departed: Ints, told_by: Numbers, origin: Numbers, destination: Numbers, airports: Airports
+) -> Flags:
     """Which legs are listed ones that are tracked, too, or stand in another list: one flight counts once, and each leg stands
     for one row of a list. `told_by` are numbers of lists, `TRACKED_ROW` for tracked legs; places are rows of the airport
     table, or others (beyond it, or -1). Of the lists that tell of a flight, the first row stands."""
@@ -748,7 +766,7 @@ def told_twice(aircraft: Ints, departed: Ints, told_by: Ints, origin: Ints, dest
     return twice
 
 
-def _near_pairs(aircraft: Ints, departed: Ints, told_by: Ints) -> tuple[Ints, Ints]:
+def _near_pairs(aircraft: Numbers, departed: Ints, told_by: Numbers) -> tuple[Ints, Ints]:
     """The pairs of legs of one aircraft that depart within `SAME_FLIGHT_US` and are told of by different sources. The legs
     are in order of aircraft and departure."""
     at, parts = np.arange(len(aircraft)), [(np.empty(0, np.int64), np.empty(0, np.int64))]
@@ -762,7 +780,7 @@ def _near_pairs(aircraft: Ints, departed: Ints, told_by: Ints) -> tuple[Ints, In
     return np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts])
 
 
-def _agree(a: Ints, b: Ints, airports: Airports) -> Flags:
+def _agree(a: Numbers, b: Numbers, airports: Airports) -> Flags:
     """Whether two ends can be one place: a null agrees with all, others if they are one or lie near each other, because
     lists name cities (MOW) and neighbouring fields."""
     agree = np.asarray((a == NULL) | (b == NULL) | (a == b))
