@@ -679,6 +679,7 @@ class _Heap:
         latest = np.zeros(len(identities), np.int64)
         latest[raw["identity"][order]] = np.arange(size)  # of several, the last one stays
         whose, registrations = _identities(identities[np.argsort(latest)], identities, words)
+        raw["counted"] = ~_told_twice(raw, whose, codes, order, pipeline.airports)
         order = order[in_order(whose[raw["identity"][order]], raw["list"][order])]
         raw = {name: raw.pop(name)[order] for name in list(raw)}
         aircraft = whose[raw["identity"]]
@@ -691,7 +692,7 @@ class _Heap:
         first = np.maximum.accumulate(np.where(goes_on, 0, np.arange(size)))
         people, who = _people(pipeline, raw, words, identities, aircraft, first)
         lead = np.concatenate([raw["origin_lead"], raw["destination_lead"]])
-        past = _past(pipeline, raw, words, identities, aircraft, people, _told_twice(raw, aircraft, codes, pipeline.airports))
+        past = _past(pipeline, raw, words, identities, aircraft, people)
         columns = LegColumns(
             people=people,
             aircraft=who,
@@ -759,16 +760,15 @@ def _identities(in_time: Codes, identities: Codes, words: Sequence[str]) -> tupl
     return np.where(address != NULL, address, known[registration]).astype(np.int32), registrations
 
 
-def _told_twice(raw: Mapping[str, Column], aircraft: Codes, codes: Sequence[str], airports: Airports) -> Flags:
-    """Which legs are told of by others, too (see `baseline.told_twice`)."""
-    begins = np.flatnonzero(np.append(True, (aircraft[1:] != aircraft[:-1]) | (raw["list"][1:] != raw["list"][:-1])))
-    several = np.bincount(aircraft[begins] + 1) > 1
-    rows = np.flatnonzero(several[aircraft + 1])
+def _told_twice(raw: Mapping[str, Column], whose: Codes, codes: Sequence[str], order: Ints, airports: Airports) -> Flags:
+    """Which legs are told of by others, too (see `baseline.told_twice`); `order` is that of their departure."""
+    twice = np.zeros(len(order), bool)
+    if (raw["list"] == raw["list"][0]).all():
+        return twice
+    aircraft, lists = whose[raw["identity"][order]], raw["list"][order] - 1  # -1: tracked
     places = _rows_of(codes, airports).astype(np.int32)
-    twice = np.zeros(len(aircraft), bool)
-    origin, destination = (places[raw[f"{end}_lead"][rows]] for end in ("origin", "destination"))
-    lists = raw["list"][rows] - 1  # -1: tracked
-    twice[rows] = told_twice(aircraft[rows], raw["departed"][rows], lists, origin, destination, airports)
+    origin, destination = (places[raw[f"{end}_lead"][order]] for end in ("origin", "destination"))
+    twice[order] = told_twice(aircraft, raw["departed"][order], lists, origin, destination, airports)
     return twice
 
 
@@ -779,7 +779,6 @@ def _past(
     identities: Codes,
     aircraft: Codes,
     people: Sequence[Aircraft],
-    twice: Flags,
 ) -> Past:
     """What history counts of the legs."""
     numbers = {word: number for number, word in enumerate(words)}
@@ -809,7 +808,7 @@ def _past(
         arrived=raw["arrived"],
         over=raw["over"],
         destination=raw["destination_lead"],
-        counted=~twice,
+        counted=raw["counted"],
         subjects=subjects,
         everybody=_days([exposure for exposure in exposures if exposure.scope.covers(None, None)]),
         somebody=_days(exposures),

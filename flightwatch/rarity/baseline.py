@@ -737,29 +737,24 @@ def told_twice(
     aircraft: Numbers, departed: Ints, told_by: Numbers, origin: Numbers, destination: Numbers, airports: Airports
 ) -> Flags:
     """Which legs are listed ones that are tracked, too, or stand in another list: one flight counts once, and each leg stands
-    for one row of a list. `told_by` are numbers of lists, `TRACKED_ROW` for tracked legs; places are rows of the airport
-    table, or others (beyond it, or -1). Of the lists that tell of a flight, the first row stands."""
-    order = in_order(aircraft, departed)
-    twice = np.zeros(len(order), bool)
-    one, other = _near_pairs(aircraft[order], departed[order], told_by[order])
-    one, other = order[one], order[other]
+    for one row of a list. The legs are in order of departure. `told_by` are numbers of lists, `TRACKED_ROW` for tracked legs;
+    places are rows of the airport table, or others (beyond it, or -1). Of the lists that tell of a flight, the first row
+    stands."""
+    order = in_order(aircraft)
+    one, other = (order[at] for at in _near_pairs(aircraft[order], departed[order], told_by[order]))
     ends = [(side[one], side[other]) for side in (origin, destination)]
     known = np.logical_or.reduce([(a != NULL) & (b != NULL) for a, b in ends])
     same = known & np.logical_and.reduce([_agree(a, b, airports) for a, b in ends])
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
     pairs: dict[int, list[int]] = {}
     for a, b in zip(one[same].tolist(), other[same].tolist(), strict=True):
         pairs.setdefault(a, []).append(b)
         pairs.setdefault(b, []).append(a)
+    twice = np.zeros(len(order), bool)
     used: set[tuple[int, int]] = set()
-    for leg in sorted((leg for leg in pairs if told_by[leg] != TRACKED_ROW), key=place.__getitem__):
+    for leg in sorted(leg for leg in pairs if told_by[leg] != TRACKED_ROW):
         own = int(told_by[leg])
-        fit = [
-            p
-            for p in sorted(pairs[leg], key=place.__getitem__)
-            if (told_by[p] == TRACKED_ROW or (place[p] < place[leg] and not twice[p])) and (p, own) not in used
-        ]
+        stand = [p for p in sorted(pairs[leg]) if told_by[p] == TRACKED_ROW or (p < leg and not twice[p])]
+        fit = [p for p in stand if (p, own) not in used]
         if fit:
             used.add((min(fit, key=lambda p: abs(departed[p] - departed[leg])), own))
             twice[leg] = True
@@ -769,14 +764,14 @@ def told_twice(
 def _near_pairs(aircraft: Numbers, departed: Ints, told_by: Numbers) -> tuple[Ints, Ints]:
     """The pairs of legs of one aircraft that depart within `SAME_FLIGHT_US` and are told of by different sources. The legs
     are in order of aircraft and departure."""
-    at, parts = np.arange(len(aircraft)), [(np.empty(0, np.int64), np.empty(0, np.int64))]
-    for step in range(1, len(aircraft)):
-        at = at[at + step < len(aircraft)]
-        at = at[(aircraft[at + step] == aircraft[at]) & (departed[at + step] - departed[at] <= SAME_FLIGHT_US)]
-        if not len(at):
-            break
+    parts, step = [(np.empty(0, np.int64), np.empty(0, np.int64))], 1
+    at = np.flatnonzero((aircraft[1:] == aircraft[:-1]) & (np.diff(departed) <= SAME_FLIGHT_US))
+    while len(at):
         differ = at[told_by[at + step] != told_by[at]]
         parts.append((differ, differ + step))
+        step += 1
+        at = at[at + step < len(aircraft)]
+        at = at[(aircraft[at + step] == aircraft[at]) & (departed[at + step] - departed[at] <= SAME_FLIGHT_US)]
     return np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts])
 
 
