@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cache
@@ -72,6 +73,9 @@ EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 DAY_BITS = 20
 """What days since 1970 take at most."""
+
+THREADS = 2
+"""Arrays are worked on by so many at once: each takes memory of its own."""
 
 BATCH = 5_000
 """Journeys whose legs are in memory as records at once."""
@@ -152,10 +156,15 @@ Asked = dict[int, list[Rule]]
 def _asked(pipeline: Pipeline, gathered: Gathered, wanted: Flags) -> Asked:
     asked: Asked = {}
     told = wanted & gathered.past.counted
-    for rule in pipeline.rules:
+
+    def journeys_of(rule: Rule) -> Ints:
         rows = possible(rule, gathered.columns)
-        for first in np.unique(gathered.columns.first[rows[told[rows]]]).tolist():
-            asked.setdefault(first, []).append(rule)
+        return np.unique(gathered.columns.first[rows[told[rows]]])
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for rule, firsts in zip(pipeline.rules, pool.map(journeys_of, pipeline.rules), strict=True):
+            for first in firsts.tolist():
+                asked.setdefault(first, []).append(rule)
     return asked
 
 
@@ -681,7 +690,8 @@ class _Heap:
         whose, registrations = _identities(identities[np.argsort(latest)], identities, words)
         raw["counted"] = ~_told_twice(raw, whose, codes, order, pipeline.airports)
         order = order[in_order(whose[raw["identity"][order]], raw["list"][order])]
-        raw = {name: raw.pop(name)[order] for name in list(raw)}
+        with ThreadPoolExecutor(THREADS) as pool:
+            raw = dict(zip(list(raw), pool.map(lambda name: raw.pop(name)[order], list(raw)), strict=True))
         aircraft = whose[raw["identity"]]
         same = (aircraft[1:] == aircraft[:-1]) & (raw["list"][1:] == raw["list"][:-1])
         stayed = (raw["list"][1:] == 0) | (

@@ -9,7 +9,7 @@ does not hold (`past`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any, NamedTuple
@@ -110,7 +110,7 @@ def _masks(condition: Condition, asked: _Asked) -> Masks:
     return _open(asked) if kind is None else kind(getattr(condition, condition.kind), asked)
 
 
-def _all(parts: Any) -> Masks:
+def _all(parts: Iterable[Masks]) -> Masks:
     masks = list(parts)
     return Masks(np.logical_and.reduce([p.may for p in masks]), np.logical_or.reduce([p.may_not for p in masks]))
 
@@ -128,41 +128,38 @@ def _decided(holds: Flags) -> Masks:
 
 def _aircraft(condition: AircraftCondition, asked: _Asked) -> Masks:
     legs = asked.legs
+    given = [name for name in condition.demands() if getattr(condition, name) is not None]
+    parts = {name: AircraftCondition.model_validate({name: getattr(condition, name)}) for name in given}
     masks = []
-    for name in condition.demands():
-        if getattr(condition, name) is None:
-            continue
-        part = AircraftCondition.model_validate({name: getattr(condition, name)})
-        if name == "callsign":
-            like = kinds.globs(tuple(part.callsign or ()))
-            table = np.array([*(like(word.casefold()) is not None for word in legs.callsigns), False])
-            ours = table[asked.of(legs.callsign)]
-            several = asked.subject == "journey" and not legs.single
-            masks.append(Masks(asked.of(legs.ever_on_journey(table[legs.callsign])) if several else ours, ~ours))
-        else:
-            table = _truths(name, part, legs)
-            who = asked.of(legs.aircraft)
-            masks.append(Masks(table[who, 0], table[who, 1]))
+    if "callsign" in parts:
+        like = kinds.globs(tuple(parts.pop("callsign").callsign or ()))
+        table = np.array([*(like(word.casefold()) is not None for word in legs.callsigns), False])
+        ours = table[asked.of(legs.callsign)]
+        several = asked.subject == "journey" and not legs.single
+        masks.append(Masks(asked.of(legs.ever_on_journey(table[legs.callsign])) if several else ours, ~ours))
+    if parts:
+        people = _all(_truths(name, part, legs) for name, part in parts.items())
+        who = asked.of(legs.aircraft)
+        masks.append(Masks(people.may[who], people.may_not[who]))
     return _all(masks)
 
 
-def _truths(name: str, part: AircraftCondition, legs: LegColumns) -> Flags:
+def _truths(name: str, part: AircraftCondition, legs: LegColumns) -> Masks:
     """For each of the people whether a condition on one thing may hold, and whether it may not: each value is asked about
     once. Lists that go by callsigns are open."""
     if name in ONE_WORD:
         words, of = legs.known(name)
         like = kinds.globs(tuple(getattr(part, name)))
         holds = np.array([word is not None and like(word.casefold()) is not None for word in words], bool)[of]
-        return np.stack([holds, ~holds], axis=1)
-    known: dict[object, tuple[bool, bool]] = {}
+        return _decided(holds)
+    known: dict[object, bool | None] = {}
     out = []
     for who in legs.people:
         key = (who.watchlists, who.undecided) if name == "watchlist" else getattr(who, name)
         if key not in known:
-            truth = kinds.fits(part, who, (), name != "watchlist").truth
-            known[key] = (truth is not False, truth is not True)
+            known[key] = kinds.fits(part, who, (), name != "watchlist").truth
         out.append(known[key])
-    return np.array(out, dtype=bool).reshape(-1, 2)
+    return Masks(np.array([truth is not False for truth in out], bool), np.array([truth is not True for truth in out], bool))
 
 
 # ----------------------------------------------------------------------------------------------------------------------- places
@@ -173,8 +170,8 @@ def _place(condition: PlaceCondition, stops: Stops, asked: _Asked) -> Masks:
     inside = _inside(kinds.target_of_place(condition), asked.legs)
     airport = asked.of(stops.airport)
     here = inside[airport]
-    may = here | ((airport != NULL) & (condition.probability <= 1 - SURE + ROUNDED))
-    surely = here & (condition.probability <= SURE)
+    may = here | (airport != NULL) if condition.probability <= 1 - SURE + ROUNDED else here.copy()
+    surely = here if condition.probability <= SURE else np.zeros_like(here)
     if len(stops.spread):
         rows, among = _found(stops.spread, asked)
         sums = stops.chances(inside, among)
