@@ -53,7 +53,7 @@ from flightwatch.records import (
     legs_from_table,
     legs_table,
 )
-from flightwatch.rules import Answer, Match, Onward, Result, Rule
+from flightwatch.rules import Answer, Onward, Result, Rule
 from flightwatch.rules.language import PositionCondition
 from flightwatch.rules.measures import clock, span
 
@@ -502,7 +502,9 @@ class Pipeline:
         keep the benefit of the doubt."""
         asking = [rule for rule in self.rules if self._possible(rule, number)]
         for journey in journeys(legs) if asking else ():
-            yield from self.judge_journey(state, self._who(number, journey.legs), legs, journey, asking, now, lenient)
+            who = self._who(number, journey.legs)
+            for found in self.judge_journey(state, who, legs, journey, asking, now, lenient):
+                yield self.with_history(state, found)
 
     def judge_journey(
         self,
@@ -514,8 +516,8 @@ class Pipeline:
         now: datetime,
         lenient: frozenset[tuple[str, str]] = frozenset(),
     ) -> Iterator[Finding]:
-        """What some rules find in one journey of an aircraft. Of its legs, those of the journey's days and the next one
-        after them are needed."""
+        """What some rules find in one journey of an aircraft, without how rare it was (`with_history`). Of its legs, those of
+        the journey's days and the next one after them are needed."""
         before = [Precedents(state.baseline, who, leg, legs) for leg in journey.legs]
         for rule in rules_:
             if rule.subject == "event":
@@ -524,7 +526,9 @@ class Pipeline:
             factors = [BENEFIT_OF_DOUBT if leg.leg_id in doubted else 1.0 for leg in journey.legs]
             left = onward(legs, journey) if rule.subject == "stay" else None
             for match in rules.matches(rule, journey, who, self.airports, before.__getitem__, factors, left):
-                yield self._finding(state, rule, who, legs, journey, match, now)
+                there = visit(legs, journey, match.start, match.place)
+                stage = stage_of(there)
+                yield Finding(self._references[rule.id], who, there, stage, match.probability, match.held, (), (), now)
 
     def asked(self, state: State, rule: Rule, number: int, legs: Sequence[Leg], journey: Journey) -> Iterator[Answer]:
         """What a rule says of each place of one of an aircraft's journeys."""
@@ -538,22 +542,19 @@ class Pipeline:
         known = self._everybody(event, None) if everybody is None else everybody
         return rules.evaluate(rule.when, rules.event_case(event, known, self.airports))
 
-    def _finding(
-        self, state: State, rule: Rule, who: Aircraft, legs: Sequence[Leg], journey: Journey, match: Match, now: datetime
-    ) -> Finding:
-        there = visit(legs, journey, match.start, match.place)
-        target, day = self._target(rule, there), _day(there.arrival)
-        return Finding(
-            rule=reference(rule),
-            aircraft=who,
-            visit=there,
-            stage=stage_of(there),
-            probability=match.probability,
-            held=match.held,
-            earlier=tuple(rarity.visits_of_tail(state.baseline, target, who, day)),
-            rarity=rarity.rarities(state.baseline, target, who, day),
-            as_of=now,
+    def with_history(self, state: State, found: Finding) -> Finding:
+        """A finding about a visit with the visits before it, and how rare it was."""
+        rule = next(rule for rule in self.rules if rule.id == found.rule.rule_id)
+        target, day = self._target(rule, found.there), _day(found.there.arrival)
+        return replace(
+            found,
+            earlier=tuple(rarity.visits_of_tail(state.baseline, target, found.aircraft, day)),
+            rarity=rarity.rarities(state.baseline, target, found.aircraft, day),
         )
+
+    @cached_property
+    def _references(self) -> dict[str, RuleReference]:
+        return {rule.id: reference(rule) for rule in self.rules}
 
     def _target(self, rule: Rule, there: Visit) -> Target:
         """The places that history is asked about: those that the rule names, else the airport of the visit."""

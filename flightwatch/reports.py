@@ -101,7 +101,6 @@ class Found:
     certainty: str
     told: bool
     held: tuple[Held, ...]
-    rarity: tuple[str, ...]
     legs: tuple[str, ...]
     feeds: tuple[str, ...]
     source: Finding | Happening
@@ -180,7 +179,6 @@ def _visit(finding: Finding, told: bool, airports: Airports) -> Found:
         certainty=f"{visit.place.basis} {finding.probability:.2f}",
         told=told,
         held=finding.held,
-        rarity=tuple(r.sentence for r in finding.rarity),
         legs=tuple(leg.leg_id for leg in legs),
         feeds=tuple(sorted({feed for leg in legs for feed in leg.feeds})),
         source=finding,
@@ -199,7 +197,6 @@ def _event(happening: Happening) -> Found:
         certainty=f"{event.basis}{chance}",
         told=True,
         held=happening.held,
-        rarity=(),
         legs=event.legs,
         feeds=event.feeds,
         source=happening,
@@ -227,7 +224,7 @@ def report(done: Backtest, desk: Desk, before: Backtest | None = None) -> Report
         weeks=_weeks([f.time for f in alerts.values()], done.since, done.until),
         aircraft=tuple(names.most_common(TOP)),
         places=tuple(places.most_common(TOP)),
-        examples=tuple(_examples(told, desk)),
+        examples=tuple(_examples(told, done, desk)),
         notes=tuple(_notes(done, feeds, desk.store.made_up())),
         sources=credits_of([*feeds.values(), *databases.values()]),
         map=_map(list(alerts.values()), desk.airports),
@@ -264,7 +261,7 @@ def _place(one: Found, airports: Airports) -> str:
     return f"{airport.short_name}, {airport.ident}" if airport else "not at an airport"
 
 
-def _examples(told: Sequence[Found], desk: Desk) -> Iterable[Example]:
+def _examples(told: Sequence[Found], done: Backtest, desk: Desk) -> Iterable[Example]:
     """The last findings of each rule, in the words of the message that people would have got."""
     by_rule = sorted(told, key=lambda f: f.rule.rule_id)
     for _, mine in groupby(by_rule, key=lambda f: f.rule.rule_id):
@@ -272,7 +269,7 @@ def _examples(told: Sequence[Found], desk: Desk) -> Iterable[Example]:
             title = f"{one.rule.title} ({one.rule.rule_id})"
             if isinstance(one.source, Finding):
                 alert = Alert(one.key, one.source.stage, 1, (one.rule,), one.rule.notify)
-                message = desk.compose(one.source, alert)
+                message = desk.compose(done.in_full(one.source), alert)
                 yield Example(title, message.headline, message.qualifier, message.facts, one.held, one.legs)
             else:
                 made_up = "[Reconstruction] " if not desk.store.made_up().isdisjoint(one.feeds) else ""
@@ -393,14 +390,14 @@ def write(done: Backtest, path: Path, desk: Desk) -> list[str]:
     everything = found(done, desk.airports)
     terms = desk.store.terms_of(feed for f in everything for feed in f.feeds)
     terms |= desk.registry.terms(source for f in everything for one in f.aircraft for source, _ in one.sources)
-    table = pa.Table.from_pylist([_row(one, terms) for one in everything], schema=FINDINGS)
+    table = pa.Table.from_pylist([_row(one, done, terms) for one in everything], schema=FINDINGS)
     told = json.dumps({name: asdict(term) for name, term in terms.items()})
     files.write_parquet(path, table.replace_schema_metadata({TERMS_KEY: told.encode()}))
     credits = credits_of(terms.values())
     return [f"{path}: {len(table):,} findings", *([f"Data: {'; '.join(credits)}."] if credits else [])]
 
 
-def _row(one: Found, terms: Mapping[str, Terms]) -> dict[str, Any]:
+def _row(one: Found, done: Backtest, terms: Mapping[str, Terms]) -> dict[str, Any]:
     first, source = one.aircraft[0], one.source
     visit, event = (source.there, None) if isinstance(source, Finding) else (None, source.event)
     return {
@@ -419,7 +416,7 @@ def _row(one: Found, terms: Mapping[str, Terms]) -> dict[str, Any]:
         "stage": source.stage if isinstance(source, Finding) else None,
         "told": one.told,
         "held": [asdict(held) for held in one.held],
-        "rarity": list(one.rarity),
+        "rarity": [r.sentence for r in done.in_full(source).rarity] if isinstance(source, Finding) else [],
         "legs": list(one.legs),
         "feeds": list(one.feeds),
         "reconstructed": any(terms[feed].reconstructed for feed in one.feeds if feed in terms),

@@ -60,6 +60,8 @@ class Lettered:
         return self.zero + a * self.steps[0] + b * self.steps[1] + c
 
     def letters(self, number: int) -> str | None:
+        if number >= self.zero + len(ALPHABET) * self.steps[0]:
+            return None
         a, rest = divmod(number - self.zero, self.steps[0])
         b, c = divmod(rest, self.steps[1])
         if not (0 <= a < len(ALPHABET) and b < len(ALPHABET) and c < len(ALPHABET)):
@@ -247,7 +249,7 @@ def _japanese_address(first: int, second: int, end: str) -> int:
 
 def _lettered(number: int) -> Found:
     for register in LETTERED:
-        if letters := register.letters(number):
+        if register.zero <= number and (letters := register.letters(number)):
             return register.prefix + letters, register.country, "letters at fixed distances"
     return None
 

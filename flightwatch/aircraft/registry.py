@@ -119,6 +119,9 @@ class Registry:
             if (number := number_of(icao24)) is not None:
                 self._by_low_bits.setdefault(number & 0xFFFF, []).append(icao24)
         self._open_lists = tuple(dict.fromkeys(n for found in self._by_registration.values() for n, _ in found))
+        self._turns_of_others = _turns(
+            [e for _, e in [*(e for found in self._by_registration.values() for e in found), *self._patterns]]
+        )
         self._turns: dict[str, list[date]] = {}
         self._known: dict[tuple[str, int, str | None], Aircraft] = {}
 
@@ -172,8 +175,13 @@ class Registry:
     def turns(self, icao24: str) -> list[date]:
         """The days from which on something else may be known of an address than the day before, by lists that go by other
         things than addresses, too."""
-        others = [*(e for found in self._by_registration.values() for e in found), *self._patterns]
-        return _turns([*self._claims(icao24), *(e for _, e in [*self._by_address.get(icao24, ()), *others])])
+        if icao24 not in self._turns:
+            self._turns[icao24] = self._turns_of(icao24, self._sourced(icao24))
+        own = self._turns[icao24]
+        return sorted({*own, *self._turns_of_others}) if self._turns_of_others else own
+
+    def _turns_of(self, icao24: str, claims: Sequence[Claim]) -> list[date]:
+        return _turns([*claims, *(e for _, e in self._by_address.get(icao24, ()))])
 
     def _on(self, icao24: str, on: date, told: str | None = None) -> Aircraft:
         """From the cache; an address whose claims are dated has an aircraft for each span between two dates, and one
@@ -184,7 +192,7 @@ class Registry:
         claims: list[Claim] | None = None
         if icao24 not in self._turns:
             claims = self._claims(icao24)
-            self._turns[icao24] = _turns([*claims, *(e for _, e in self._by_address.get(icao24, ()))])
+            self._turns[icao24] = self._turns_of(icao24, claims)
         key = (icao24, bisect_right(self._turns[icao24], on), told)
         if key not in self._known:
             if claims is None or told is not None:
@@ -222,8 +230,7 @@ class Registry:
     def _claims(self, icao24: str, told: str | None = None) -> list[Claim]:
         """Everything that any source says of an address, whenever it holds; lists first, then databases, the feed and
         what follows by rule."""
-        found = [c for name, entry in self._by_address.get(icao24, ()) for c in _listed(name, entry)]
-        found += [c for d in self.databases for row in d.rows(icao24) for c in _recorded(d, row)]
+        found = self._sourced(icao24)
         if of_forces(icao24):
             found.append(Claim("role", "military", BLOCK, "beyond the last N-number", SUREST))
         if told is not None:
@@ -233,6 +240,11 @@ class Registry:
             if f"RF{by_rule.registration[2:]}" not in others:
                 found.append(Claim("registration", by_rule.registration, REGISTER, by_rule.rule, _worth(by_rule, others)))
         return found
+
+    def _sourced(self, icao24: str) -> list[Claim]:
+        """What lists and databases say: of all claims, these may be dated."""
+        found = [c for name, entry in self._by_address.get(icao24, ()) for c in _listed(name, entry)]
+        return found + [c for d in self.databases for row in d.rows(icao24) for c in _recorded(d, row)]
 
     def identify(self, icao24: str, on: date) -> Identity:
         """All that is known of an address on a day, for people."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,12 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightwatch.places import Airports, country_name
-from flightwatch.rarity.baseline import ANYBODY, Baseline, Exposure, Tail
+from flightwatch.rarity.baseline import ANYBODY, Baseline, Exposure, Tail, Visits
 from flightwatch.rarity.rates import ENOUGH_DAYS, HOLDS, Expected, expected, rate
 from flightwatch.records import Aircraft, Counted, EarlierVisit, Rarity, Target
 
 __all__ = ["Baseline", "Exposure", "count", "place_flags", "place_name", "rarities", "visits_of_tail"]
 
+Flags = NDArray[np.bool_]
 
 TARGETS_KEPT = 512
 """Targets whose places are remembered (80 kB each): those of the rules, and the airports that are asked about lately."""
@@ -45,12 +46,13 @@ def count(baseline: Baseline, of: str, target: Target, aircraft: Aircraft, day: 
     if subject is None:
         return Counted(0, 0)
     first = since.toordinal() if since else 0
-    days = frozenset(d for d in baseline.observed_days(day, _watched(baseline, of, aircraft, day)) if d >= first)
+    days = baseline.observed_days(day, _watched(baseline, of, aircraft, day))
+    days = days[np.searchsorted(days, first) :]
     if not (target.airports or target.countries):
         return Counted(0, len(days))
-    arrived = baseline.visit_days(day, place_flags(target, baseline.airports), **subject)
-    lately = [d for d in arrived if d >= first]
-    watched = sum(d in days for d in lately)
+    arrived = baseline.earlier_visits(day, place_flags(target, baseline.airports), **subject).days
+    lately = arrived[arrived >= first]
+    watched = int(np.isin(lately, days).sum())
     return Counted(watched, len(days), len(lately) - watched)
 
 
@@ -68,49 +70,49 @@ def rarities(baseline: Baseline, target: Target, aircraft: Aircraft, day: date) 
     told = [_with_rate(_rarity(name, place, own, _own_sentence(name, place, own, baseline.airports) + sight), own)]
     if aircraft.operator:
         fleet = _past(baseline, "fleet", target, aircraft, day)
-        others = replace(fleet, visits=tuple(v for v in fleet.visits if v.registration != aircraft.registration))
+        others = replace(fleet, visits=fleet.visits.where(~fleet.visits.of_registration(aircraft.registration)))
         known = sum(aircraft.icao24 != icao24 for icao24, _ in fleet.members)
         sentence = _fleet_sentence(aircraft.operator, place, others, known, baseline.airports)
         of_fleet = _rarity(aircraft.operator, place, fleet, sentence)
         told.append(_with_rate(of_fleet, fleet, " of all its aircraft") if known else of_fleet)
     anybody = _past(baseline, "anybody", target, aircraft, day)
-    strangers = [v for v in anybody.visits if not _is_told(v, aircraft)]
+    strangers = anybody.visits.where(~_are_told(anybody.visits, aircraft))
     if strangers:
         told.append(_rarity("anybody", place, anybody, _strangers_sentence(place, strangers, baseline.airports)))
     return tuple(told)
 
 
-def _is_told(visit: EarlierVisit, aircraft: Aircraft) -> bool:
-    """Whether a visit is among those of the aircraft itself or of its operator."""
-    same = visit.registration is not None and visit.registration == aircraft.registration
-    return same or (visit.operator is not None and visit.operator == aircraft.operator)
+def _are_told(visits: Visits, aircraft: Aircraft) -> Flags:
+    """Which visits are among those of the aircraft itself or of its operator."""
+    same = visits.of_registration(aircraft.registration) & (aircraft.registration is not None)
+    return np.asarray(same | (visits.of_operator(aircraft.operator) & (aircraft.operator is not None)))
 
 
 @dataclass(frozen=True)
 class Past:
-    """The visits of a subject before a day, and the observed days (ordinals) on which none of its members would have
-    been missed."""
+    """The visits of a subject before a day, and the observed days (ordinals, ascending) on which none of its members would
+    have been missed."""
 
     members: tuple[Tail, ...]
-    days: frozenset[int]
-    visits: tuple[EarlierVisit, ...]
+    days: NDArray[np.int64]
+    visits: Visits
 
-    @property
-    def watched(self) -> list[EarlierVisit]:
+    @cached_property
+    def watched(self) -> Visits:
         """Those on observed days."""
-        return [v for v in self.visits if v.arrived.toordinal() in self.days]
+        return self.visits.where(np.isin(self.visits.days, self.days))
 
-    @property
-    def unwatched(self) -> list[EarlierVisit]:
-        return [v for v in self.visits if v.arrived.toordinal() not in self.days]
+    @cached_property
+    def unwatched(self) -> Visits:
+        return self.visits.where(~np.isin(self.visits.days, self.days))
 
 
 def _past(baseline: Baseline, of: str, target: Target, aircraft: Aircraft, day: date) -> Past:
     members = _watched(baseline, of, aircraft, day)
     subject = _subject(of, aircraft)
-    places = place_flags(target, baseline.airports)
-    visits = [] if subject is None else baseline.earlier_visits(day, places, **subject)
-    return Past(tuple(members), baseline.observed_days(day, members), tuple(visits))
+    assert subject is not None  # nobody asks about a fleet that is not known
+    visits = baseline.earlier_visits(day, place_flags(target, baseline.airports), **subject)
+    return Past(tuple(members), baseline.observed_days(day, members), visits)
 
 
 def _rarity(subject: str, place: str, past: Past, sentence: str) -> Rarity:
@@ -135,7 +137,7 @@ def _with_rate(told: Rarity, past: Past, of: str = "") -> Rarity:
 
 def _too_little(past: Past) -> str:
     """What is said where some days were observed, and too few."""
-    return f" That is too little history to say how often (fewer than {ENOUGH_DAYS} days)." if past.days else ""
+    return f" That is too little history to say how often (fewer than {ENOUGH_DAYS} days)." if len(past.days) else ""
 
 
 def _span(year: Expected) -> str:
@@ -187,7 +189,7 @@ def place_name(target: Target, airports: Airports) -> str:
 
 
 def _own_sentence(name: str, place: str, past: Past, airports: Airports) -> str:
-    if not past.days:
+    if not len(past.days):
         told = f"{_visits(len(past.visits), 'No', 'One')} of {name} to {place} on record{_last(past.visits, airports)}"
         return f"{told}; on no day before would it surely have been seen."
     told = f"{_visits(len(past.watched), 'No', 'One')} of {name} to {place} in the {len(past.days):,} observed days before"
@@ -197,7 +199,7 @@ def _own_sentence(name: str, place: str, past: Past, airports: Airports) -> str:
 def _fleet_sentence(operator: str, place: str, others: Past, known: int, airports: Airports) -> str:
     if not others.visits and not known:
         return f"Whether other aircraft of the {operator} went to {place} is not known: this history has none of them."
-    if not (others.days and known):
+    if not (len(others.days) and known):
         times = _visits(len(others.visits), "no", "one", earlier="")
         return (
             f"Other aircraft of the {operator}: {times} to {place} on record{_last(others.visits, airports, tails=True)};"

@@ -27,12 +27,11 @@ where the legs were seen and where not (`coverage`): where everybody is seen, si
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
-from typing import Literal
+from functools import cached_property, reduce
+from typing import Literal, overload
 
 import numpy as np
 import pyarrow as pa
@@ -57,6 +56,9 @@ ANYBODY: Tail = (None, None)
 """Somebody whom only a scope of the whole world covers."""
 
 DAY_US = 86_400_000_000
+MICROSECONDS = 1_000_000
+"""In a second: many times are whole ones."""
+
 MINUTE_US, DAY_MIN = 60_000_000, 1440
 
 CLOCK_STEP_MIN, PUNCTUAL_MIN = 10, 15
@@ -108,6 +110,9 @@ AIRCRAFT_KEPT = 256
 """Aircraft whose flights are remembered as records, and groups of them whose covered days are: those that rules ask about
 again and again."""
 
+PLACES_KEPT = 64
+"""Sets of places whose flights are remembered: those that rules name."""
+
 SAME_FLIGHT_US = 36 * 3_600_000_000
 """A listed leg within a day and a half of a tracked one of the same aircraft, with ends that agree, is the same flight:
 lists give local days, and the middle of a day stands for it."""
@@ -131,10 +136,9 @@ class Exposure:
 class Columns:
     """Legs as arrays of one length, sorted by departure. Words are numbers into `words`; places are rows of the
     airport table, then other codes. `told_by` tells the flight lists apart (-1: tracked);
-    `vague` are those of which a list gives the day alone. `way`: see `flown`; `observed` and `begun_in_sight` are those
+    `vague` are those of which a list gives the day alone. `observed` and `begun_in_sight` are those
     whose destination and whose origin was seen; `row` is that of the table."""
 
-    leg_id: NDArray[np.object_]
     aircraft: Ints
     registration: Ints
     operator: Ints
@@ -147,12 +151,24 @@ class Columns:
     observed: Flags
     told_by: Ints
     vague: Flags
-    way: NDArray[np.object_]
     begun_in_sight: Flags
     row: Ints
 
     def take(self, index: Ints | Flags | slice) -> Columns:
         return Columns(**{name: getattr(self, name)[index] for name in self.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is counted: legs as columns without those that are told twice, what their numbers stand for (`words`, and `codes`
+    of places, of which the first are the rows of the airport table), the registration that each address was known by last,
+    and what reads legs by their `row`."""
+
+    columns: Columns
+    words: Mapping[str, int]
+    codes: Mapping[str, int]
+    registrations: Mapping[str, str]
+    legs: Callable[[Ints], list[Leg]]
 
 
 @dataclass(frozen=True)
@@ -180,8 +196,8 @@ class Index:
 
 
 class Baseline:
-    """The history, built from a table of `LEGS`. `extended` gives a new one with more legs; nothing changes in
-    place."""
+    """The history, built from a table of `LEGS`, or from what is recorded of one already (`of`). `extended` gives a new one
+    with more legs; nothing changes in place."""
 
     def __init__(
         self,
@@ -198,11 +214,25 @@ class Baseline:
         self._told: dict[tuple[int, int | None], EarlierVisit] = {}
         self._visitors: dict[tuple[int, ...], frozenset[str]] = {}
         self._priors: dict[tuple[object, ...], Floats] = {}
-        self._exposed: dict[Tail, frozenset[int]] = {}
-        self._common: dict[frozenset[Tail], list[int]] = {}
+        self._led: dict[bytes, Ints] = {}
+        self._covering: dict[Tail, tuple[int, ...]] = {}
+        self._common: dict[frozenset[tuple[int, ...]], Ints] = {}
+        self._covered: dict[tuple[int, ...], Ints] = {}
         self._members: dict[str, list[tuple[Tail, int, int]]] = {}
         self._flights: dict[Tail, tuple[Ints, list[Leg]]] = {}
         self._coverage = coverage
+        self._learned = self._coverage_of_table
+
+    @classmethod
+    def of(
+        cls, airports: Airports, record: Record, exposures: Sequence[Exposure], learned: Callable[[], Coverage] = Coverage
+    ) -> Baseline:
+        """One that answers questions about visits and flights; of its legs it has no table. `learned` tells the coverage when
+        somebody asks for it."""
+        made = cls(airports, None, exposures)
+        made._record = record
+        made._learned = learned
+        return made
 
     def extended(self, legs: pa.Table, exposures: Sequence[Exposure] | None = None) -> Baseline:
         """With these legs added; one whose `leg_id` is there already takes its place."""
@@ -217,8 +247,11 @@ class Baseline:
     def coverage(self) -> Coverage:
         """What the legs tell of where traffic is seen."""
         if self._coverage is None:
-            self._coverage = Coverage().changed(self._table, self._table.slice(0, 0), self.airports)
+            self._coverage = self._learned()
         return self._coverage
+
+    def _coverage_of_table(self) -> Coverage:
+        return Coverage().changed(self._table, self._table.slice(0, 0), self.airports)
 
     def seen_share(self, day: date, latitude: Floats, longitude: Floats, altitude: Floats) -> tuple[Floats, Floats]:
         """How much of the traffic at these positions was seen in the time before a day, and of how much there is no
@@ -235,104 +268,38 @@ class Baseline:
     # ------------------------------------------------------------------------------------------------------------ columns
 
     @cached_property
-    def _words(self) -> dict[str, int]:
-        texts = {
-            w for name in ("icao24", "registration", "operator", "typecode") for w in self._table[name].unique().to_pylist() if w
-        }
-        return {word: i for i, word in enumerate(sorted(texts))}
+    def _record(self) -> Record:
+        return recorded(self._table, self.airports)
+
+    @property
+    def columns(self) -> Columns:
+        return self._record.columns
+
+    @property
+    def _words(self) -> Mapping[str, int]:
+        return self._record.words
+
+    @property
+    def _codes(self) -> Mapping[str, int]:
+        return self._record.codes
 
     @cached_property
     def _spelled(self) -> list[str]:
         return list(self._words)
 
     @cached_property
-    def _codes(self) -> dict[str, int]:
-        """Numbers of places: those of the airport table, then the codes that only lists have."""
-        codes = {ident: row for row, ident in enumerate(self.airports.ident)}
-        for name in ("origin", "destination"):
-            for code in self._table[name].unique().to_pylist():
-                if code is not None:
-                    codes.setdefault(code, len(codes))
-        return codes
-
-    @cached_property
     def _places(self) -> list[str]:
         return list(self._codes)
 
     @cached_property
-    def columns(self) -> Columns:
-        table = self._table
-        departed = _first_known(table, "takeoff_time", "first_seen", "landing_time")
-        arrived = _first_known(table, "landing_time", "last_seen", "takeoff_time")
-        address = _numbers(table["icao24"], self._words)
-        registration = _numbers(table["registration"], self._words)
-        rows = Columns(
-            leg_id=np.array(table["leg_id"].to_pylist(), dtype=object),
-            aircraft=np.where(address == NULL, _addresses_of(registration, address, departed), address),
-            registration=registration,
-            operator=_numbers(table["operator"], self._words),
-            typecode=_numbers(table["typecode"], self._words),
-            origin=_numbers(table["origin"], self._codes),
-            destination=_numbers(table["destination"], self._codes),
-            departed=departed,
-            arrived=arrived,
-            listed=np.array(pc.equal(table["source"], "listed").to_numpy(zero_copy_only=False), dtype=bool),
-            observed=_is_observed(table, "destination"),
-            told_by=_lists(table),
-            vague=_are_days(table),
-            way=np.array([w or b"" for w in table["way"].to_pylist()], dtype=object),
-            begun_in_sight=_is_observed(table, "origin"),
-            row=np.arange(len(table)),
-        )
-        order = np.argsort(departed, kind="stable")
-        return self._without_doubles(rows.take(order))
+    def leg_ids(self) -> list[str]:
+        """The ids of the legs of the columns."""
+        ids: list[str] = self._table["leg_id"].take(pa.array(self.columns.row)).to_pylist()
+        return ids
 
-    def _without_doubles(self, rows: Columns) -> Columns:
-        """Without the listed legs that are tracked, too, or stand in another list: one flight counts once, and each
-        leg stands for one row of a list."""
-        drop = np.zeros(len(rows.aircraft), bool)
-        order = np.lexsort((rows.departed, rows.aircraft))
-        for mine in np.split(order, np.flatnonzero(np.diff(rows.aircraft[order])) + 1):
-            if rows.listed[mine].any() and len(np.unique(rows.told_by[mine])) > 1:
-                drop[self._doubles(rows, mine)] = True
-        return rows.take(~drop)
-
-    def _doubles(self, rows: Columns, mine: Ints) -> list[int]:
-        """Of the rows of one aircraft in order of departure, the listed ones that are told elsewhere."""
-        times, told, doubles = rows.departed[mine], set(np.flatnonzero(~rows.listed[mine]).tolist()), []
-        used: set[tuple[int, int]] = set()
-        for i in np.flatnonzero(rows.listed[mine]).tolist():
-            lists = int(rows.told_by[mine[i]])
-            near = range(*np.searchsorted(times, [times[i] - SAME_FLIGHT_US, times[i] + SAME_FLIGHT_US + 1]).tolist())
-            same = [
-                j
-                for j in near
-                if j in told
-                and rows.told_by[mine[j]] != lists
-                and (j, lists) not in used
-                and self._one_flight(rows, int(mine[i]), int(mine[j]))
-            ]
-            if same:
-                used.add((min(same, key=lambda j: abs(times[j] - times[i])), lists))
-                doubles.append(int(mine[i]))
-            else:
-                told.add(i)
-        return doubles
-
-    def _one_flight(self, rows: Columns, i: int, j: int) -> bool:
-        """Whether both ends of two legs can be the same places, and at least one is."""
-        ends = [(int(side[i]), int(side[j])) for side in (rows.origin, rows.destination)]
-        return all(self._agree(a, b) for a, b in ends) and any(NULL not in pair for pair in ends)
-
-    def _agree(self, a: int, b: int) -> bool:
-        """Whether two ends can be one place: a null agrees with all, others if they are one or lie near each other,
-        because lists name cities (MOW) and neighbouring fields."""
-        if NULL in (a, b) or a == b:
-            return True
-        if max(a, b) >= len(self.airports):
-            return False
-        lat, lon = self.airports.latitude, self.airports.longitude
-        return bool(distance_nm(lat[a], lon[a], lat[b], lon[b]) <= SAME_PLACE_NM)
+    @cached_property
+    def _ways(self) -> list[bytes]:
+        return [way or b"" for way in self._table["way"].take(pa.array(self.columns.row)).to_pylist()]
 
     def _before(self, day: date) -> slice:
         """The legs that were over before a day."""
@@ -417,7 +384,7 @@ class Baseline:
         end, then the rest."""
         own = rows.aircraft == self._words.get(aircraft, len(self._words))
         fields = {"operator": operator, "typecode": typecode}
-        shared = [getattr(rows, name) == self._words[word] for name, word in fields.items() if word in self._words]
+        shared = [getattr(rows, name) == self._words[word] for name, word in fields.items() if word and word in self._words]
         everything = np.ones(len(rows.aircraft), bool)
         if other is None:
             return [own], [*shared, everything]
@@ -434,7 +401,7 @@ class Baseline:
         nowhere = np.full((len(self._codes) - len(table) + 1, 3), np.nan)
         at = np.concatenate([places, nowhere])
         ends = np.stack([at[rows.origin], at[rows.destination]], axis=1)
-        return flown(rows.way.tolist(), ends, np.stack([rows.begun_in_sight, rows.observed], axis=1))
+        return flown(self._ways, ends, np.stack([rows.begun_in_sight, rows.observed], axis=1))
 
     def came_by(
         self, which: Which, day: date, *, other: int | None, latitude: float, longitude: float, altitude: float, course: float
@@ -471,25 +438,16 @@ class Baseline:
 
     @cached_property
     def _has_way(self) -> Flags:
-        return np.array([len(way) > 0 for way in self.columns.way], dtype=bool)
+        return np.array([len(way) > 0 for way in self._ways], dtype=bool)
 
     # ------------------------------------------------------------------------------------------------------------- visits
 
     def earlier_visits(
         self, day: date, places: Flags, *, tail: Tail | None = None, operator: str | None = None, typecode: str | None = None
-    ) -> list[EarlierVisit]:
+    ) -> Visits:
         """Visits to places (a flag for each row of the airport table) before a day, oldest first: of all, or of one
         aircraft, operator or type."""
-        found = self._visiting(day, places, tail, operator, typecode)
-        return [self._visit(i, _midnight(day)) for i in found.tolist()]
-
-    def visit_days(
-        self, day: date, places: Flags, *, tail: Tail | None = None, operator: str | None = None, typecode: str | None = None
-    ) -> list[int]:
-        """The days (ordinals) of the arrivals of `earlier_visits`."""
-        arrived = self.columns.arrived[self._visiting(day, places, tail, operator, typecode)]
-        days: list[int] = (arrived // DAY_US + EPOCH_ORDINAL).tolist()
-        return days
+        return Visits(self, self._visiting(day, places, tail, operator, typecode), day)
 
     def flights(self, day: date, tail: Tail) -> list[Leg]:
         """The flights of one aircraft that ended before a day, in order of departure."""
@@ -497,10 +455,16 @@ class Baseline:
             if len(self._flights) >= AIRCRAFT_KEPT:
                 self._flights.clear()
             mine = self._of_tail(tail)
-            legs = legs_from_table(self._table.take(self.columns.row[mine]))
+            legs = self._record.legs(self.columns.row[mine])
             self._flights[tail] = (self.columns.arrived[mine], legs)
         arrived, legs = self._flights[tail]
         return [legs[i] for i in np.flatnonzero(arrived < _midnight(day)).tolist()]
+
+    def destinations(self, day: date, tail: Tail) -> list[str]:
+        """Where the flights of one aircraft led that ended before a day, as far as known."""
+        mine = self._of_tail(tail)
+        led = self.columns.destination[mine[self.columns.arrived[mine] < _midnight(day)]]
+        return [self._places[code] for code in led[led != NULL].tolist()]
 
     def visitors(self, rows: tuple[int, ...]) -> frozenset[str]:
         """The aircraft (address or registration) that ever ended a leg at one of these rows of the airport table."""
@@ -517,7 +481,7 @@ class Baseline:
         kinds = [by.of([self._words.get(word, len(self._words))]) for by, word in asked if word is not None]
         kinds += [self._of_tail(tail)] if tail is not None else []
         if not kinds or self._by_destination.count(there) < min(map(len, kinds)):
-            kinds.append(self._by_destination.of(there))
+            kinds.append(self._led_to(there))
         found = min(kinds, key=len)
         found = found[rows.arrived[found] < _midnight(day)]
         found = found[np.r_[places, np.zeros(len(self._codes) - len(places) + 1, bool)][rows.destination[found]]]
@@ -528,8 +492,17 @@ class Baseline:
             found = found[np.isin(rows.aircraft[found], self._numbers_of(tail))]
         return np.asarray(found)
 
+    def _led_to(self, there: Ints) -> Ints:
+        """The flights to some places, in order."""
+        key = there.tobytes()
+        if key not in self._led:
+            if len(self._led) >= PLACES_KEPT:
+                self._led.clear()
+            self._led[key] = self._by_destination.of(there)
+        return self._led[key]
+
     def _numbers_of(self, tail: Tail) -> list[int]:
-        return sorted({self._words[name] for name in tail if name in self._words})
+        return sorted({self._words[name] for name in tail if name is not None and name in self._words})
 
     def _of_tail(self, tail: Tail) -> Ints:
         """The rows of an aircraft, in order."""
@@ -551,15 +524,15 @@ class Baseline:
     def _by_destination(self) -> Index:
         return Index.made(self.columns.destination, len(self._codes))
 
-    def _visit(self, i: int, until: int) -> EarlierVisit:
-        """The visit at the end of a leg, as it was known before a time. Visits are asked for again and again: each is put
+    def visit(self, i: int, day: date) -> EarlierVisit:
+        """The visit at the end of a leg, as it was known before a day. Visits are asked for again and again: each is put
         together once while it lasts, and once over."""
         if i not in self._next:
             own = self._by_aircraft.of([int(self.columns.aircraft[i])])
             later = int(np.searchsorted(self.columns.departed[own], self.columns.arrived[i], side="right"))
             self._next[i] = int(own[later]) if later < len(own) else None
         next_ = self._next[i]
-        if next_ is not None and self.columns.departed[next_] >= until:
+        if next_ is not None and self.columns.departed[next_] >= _midnight(day):
             next_ = None
         if (i, next_) not in self._told:
             self._told[i, next_] = self._visit_until(i, next_)
@@ -568,7 +541,7 @@ class Baseline:
     def _visit_until(self, i: int, next_: int | None) -> EarlierVisit:
         """The visit between two legs of an aircraft, or since the first of them."""
         rows = self.columns
-        left = next_ if next_ is not None and self._agree(rows.destination[i], rows.origin[next_]) else None
+        left = next_ if next_ is not None and _agree(rows.destination[[i]], rows.origin[[next_]], self.airports)[0] else None
         return EarlierVisit(
             registration=self.word(rows.registration[i]),
             operator=self.word(rows.operator[i]),
@@ -583,6 +556,10 @@ class Baseline:
     def word(self, number: int) -> str | None:
         """The registration, operator or type of the columns that has a number."""
         return None if number == NULL else self._spelled[number]
+
+    def number(self, word: str | None) -> int:
+        """The inverse of `word`; for a word that no leg has, a number that none has."""
+        return NULL if word is None else self._words.get(word, len(self._words))
 
     def code(self, number: int) -> str:
         """The place of the columns that has a number."""
@@ -620,36 +597,70 @@ class Baseline:
         known = [
             (self._tail_of(self._spelled[n]), d) for n, d in zip(numbers.tolist(), departed.tolist(), strict=True) if n != NULL
         ]
-        return [(tail, d, min(days)) for tail, d in known if (days := self._exposed_days(tail))]
+        return [(tail, d, int(days[0])) for tail, d in known if len(days := self._covered_days(self._exposures_of(tail)))]
 
     def _tail_of(self, name: str) -> Tail:
-        return (name, self._registrations.get(name)) if ADDRESS.fullmatch(name) else (None, name)
+        return (name, self._record.registrations.get(name)) if ADDRESS.fullmatch(name) else (None, name)
 
-    @cached_property
-    def _registrations(self) -> dict[str, str]:
-        """The registration that each address was known by last."""
-        known = self._table.filter(pc.and_(pc.is_valid(self._table["icao24"]), pc.is_valid(self._table["registration"])))
-        return dict(zip(known["icao24"].to_pylist(), known["registration"].to_pylist(), strict=True))
-
-    def observed_days(self, day: date, tails: Sequence[Tail]) -> frozenset[int]:
-        """The days (ordinals) before a day on which a flight of each of these aircraft would have been recorded."""
-        key = frozenset(tails)
+    def observed_days(self, day: date, tails: Sequence[Tail]) -> Ints:
+        """The days (ordinals, ascending) before a day on which a flight of each of these aircraft would have been
+        recorded."""
+        key = frozenset(map(self._exposures_of, tails))
         if key not in self._common:
             if len(self._common) >= AIRCRAFT_KEPT:
                 self._common.clear()
-            common = frozenset.intersection(*map(self._exposed_days, key)) if key else frozenset()
-            self._common[key] = sorted(common)
+            self._common[key] = reduce(np.intersect1d, map(self._covered_days, key)) if key else np.empty(0, np.int64)
         days = self._common[key]
-        return frozenset(days[: bisect_left(days, day.toordinal())])
+        return days[: np.searchsorted(days, day.toordinal())]
 
-    def _exposed_days(self, tail: Tail) -> frozenset[int]:
-        if tail not in self._exposed:
-            days: set[int] = set()
-            for exposure in self.exposures:
-                if exposure.scope.covers(*tail):
-                    days.update(range(exposure.first.toordinal(), exposure.last.toordinal() + 1))
-            self._exposed[tail] = frozenset(days)
-        return self._exposed[tail]
+    def _exposures_of(self, tail: Tail) -> tuple[int, ...]:
+        """The exposures that cover an aircraft, by their numbers. Most aircraft have the same."""
+        if tail not in self._covering:
+            self._covering[tail] = tuple(n for n, exposure in enumerate(self.exposures) if exposure.scope.covers(*tail))
+        return self._covering[tail]
+
+    def _covered_days(self, numbers: tuple[int, ...]) -> Ints:
+        if numbers not in self._covered:
+            covering = [self.exposures[n] for n in numbers]
+            spans = [np.arange(e.first.toordinal(), e.last.toordinal() + 1) for e in covering]
+            self._covered[numbers] = np.unique(np.concatenate([np.empty(0, np.int64), *spans]))
+        return self._covered[numbers]
+
+
+@dataclass(frozen=True)
+class Visits(Sequence[EarlierVisit]):
+    """Some visits before a day, in order: `rows` are the legs that brought them. Each is put together when it is looked at."""
+
+    baseline: Baseline
+    rows: Ints
+    day: date
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> EarlierVisit: ...
+    @overload
+    def __getitem__(self, index: slice) -> Visits: ...
+    def __getitem__(self, index: int | slice) -> EarlierVisit | Visits:
+        if isinstance(index, slice):
+            return self.where(index)
+        return self.baseline.visit(int(self.rows[index]), self.day)
+
+    @property
+    def days(self) -> Ints:
+        """The days (ordinals) of the arrivals."""
+        return np.asarray(self.baseline.columns.arrived[self.rows] // DAY_US + EPOCH_ORDINAL)
+
+    def where(self, which: Flags | slice) -> Visits:
+        return Visits(self.baseline, self.rows[which], self.day)
+
+    def of_registration(self, registration: str | None) -> Flags:
+        """Which of them are those of a registration, or of none that is known."""
+        return np.asarray(self.baseline.columns.registration[self.rows] == self.baseline.number(registration))
+
+    def of_operator(self, operator: str | None) -> Flags:
+        return np.asarray(self.baseline.columns.operator[self.rows] == self.baseline.number(operator))
 
 
 @dataclass(frozen=True)
@@ -722,6 +733,125 @@ def _closeness(times: Ints, bucket: int) -> Floats:
     away = np.abs(minutes - (bucket + 0.5) * CLOCK_STEP_MIN)
     off = np.minimum(away, DAY_MIN - away) / PUNCTUAL_MIN
     return np.where(off < FAR, np.exp(-0.5 * off**2), 0.0)
+
+
+# ------------------------------------------------------------------------------------------------------------------- recording
+
+
+def recorded(table: pa.Table, airports: Airports) -> Record:
+    """What a table of `LEGS` records."""
+    texts = {w for name in ("icao24", "registration", "operator", "typecode") for w in table[name].unique().to_pylist() if w}
+    words = {word: i for i, word in enumerate(sorted(texts))}
+    codes = {ident: row for row, ident in enumerate(airports.ident)}
+    for name in ("origin", "destination"):
+        for code in table[name].unique().to_pylist():
+            if code is not None:
+                codes.setdefault(code, len(codes))
+    known = table.filter(pc.and_(pc.is_valid(table["icao24"]), pc.is_valid(table["registration"])))
+    registrations = dict(zip(known["icao24"].to_pylist(), known["registration"].to_pylist(), strict=True))
+    departed = _first_known(table, "takeoff_time", "first_seen", "landing_time")
+    address, registration = (_numbers(table[name], words) for name in ("icao24", "registration"))
+    rows = Columns(
+        aircraft=np.where(address == NULL, _addresses_of(registration, address, departed), address),
+        registration=registration,
+        operator=_numbers(table["operator"], words),
+        typecode=_numbers(table["typecode"], words),
+        origin=_numbers(table["origin"], codes),
+        destination=_numbers(table["destination"], codes),
+        departed=departed,
+        arrived=_first_known(table, "landing_time", "last_seen", "takeoff_time"),
+        listed=np.array(pc.equal(table["source"], "listed").to_numpy(zero_copy_only=False), dtype=bool),
+        observed=_is_observed(table, "destination"),
+        told_by=_lists(table),
+        vague=_are_days(table),
+        begun_in_sight=_is_observed(table, "origin"),
+        row=np.arange(len(table)),
+    )
+    rows = rows.take(np.argsort(departed, kind="stable"))
+    twice = told_twice(rows.aircraft, rows.departed, rows.told_by, rows.origin, rows.destination, airports)
+    return Record(rows.take(~twice), words, codes, registrations, lambda some: legs_from_table(table.take(pa.array(some))))
+
+
+def in_order(*keys: Numbers) -> Ints:
+    """The stable order of rows by some keys, the first of which counts most."""
+    order = np.arange(len(keys[0]))
+    for key in reversed(keys):
+        order = order[_in_order(key[order])]
+    return order
+
+
+def _in_order(key: Numbers) -> Ints:
+    """The same by one key: key and place in one number, where both fit, because sorting numbers is several times as fast as
+    sorting an index."""
+    if not len(key):
+        return np.arange(0)
+    least, bits = key.min(), len(key).bit_length()
+    high = key - least.astype(np.int64)
+    if not (high % MICROSECONDS).any():
+        high //= MICROSECONDS
+    if high.max() >= 1 << (63 - bits):
+        return np.asarray(np.argsort(key, kind="stable"))
+    high <<= bits
+    high += np.arange(len(key))
+    high.sort()
+    high &= (1 << bits) - 1
+    return np.asarray(high)
+
+
+Numbers = Ints | NDArray[np.int32]
+
+
+def told_twice(
+    aircraft: Numbers, departed: Ints, told_by: Numbers, origin: Numbers, destination: Numbers, airports: Airports
+) -> Flags:
+    """Which legs are listed ones that are tracked, too, or stand in another list: one flight counts once, and each leg stands
+    for one row of a list. The legs are in order of departure. `told_by` are numbers of lists, `TRACKED_ROW` for tracked legs;
+    places are rows of the airport table, or others (beyond it, or -1). Of the lists that tell of a flight, the first row
+    stands."""
+    order = in_order(aircraft)
+    one, other = (order[at] for at in _near_pairs(aircraft[order], departed[order], told_by[order]))
+    ends = [(side[one], side[other]) for side in (origin, destination)]
+    known = np.logical_or.reduce([(a != NULL) & (b != NULL) for a, b in ends])
+    same = known & np.logical_and.reduce([_agree(a, b, airports) for a, b in ends])
+    pairs: dict[int, list[int]] = {}
+    for a, b in zip(one[same].tolist(), other[same].tolist(), strict=True):
+        pairs.setdefault(a, []).append(b)
+        pairs.setdefault(b, []).append(a)
+    twice = np.zeros(len(order), bool)
+    used: set[tuple[int, int]] = set()
+    for leg in sorted(leg for leg in pairs if told_by[leg] != TRACKED_ROW):
+        own = int(told_by[leg])
+        stand = [p for p in sorted(pairs[leg]) if told_by[p] == TRACKED_ROW or (p < leg and not twice[p])]
+        fit = [p for p in stand if (p, own) not in used]
+        if fit:
+            used.add((min(fit, key=lambda p: abs(departed[p] - departed[leg])), own))
+            twice[leg] = True
+    return twice
+
+
+def _near_pairs(aircraft: Numbers, departed: Ints, told_by: Numbers) -> tuple[Ints, Ints]:
+    """The pairs of legs of one aircraft that depart within `SAME_FLIGHT_US` and are told of by different sources. The legs
+    are in order of aircraft and departure."""
+    parts, step = [(np.empty(0, np.int64), np.empty(0, np.int64))], 1
+    at = np.flatnonzero((aircraft[1:] == aircraft[:-1]) & (np.diff(departed) <= SAME_FLIGHT_US))
+    while len(at):
+        differ = at[told_by[at + step] != told_by[at]]
+        parts.append((differ, differ + step))
+        step += 1
+        at = at[at + step < len(aircraft)]
+        at = at[(aircraft[at + step] == aircraft[at]) & (departed[at + step] - departed[at] <= SAME_FLIGHT_US)]
+    return np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts])
+
+
+def _agree(a: Numbers, b: Numbers, airports: Airports) -> Flags:
+    """Whether two ends can be one place: a null agrees with all, others if they are one or lie near each other, because
+    lists name cities (MOW) and neighbouring fields."""
+    agree = np.asarray((a == NULL) | (b == NULL) | (a == b))
+    apart = np.flatnonzero(~agree & (np.maximum(a, b) < len(airports)))
+    one, other = a[apart], b[apart]
+    lat, lon = airports.latitude, airports.longitude
+    agree[apart] = distance_nm(lat[one], lon[one], lat[other], lon[other]) <= SAME_PLACE_NM
+    return agree
 
 
 def _midnight(day: date) -> int:

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 
 from flightwatch.rarity import count
-from flightwatch.rarity.baseline import Baseline
+from flightwatch.rarity.baseline import Baseline, Tail
 from flightwatch.records import Aircraft, Counted, Leg, Target
 
 
@@ -33,16 +33,30 @@ class Precedents:
         since the day of a time. Without a target the days alone."""
         return count(self._baseline, of, target, self._aircraft, self._day, since.date() if since else None)
 
+    def visited(self, target: Target) -> int:
+        """How many of the aircraft's flights that were over before this one began led to the target."""
+        known = self._baseline.destinations(self._day, self._tail)
+        codes = [*known, *(leg.destination.airport for leg in self._today)]
+        country_of = self._baseline.airports.country_of
+        return sum(code in target.airports or country_of(code) in target.countries for code in codes)
+
     def flights(self, since: datetime | None = None) -> Sequence[Leg]:
         """The aircraft's flights that were over before this one began, in order; all, or those that ended since a time."""
         return [leg for leg in self._own if since is None or _ended(leg) >= since]
 
     @cached_property
     def _own(self) -> list[Leg]:
+        return sorted((*self._baseline.flights(self._day, self._tail), *self._today), key=_began)
+
+    @property
+    def _tail(self) -> Tail:
+        return self._aircraft.icao24, self._aircraft.registration
+
+    @cached_property
+    def _today(self) -> list[Leg]:
+        """Those that ended on the day of this one, which the baseline does not know."""
         midnight = datetime(self._day.year, self._day.month, self._day.day, tzinfo=UTC)
-        known = self._baseline.flights(self._day, (self._aircraft.icao24, self._aircraft.registration))
-        today = [leg for leg in self._lately if midnight <= _ended(leg) <= self._began and _began(leg) < self._began]
-        return sorted((*known, *today), key=_began)
+        return [leg for leg in self._lately if midnight <= _ended(leg) <= self._began and _began(leg) < self._began]
 
 
 def _began(leg: Leg) -> datetime:

@@ -20,6 +20,7 @@ import itertools
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,9 @@ FARTHEST = 12
 WEIGHED = 6
 """Members of the grid that make up what is told: those that weigh most."""
 
+ANSWERS_KEPT = 4096
+"""Counts and days come again and again."""
+
 SETTLED_DAYS = 2.0
 """How long after a month its flights are surely over and counted."""
 
@@ -70,6 +74,7 @@ class Expected:
     days: float
 
 
+@lru_cache(maxsize=ANSWERS_KEPT)
 def expected(count: int, observed_days: float, days: float = YEAR_DAYS) -> Expected:
     """What `count` flights in some observed days let expect, by the prior alone: for questions that no record of outcomes
     exists for (visits of one aircraft to a country)."""

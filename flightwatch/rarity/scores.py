@@ -113,7 +113,7 @@ class Judge:
         odds = 0.0 if route[0] == NOWHERE else self._recurrence.log_odds(self._flown(i, callsigns))
         bits = self._destinations.bits(flight, route[1])
         return RouteRarity(
-            leg_id=str(self._legs.leg_id[i]),
+            leg_id=self._baseline.leg_ids[i],
             registration=self._name(i),
             origin=self._code(route[0]),
             destination=self._code(route[1]),
@@ -133,7 +133,7 @@ class Judge:
     def _nothing_known(self, i: int) -> RouteRarity:
         name = self._name(i)
         return RouteRarity(
-            leg_id=str(self._legs.leg_id[i]),
+            leg_id=self._baseline.leg_ids[i],
             registration=name,
             origin=self._code(self._route(i)[0]),
             destination=UNKNOWN,
@@ -163,7 +163,7 @@ class Judge:
 
     def _flown(self, i: int, callsigns: Mapping[str, str]) -> Flown:
         flight, route = self._flight(i), self._route(i)
-        callsign = callsigns.get(str(self._legs.leg_id[i]))
+        callsign = callsigns.get(self._baseline.leg_ids[i])
         return Flown(flight.aircraft, flight.typecode, callsign, *route, flight.time_d)
 
     def _route(self, i: int) -> Route:
@@ -180,7 +180,7 @@ class Judge:
         aircraft = int(self._legs.aircraft[i])
         if aircraft not in self._tail_days:
             days = self._baseline.observed_days(date.max, [self._baseline.tail(aircraft)])
-            self._tail_days[aircraft] = np.array(sorted(days), np.float64) - EPOCH_ORDINAL
+            self._tail_days[aircraft] = days.astype(np.float64) - EPOCH_ORDINAL
         return int(np.searchsorted(self._tail_days[aircraft], int(self._legs.departed[i]) // DAY_US))
 
     # ------------------------------------------------------------------------------------------------------------- in words

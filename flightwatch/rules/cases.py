@@ -27,6 +27,9 @@ class History(Protocol):
         """The visits of `tail`, `fleet`, `type` or `anybody` to a target before the day, and the days on which they would
         have been seen; all, or those since a time."""
 
+    def visited(self, target: Target) -> int:
+        """How many of these flights led to a target."""
+
     def flights(self, since: datetime | None = None) -> Sequence[Leg]:
         """The flights of the same aircraft that were over before the case began, in order; all, or those that ended since
         a time."""

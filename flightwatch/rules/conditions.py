@@ -40,6 +40,7 @@ from flightwatch.rules.language import (
     VisitsCondition,
 )
 from flightwatch.rules.measures import PERIOD_DAYS, clock, in_clock, moment, span
+from flightwatch.rules.remembering import remembered
 
 LEAST_OBSERVED_DAYS = 90
 """With fewer days of history nothing is called rare, or a first visit."""
@@ -93,7 +94,7 @@ def fits(condition: AircraftCondition, who: Aircraft, callsigns: tuple[str, ...]
     for name, values in known.items():
         wanted = getattr(condition, name)
         if wanted:
-            like = _globs(tuple(wanted))
+            like = globs(tuple(wanted))
             met = [v for v in values if like(v.casefold())]
             undecided = name != "watchlist" or any(like(v.casefold()) for v in who.undecided)
             open_ = not met and not sure and undecided
@@ -115,7 +116,7 @@ def _one(value: str | None) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=PATTERNS_KEPT)
-def _globs(patterns: tuple[str, ...]) -> Callable[[str], object]:
+def globs(patterns: tuple[str, ...]) -> Callable[[str], object]:
     """What tells whether a text in small letters is like one of some patterns."""
     return re.compile("|".join(translate(pattern.casefold()) for pattern in patterns)).match
 
@@ -123,6 +124,7 @@ def _globs(patterns: tuple[str, ...]) -> Callable[[str], object]:
 # ----------------------------------------------------------------------------------------------------------------------- places
 
 
+@remembered
 def target_of_place(condition: PlaceCondition) -> Target:
     """The places that a condition names, those in its regions included."""
     airports = (*(condition.airport or ()), *condition.inside)
@@ -130,6 +132,7 @@ def target_of_place(condition: PlaceCondition) -> Target:
     return Target(airports, countries, place_words(condition) if condition.areas else "")
 
 
+@remembered
 def place_words(condition: PlaceCondition) -> str:
     return ", ".join([*(condition.airport or ()), *map(country_name, condition.country or ()), *area_words(condition)])
 
@@ -196,9 +199,11 @@ def place_probability(stop: Stop, target: Target, airports: Airports) -> float:
     """The probability that a stop is one of the target's airports or lies in one of its countries."""
     if not target.airports and not target.countries:
         return max((c.probability for c in stop.candidates if airports.row(c.airport) is not None), default=0.0)
-    wanted = frozenset(target.airports)
-    there = (c for c in stop.candidates if c.airport in wanted or airports.country_of(c.airport) in target.countries)
-    return round(min(sum(c.probability for c in there), 1.0), 4)
+    there = 0.0
+    for c in stop.candidates:
+        if c.airport in target.airports or airports.country_of(c.airport) in target.countries:
+            there += c.probability
+    return round(min(there, 1.0), 4)
 
 
 # -------------------------------------------------------------------------------------------------------------------- positions
@@ -531,8 +536,8 @@ def first_visit(condition: FirstVisitCondition, case: Case) -> Result:
     if target is None:
         return not_known(condition.unknown, words, "the place is not known")
     counted = case.history.count(condition.of, target)
-    own = case.history.flights() if condition.of == "tail" else ()
-    earlier = max(counted.count + counted.unwatched, sum(_is_there(leg.destination, target, case.airports) for leg in own))
+    own = case.history.visited(target) if condition.of == "tail" else 0
+    earlier = max(counted.count + counted.unwatched, own)
     if earlier:
         return result(False, words, f"{earlier} before")
     if counted.observed_days < LEAST_OBSERVED_DAYS:
@@ -577,7 +582,7 @@ def event(condition: EventCondition, case: Case) -> Result:
     if condition.kind:
         results.append(result(case.event.kind in condition.kind, f"event {', '.join(condition.kind)}", case.event.kind))
     if condition.reason:
-        met = bool(_globs(tuple(condition.reason))(case.event.reason.casefold()))
+        met = bool(globs(tuple(condition.reason))(case.event.reason.casefold()))
         results.append(result(met, f"reason {', '.join(condition.reason)}", case.event.reason))
     if condition.probability is not None:
         known = case.event.probability

@@ -18,6 +18,7 @@ from flightwatch.rules import conditions as kinds
 from flightwatch.rules.cases import Case, History, Result, all_of, any_of, negated
 from flightwatch.rules.conditions import place_probability, target_of_place
 from flightwatch.rules.language import Condition, PositionCondition, Rule, conditions, names_somebody_or_somewhere
+from flightwatch.rules.remembering import remembered
 
 _TESTS: dict[str, Callable[[Any, Case], Result]] = {
     "aircraft": kinds.aircraft,
@@ -187,6 +188,7 @@ def could_match(rule: Rule, aircraft: Aircraft, journey: Journey | None, airport
     return any(evaluate(rule.when, case).truth is not False for case in open_)
 
 
+@remembered
 def target_of(rule: Rule) -> Target:
     """The places that the rule demands as a destination, or as the place of a stay. Without any, history is asked about the
     place in question."""
@@ -214,21 +216,33 @@ def evaluate(condition: Condition, case: Case) -> Result:
         return negated(evaluate(condition.not_, case))
     if condition.after is not None:
         return kinds.after(condition.after, case, evaluate)
-    return _TESTS[condition.kind](getattr(condition, condition.kind), case)
+    kind = _kind(condition)
+    return _TESTS[kind](getattr(condition, kind), case)
+
+
+@remembered
+def _kind(condition: Condition) -> str:
+    return condition.kind
+
+
+@remembered
+def _in_turn(parts: Sequence[Condition]) -> list[int]:
+    """The conditions in the order in which they are asked: what counts history comes last."""
+    return sorted(range(len(parts)), key=lambda i: _counts(parts[i]))
 
 
 def _together(parts: Sequence[Condition], case: Case) -> Result:
     """All of them; the counting of history comes last, and not at all where something else fails. A history that is not
     known holds beside a condition that demands certain aircraft or places, and nowhere else."""
     results: dict[int, Result] = {}
-    for i in sorted(range(len(parts)), key=lambda i: _counts(parts[i])):
+    for i in _in_turn(parts):
         results[i] = evaluate(parts[i], case)
         if results[i].truth is False:
             return replace(results[i], held=())
     whole = all_of([results[i] for i in range(len(parts))])
     decided = case.history is not None  # else a place is open that will be known later
-    waived = all(r.truth is not None or _asks_how_rare(parts[i]) for i, r in results.items())
-    if whole.truth is None and decided and waived and any(map(names_somebody_or_somewhere, parts)):
+    waived = whole.truth is None and all(r.truth is not None or _asks_how_rare(parts[i]) for i, r in results.items())
+    if waived and decided and any(map(names_somebody_or_somewhere, parts)):
         return replace(whole, truth=True)
     return whole
 

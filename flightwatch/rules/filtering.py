@@ -2,54 +2,51 @@
 
 In: a rule, and the legs of many aircraft as arrays. Out: a flag for each leg. A filter has no meaning of its own: each
 condition gives two masks, where it may hold and where it may not, and where columns cannot tell, both are set. So no leg is
-lost for which `evaluation.matches` finds something; it is asked about all that are left. Left to it are history, positions,
-local times, what lies between several legs, and places of small probability.
+lost for which `evaluation.matches` finds something; it is asked about all that are left. Left to it are positions, local
+times, what lies between several legs, places of small probability, and most of history: of that, columns tell what surely
+does not hold (`past`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flightwatch.places import Airports
-from flightwatch.records import Aircraft, micros
+from flightwatch.records import Target, micros
 from flightwatch.rules import conditions as kinds
+from flightwatch.rules import past
+from flightwatch.rules.columns import DAY_US, NO_TIME, NULL, SURE, Flags, Ints, LegColumns, Stops
+from flightwatch.rules.evaluation import COUNTING, target_of
 from flightwatch.rules.language import (
     DAYS,
     AircraftCondition,
     Condition,
+    DormantCondition,
     DurationCondition,
+    FirstVisitCondition,
     PlaceCondition,
+    RarityCondition,
     Rule,
     Subject,
     TimeCondition,
 )
 from flightwatch.rules.measures import in_clock, moment, span
 
-Ints = NDArray[np.int64]
-Codes = NDArray[np.int32]
-Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-
-NULL = -1
-NO_TIME = np.iinfo(np.int64).min
-"""Stands in columns of times where there is none."""
-
-SURE = 0.95
-"""Ends whose leading airport has at least this stand in the columns by that alone; of the others all candidates do."""
-
 ROUNDED = 1e-3
 """Sums of probabilities that are closer to a limit than this are left open."""
 
-MINUTE_US, DAY_US = 60_000_000, 86_400_000_000
+MINUTE_US = 60_000_000
 FIRST_WEEKDAY = 3
 """1 January 1970 was a Thursday."""
+
+
+ONE_WORD = ("registration", "icao24", "typecode", "operator", "country")
+"""What is known of an aircraft as one word, and asked for by patterns: as `conditions.fits` has it."""
 
 
 class Masks(NamedTuple):
@@ -59,131 +56,13 @@ class Masks(NamedTuple):
     may_not: Flags
 
 
-@dataclass(frozen=True)
-class Stops:
-    """A stop for each leg: `airport` is the code of the one that it is with at least `SURE`, or null. Of the legs in
-    `spread`, in order, it is one of several: `candidate` and `chance` are those of the leg `spread[of]`."""
-
-    airport: Codes
-    observed: Flags
-    spread: Ints
-    of: Ints
-    candidate: Codes
-    chance: Floats
-
-    def at(self, index: Ints) -> Stops:
-        """The stops with some numbers (-1: none) as a column."""
-        airport = np.where(index == NULL, NULL, self.airport[index]).astype(np.int32)
-        observed = np.where(index == NULL, False, self.observed[index])
-        if not len(self.spread):
-            return Stops(airport, observed, self.spread, self.of, self.candidate, self.chance)
-        known = np.minimum(np.searchsorted(self.spread, index), len(self.spread) - 1)
-        spread = np.flatnonzero(self.spread[known] == index)
-        begins = np.searchsorted(self.of, np.arange(len(self.spread) + 1))
-        first, many = begins[known[spread]], np.diff(begins)[known[spread]]
-        of = np.repeat(np.arange(len(spread)), many)
-        rows = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many) + np.repeat(first, many)
-        return Stops(airport, observed, spread, of, self.candidate[rows], self.chance[rows])
-
-
-@dataclass(frozen=True)
-class Times:
-    """When each leg began and ended, in µs since 1970; `takeoff` and `landing` are (earliest, time, latest)."""
-
-    first_seen: Ints
-    last_seen: Ints
-    takeoff: tuple[Ints, Ints, Ints]
-    landing: tuple[Ints, Ints, Ints]
-    down: Flags
-
-
-@dataclass(frozen=True)
-class LegColumns:
-    """Legs as arrays of one length, those of one aircraft together and in order.
-
-    `aircraft` are numbers into `people`: who it is on the journey, where lists that go by callsigns are undecided.
-    `callsign` and places are numbers into `callsigns` and `codes`. `first` is the first leg of the journey that a leg is
-    on, `next` the aircraft's next leg (-1: none). `ends` are what the legs say of their own ends: first the origins of all
-    of them, then their destinations. Without `times`, conditions on them are left open.
-    """
-
-    people: Sequence[Aircraft]
-    aircraft: Codes
-    callsigns: Sequence[str]
-    callsign: Codes
-    codes: Sequence[str]
-    first: Ints
-    next: Ints
-    ends: Stops
-    times: Times | None
-
-    def __len__(self) -> int:
-        return len(self.aircraft)
-
-    @cached_property
-    def single(self) -> bool:
-        """Whether every leg is a journey of its own."""
-        return bool((self.first == np.arange(len(self))).all())
-
-    @cached_property
-    def _departed(self) -> Ints:
-        """For each leg the end that tells where it ended: its own, or the beginning of the next one where only that was
-        seen."""
-        size = len(self)
-        own = np.arange(size) + size
-        better = (self.next != NULL) & self.ends.observed[self.next] & ~self.ends.observed[own]
-        return np.where(better, self.next, own)
-
-    @cached_property
-    def _onward_on_journey(self) -> Flags:
-        return np.asarray((self.next != NULL) & (self.first[self.next] == self.first))
-
-    @cached_property
-    def _arrived(self) -> Ints:
-        return np.where(self._onward_on_journey, self._departed, np.arange(len(self)) + len(self))
-
-    @cached_property
-    def starts(self) -> Stops:
-        """Where each leg began, as stops of its journey tell it."""
-        size = len(self)
-        if self.single:
-            return self.ends.at(np.arange(size))
-        before = np.arange(size) - 1  # on a journey, legs follow each other
-        return self.ends.at(np.where(self.first == np.arange(size), np.arange(size), self._arrived[before]))
-
-    @cached_property
-    def places(self) -> Stops:
-        """Where each leg ended."""
-        return self.ends.at(self._arrived)
-
-    @cached_property
-    def stays(self) -> Stops:
-        """The same, where the leg after that may belong to the next journey."""
-        return self.ends.at(self._departed)
-
-    @cached_property
-    def onward(self) -> Stops:
-        """Where the aircraft went from there."""
-        size = len(self)
-        own = self.next + size
-        return self.ends.at(np.where(self.next == NULL, NULL, np.where(self._onward_on_journey, self._arrived[self.next], own)))
-
-    def ever_on_journey(self, flags: Flags, *, before: bool = False) -> Flags:
-        """Whether a flag is set for a leg or one before it on its journey; `before`: for one before it alone."""
-        if self.single:
-            return np.zeros_like(flags) if before else flags
-        up_to = np.concatenate([[0], np.cumsum(flags)])
-        last = np.arange(len(self)) + (0 if before else 1)
-        return np.asarray(up_to[last] > up_to[self.first])
-
-
 @dataclass
 class _Asked:
     """What the masks of one rule need. `rows` are the legs in question, all where it is None."""
 
     legs: LegColumns
-    airports: Airports
     subject: Subject
+    target: Target
     rows: Ints | None = None
 
     def of(self, column: NDArray[Any]) -> NDArray[Any]:
@@ -193,22 +72,29 @@ class _Asked:
         return len(self.legs) if self.rows is None else len(self.rows)
 
 
-def possible(rule: Rule, legs: LegColumns, airports: Airports) -> Ints:
+def possible(rule: Rule, legs: LegColumns) -> Ints:
     """The legs with whose ends the rule may find something: those at whose end it may hold, from wherever on their
     journey."""
     if rule.subject == "event":
         return np.empty(0, np.int64)
-    asked = _Asked(legs, airports, rule.subject, np.flatnonzero(legs.next != NULL) if rule.subject == "stay" else None)
-    for part in _flat(rule.when):
-        rows = np.flatnonzero(_masks(part, asked).may)
-        asked = _Asked(legs, airports, rule.subject, rows if asked.rows is None else asked.rows[rows])
+    rows = np.flatnonzero(legs.next != NULL) if rule.subject == "stay" else None
+    asked = _Asked(legs, rule.subject, target_of(rule), rows)
+    direct = rule.when.all_ or [rule.when]
+    parts = [(part, _masks) for part in _flat(rule.when)] + [(part, _counted) for part in direct if part.visits]
+    for part, masks in sorted(parts, key=lambda p: _cost(p[0])):
+        rows = np.flatnonzero(masks(part, asked).may)
+        asked = _Asked(legs, rule.subject, asked.target, rows if asked.rows is None else asked.rows[rows])
     return np.arange(len(legs)) if asked.rows is None else asked.rows
 
 
 def _flat(condition: Condition) -> list[Condition]:
-    """The conditions that must all hold, who it is first: that leaves few legs for the others."""
-    parts = [part for inner in condition.all_ for part in _flat(inner)] if condition.all_ else [condition]
-    return sorted(parts, key=lambda part: part.aircraft is None)
+    """The conditions that must all hold."""
+    return [part for inner in condition.all_ for part in _flat(inner)] if condition.all_ else [condition]
+
+
+def _cost(part: Condition) -> int:
+    """Who it is comes first, which leaves few legs for the others, and what counts others last."""
+    return 0 if part.aircraft else 2 if part.kind in COUNTING else 1
 
 
 def _masks(condition: Condition, asked: _Asked) -> Masks:
@@ -224,7 +110,7 @@ def _masks(condition: Condition, asked: _Asked) -> Masks:
     return _open(asked) if kind is None else kind(getattr(condition, condition.kind), asked)
 
 
-def _all(parts: Any) -> Masks:
+def _all(parts: Iterable[Masks]) -> Masks:
     masks = list(parts)
     return Masks(np.logical_and.reduce([p.may for p in masks]), np.logical_or.reduce([p.may_not for p in masks]))
 
@@ -242,35 +128,38 @@ def _decided(holds: Flags) -> Masks:
 
 def _aircraft(condition: AircraftCondition, asked: _Asked) -> Masks:
     legs = asked.legs
+    given = [name for name in condition.demands() if getattr(condition, name) is not None]
+    parts = {name: AircraftCondition.model_validate({name: getattr(condition, name)}) for name in given}
     masks = []
-    for name in condition.demands():
-        if getattr(condition, name) is None:
-            continue
-        part = AircraftCondition.model_validate({name: getattr(condition, name)})
-        if name == "callsign":
-            flags = [bool(kinds.fits(part, Aircraft(None), (word,), True).truth) for word in legs.callsigns]
-            ours = np.array([*flags, False])[legs.callsign]
-            may = legs.ever_on_journey(ours) if asked.subject == "journey" else ours
-            masks.append(Masks(asked.of(may), asked.of(~ours)))
-        else:
-            table = np.array(_truths(name, part, legs.people), dtype=bool).reshape(-1, 2)
-            who = asked.of(legs.aircraft)
-            masks.append(Masks(table[who, 0], table[who, 1]))
+    if "callsign" in parts:
+        like = kinds.globs(tuple(parts.pop("callsign").callsign or ()))
+        table = np.array([*(like(word.casefold()) is not None for word in legs.callsigns), False])
+        ours = table[asked.of(legs.callsign)]
+        several = asked.subject == "journey" and not legs.single
+        masks.append(Masks(asked.of(legs.ever_on_journey(table[legs.callsign])) if several else ours, ~ours))
+    if parts:
+        people = _all(_truths(name, part, legs) for name, part in parts.items())
+        who = asked.of(legs.aircraft)
+        masks.append(Masks(people.may[who], people.may_not[who]))
     return _all(masks)
 
 
-def _truths(name: str, part: AircraftCondition, people: Sequence[Aircraft]) -> list[tuple[bool, bool]]:
-    """For each of some aircraft whether a condition on one thing may hold, and whether it may not: each value is asked about
+def _truths(name: str, part: AircraftCondition, legs: LegColumns) -> Masks:
+    """For each of the people whether a condition on one thing may hold, and whether it may not: each value is asked about
     once. Lists that go by callsigns are open."""
-    known: dict[object, tuple[bool, bool]] = {}
+    if name in ONE_WORD:
+        words, of = legs.known(name)
+        like = kinds.globs(tuple(getattr(part, name)))
+        holds = np.array([word is not None and like(word.casefold()) is not None for word in words], bool)[of]
+        return _decided(holds)
+    known: dict[object, bool | None] = {}
     out = []
-    for who in people:
+    for who in legs.people:
         key = (who.watchlists, who.undecided) if name == "watchlist" else getattr(who, name)
         if key not in known:
-            truth = kinds.fits(part, who, (), name != "watchlist").truth
-            known[key] = (truth is not False, truth is not True)
+            known[key] = kinds.fits(part, who, (), name != "watchlist").truth
         out.append(known[key])
-    return out
+    return Masks(np.array([truth is not False for truth in out], bool), np.array([truth is not True for truth in out], bool))
 
 
 # ----------------------------------------------------------------------------------------------------------------------- places
@@ -278,23 +167,27 @@ def _truths(name: str, part: AircraftCondition, people: Sequence[Aircraft]) -> l
 
 def _place(condition: PlaceCondition, stops: Stops, asked: _Asked) -> Masks:
     """Whether each stop may lie there with the probability that is asked for."""
-    target = kinds.target_of_place(condition)
-    airports, countries = frozenset(target.airports), frozenset(target.countries)
-    meant = [code in airports or asked.airports.country_of(code) in countries for code in asked.legs.codes]
-    inside = np.array([*meant, False])
-    here = asked.of(inside[stops.airport])
-    sure = asked.of(stops.airport) != NULL
-    may = here | (sure & (condition.probability <= 1 - SURE + ROUNDED))
-    surely = here & (condition.probability <= SURE)
+    inside = _inside(kinds.target_of_place(condition), asked.legs)
+    airport = asked.of(stops.airport)
+    here = inside[airport]
+    may = here | (airport != NULL) if condition.probability <= 1 - SURE + ROUNDED else here.copy()
+    surely = here if condition.probability <= SURE else np.zeros_like(here)
     if len(stops.spread):
-        sums = np.bincount(stops.of, weights=stops.chance * inside[stops.candidate], minlength=len(stops.spread))
         rows, among = _found(stops.spread, asked)
-        may[rows] = sums[among] >= condition.probability - ROUNDED
-        surely[rows] = sums[among] >= condition.probability + ROUNDED
+        sums = stops.chances(inside, among)
+        may[rows] = sums >= condition.probability - ROUNDED
+        surely[rows] = sums >= condition.probability + ROUNDED
     if condition.observed:
         observed = asked.of(stops.observed)
         may, surely = may & observed, surely & observed
     return Masks(may, ~surely)
+
+
+def _inside(target: Target, legs: LegColumns) -> Flags:
+    """Which codes lie in a target; the last one stands for none."""
+    airports, countries = frozenset(target.airports), frozenset(target.countries)
+    places = zip(legs.codes, legs.countries, strict=True)
+    return np.array([*(code in airports or country in countries for code, country in places), False])
 
 
 def _found(some: Ints, asked: _Asked) -> tuple[Ints, Ints]:
@@ -307,7 +200,7 @@ def _found(some: Ints, asked: _Asked) -> tuple[Ints, Ints]:
 
 
 def _whole(asked: _Asked) -> _Asked:
-    return _Asked(asked.legs, asked.airports, asked.subject)
+    return _Asked(asked.legs, asked.subject, asked.target)
 
 
 def _origin(condition: PlaceCondition, asked: _Asked) -> Masks:
@@ -380,7 +273,7 @@ def _duration(condition: DurationCondition, asked: _Asked) -> Masks:
     of = condition.of or asked.subject
     if legs.times is None or (of == "stay" and asked.subject != "stay") or (asked.subject == "journey" and not legs.single):
         return _open(asked)
-    least, likely, most, known = (asked.of(column) for column in (_stay(legs) if of == "stay" else _flown(legs, legs.times)))
+    least, likely, most, known = _stay(asked) if of == "stay" else _flown(asked)
     masks = [_open(asked)]
     if condition.at_least:
         masks = [_beyond(_us(condition.at_least), least, likely, most, known)]
@@ -406,28 +299,79 @@ Spans = tuple[Ints, Ints, Ints, Flags]
 """At least, likely and at most so long (µs), and whether the last two are known."""
 
 
-def _flown(legs: LegColumns, times: Times) -> Spans:
+def _flown(asked: _Asked) -> Spans:
     """How long each leg took."""
-    (up_first, up, up_last), (down_first, down, down_last) = times.takeoff, times.landing
-    over = (down != NO_TIME) & times.down
-    began = _or(_or(up_last, up), times.first_seen)
-    ended = np.where(over, _or(down_first, down), times.last_seen)
+    times = asked.legs.times
+    assert times is not None  # the caller looked
+    (up_first, up, up_last), (down_first, down, down_last) = (map(asked.of, part) for part in (times.takeoff, times.landing))
+    over = (down != NO_TIME) & asked.of(times.down)
+    began = _or(_or(up_last, up), asked.of(times.first_seen))
+    ended = np.where(over, _or(down_first, down), asked.of(times.last_seen))
     least = np.where((began == NO_TIME) | (ended == NO_TIME), 0, np.maximum(ended - began, 0))
     return least, down - up, _or(down_last, down) - _or(up_first, up), over & (up != NO_TIME)
 
 
-def _stay(legs: LegColumns) -> Spans:
+def _stay(asked: _Asked) -> Spans:
     """How long the aircraft stayed after each leg."""
-    assert legs.times is not None  # the caller looked
-    down_first, down, down_last = legs.times.landing
-    up_first, up, up_last = (time[legs.next] for time in legs.times.takeoff)
-    known = (legs.next != NULL) & (down != NO_TIME) & (up != NO_TIME)
+    times, next_ = asked.legs.times, asked.of(asked.legs.next)
+    assert times is not None  # the caller looked
+    down_first, down, down_last = map(asked.of, times.landing)
+    up_first, up, up_last = (time[next_] for time in times.takeoff)
+    known = (next_ != NULL) & (down != NO_TIME) & (up != NO_TIME)
     least = np.where(known, np.maximum(_or(up_first, up) - _or(down_last, down), 0), NO_TIME)
     return least, up - down, _or(up_last, up) - _or(down_first, down), known
 
 
 def _or(time: Ints, otherwise: Ints) -> Ints:
     return np.where(time == NO_TIME, otherwise, time)
+
+
+# ---------------------------------------------------------------------------------------------------------------------- history
+
+
+def _ruled_out(flags: Flags) -> Masks:
+    """Open, but where it surely does not hold."""
+    return Masks(~flags, np.ones(len(flags), bool))
+
+
+def _rows(asked: _Asked) -> Ints:
+    return np.arange(len(asked.legs)) if asked.rows is None else asked.rows
+
+
+def _where(asked: _Asked) -> Stops:
+    return asked.legs.stays if asked.subject == "stay" else asked.legs.places
+
+
+def _first_visit(condition: FirstVisitCondition, asked: _Asked) -> Masks:
+    return _ruled_out(past.was_there(condition, asked.legs, _rows(asked), asked.of(_where(asked).airport)))
+
+
+def _rarity(condition: RarityCondition, asked: _Asked) -> Masks:
+    named = bool(asked.target.airports or asked.target.countries)
+    inside = _inside(asked.target, asked.legs) if named else None
+    return _ruled_out(past.is_common(condition, asked.legs, _rows(asked), asked.of(_where(asked).airport), inside))
+
+
+def _dormant(condition: DormantCondition, asked: _Asked) -> Masks:
+    """A journey may be told from any of its legs up to this one."""
+    legs = asked.legs
+    if asked.subject != "journey" or legs.single:
+        return _ruled_out(past.flew(condition, legs, _rows(asked)))
+    rows = _rows(asked)
+    touched = np.zeros(len(legs), bool)
+    touched[legs.first[rows]] = True
+    on_them = np.flatnonzero(touched[legs.first])
+    may = np.zeros(len(legs), bool)
+    may[on_them] = ~past.flew(condition, legs, on_them)
+    return _ruled_out(~legs.ever_on_journey(may)[rows])
+
+
+def _counted(condition: Condition, asked: _Asked) -> Masks:
+    """Visits, where they are demanded by themselves: inside of others, what is not known may be let pass."""
+    assert condition.visits is not None  # the caller looked
+    rows = _rows(asked)
+    from_ = asked.legs.first[rows] if asked.subject == "journey" else rows
+    return _ruled_out(past.too_few(condition.visits, asked.legs, rows, from_, asked.of(_where(asked).airport)))
 
 
 _KINDS: dict[str, Callable[[Any, _Asked], Masks]] = {
@@ -438,5 +382,8 @@ _KINDS: dict[str, Callable[[Any, _Asked], Masks]] = {
     "at": _at,
     "time": _time,
     "duration": _duration,
+    "dormant": _dormant,
+    "first_visit": _first_visit,
+    "rarity": _rarity,
 }
 """What columns can tell something of. All else is left open."""

@@ -231,6 +231,9 @@ class GivenHistory:
         watched = sum(_landed(leg).date() >= self._watched_since for leg in there)
         return Counted(watched, max((self._day - first).days, 0), len(there) - watched)
 
+    def visited(self, target: Target) -> int:
+        return sum(self._is_there(leg, target) for leg in self._earlier)
+
     def flights(self, since: datetime | None = None) -> Sequence[Leg]:
         return [leg for leg in self._earlier if since is None or _landed(leg) >= since]
 

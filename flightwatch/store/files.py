@@ -130,12 +130,13 @@ def first_values(path: Path, column: str) -> list[tuple[str, int]]:
 
 def read_pieces(path: Path, footer: str, wanted: Callable[[int, int], bool]) -> Iterator[tuple[int, ReadColumns]]:
     """The row groups of a file that hold rows which are wanted (from one number to below another): the number of the first
-    row of each, and what reads columns of it, texts as dictionaries. Raises Damaged."""
+    row of each, and what reads columns of it, texts as dictionaries but for ids, of which hardly two are alike. Raises
+    Damaged."""
     with _named(path):
         if footer != footer_digest(_end(path)):
             raise pa.ArrowInvalid("its footer is not the one that was written")
         schema = pq.read_schema(path)
-        texts = [field.name for field in schema if pa.types.is_string(field.type)]
+        texts = [field.name for field in schema if pa.types.is_string(field.type) and not field.name.endswith("_id")]
         file = pq.ParquetFile(path, read_dictionary=texts, page_checksum_verification=True)
     with file:
         first = 0

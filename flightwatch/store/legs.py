@@ -38,20 +38,16 @@ SETTLED_AFTER_DAYS = 7
 """Legs older than this move from the catalog to a file."""
 
 
-IN_CATALOG = -1
-
-
 @dataclass(frozen=True)
 class Piece:
-    """Some stored legs: the number of the file that they stand in (-1: none yet), their own numbers among all stored ones,
-    and what reads columns of `LEGS`, with texts perhaps as dictionaries; a column that a file lacks is null."""
+    """Some stored legs: their numbers among all stored ones, and what reads columns of `LEGS`, with texts perhaps as
+    dictionaries; a column that a file lacks is null."""
 
-    file: int
     numbers: Ints
     read: ReadColumns
 
     @classmethod
-    def of(cls, file: int, first: int, read: ReadColumns, gone: pa.Array) -> Piece:
+    def of(cls, first: int, read: ReadColumns, gone: pa.Array) -> Piece:
         """A piece of a file without the legs that are gone."""
         left = pc.invert(pc.is_in(read(["leg_id"])["leg_id"].cast(pa.string()), value_set=gone)) if len(gone) else None
 
@@ -64,7 +60,7 @@ class Piece:
 
         size = len(read(["revision"]))
         numbers = np.arange(first, first + size)
-        return cls(file, numbers if left is None else numbers[np.asarray(left)], read_left)
+        return cls(numbers if left is None else numbers[np.asarray(left)], read_left)
 
 
 class Legs:
@@ -171,13 +167,13 @@ class Legs:
         files_of_legs = self._catalog.db.execute(
             "SELECT path, rows FROM files WHERE kind = 'legs' AND retired_us IS NULL ORDER BY path"
         ).fetchall()
-        for number, (path, rows) in enumerate(files_of_legs):
+        for path, rows in files_of_legs:
             for begins, read in self._catalog.read_pieces(path, lambda a, b, at=first: _any_of(wanted, at + a, at + b)):  # type: ignore[misc]
-                yield Piece.of(number, first + begins, read, gone)
+                yield Piece.of(first + begins, read, gone)
             first += rows
         if _any_of(wanted, first, first + len(current)):
             table = legs_table(current)
-            yield Piece(IN_CATALOG, first + np.arange(len(current)), lambda names: table.select(list(names)))
+            yield Piece(first + np.arange(len(current)), lambda names: table.select(list(names)))
 
     def rows(self, numbers: Ints) -> tuple[Ints, pa.Table]:
         """The legs with some numbers (see `pieces`; in order), with all columns of `LEGS`, and which they are: what is
