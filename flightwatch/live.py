@@ -214,7 +214,8 @@ class Runner:
             self._save_legs(before.reported)  # derived legs get the ids of those that were told
         if before is None or backfill.EVERYTHING in self.store.marked():
             derived = backfill.derive(self.store, self._pipeline)
-            self._state, self._seq = self._pipeline.take_stock(derived.state, derived.now, before), derived.seq
+            now = max(derived.now, self._clock.now())  # what follows from the past alone, by waiting, is no news either
+            self._state, self._seq = self._pipeline.take_stock(derived.state, now, before), derived.seq
             self.store.save_checkpoint(pipes.to_bytes(self._state, self._seq))
             self.store.unmark(derived.marked)
             self.store.events.seen(self.store.events.put_until())  # what happened in the past alerts nobody

@@ -8,6 +8,8 @@ function needs it.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from flightwatch.rules.columns import DAY_US, NOT_ONE, NULL, Codes, Flags, Ints, LegColumns, Past
@@ -37,7 +39,7 @@ def is_common(condition: RarityCondition, legs: LegColumns, rows: Ints, airport:
     """Whether there were more visits than the limit lets pass, to the places inside or, where none are named, to the
     airport."""
     limit = condition.per_day
-    if legs.past is None or limit is None:
+    if legs.past is None or limit is None or math.isinf(limit):
         return np.zeros(len(rows), bool)
     past, day = legs.past, _day(legs.past.began[rows])
     if inside is None:
