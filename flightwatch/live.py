@@ -36,6 +36,7 @@ from flightwatch.deliveries.slack import Slack
 from flightwatch.deliveries.worker import Worker
 from flightwatch.desk import Desk
 from flightwatch.errors import ConfigError, FeedError, StoreError
+from flightwatch.evidence import Folder, Pages
 from flightwatch.feeds import outages
 from flightwatch.feeds.poller import Answer, Query, Schedule, asked_again, by_question
 from flightwatch.legs.rows import aircraft_number
@@ -74,6 +75,12 @@ DISK_FAULTS = (OSError, sqlite3.Error, StoreError)
 
 LAST_DELIVERY_S = 6.0
 """How long a stop waits for a message that is on its way."""
+
+PAGES_EVERY_S = 2.0
+"""How often it is looked whether evidence pages are due."""
+
+LAST_PAGE_S = 2.0
+"""How long a stop waits for a page that is being written."""
 
 CLOSING_S = 2.0
 """What stopping may spend on that; what is left over is drawn up from the state the next time."""
@@ -152,6 +159,7 @@ class Runner:
         *,
         retention_days: int = 30,
         checkpoint_every: timedelta = CHECKPOINT_EVERY,
+        pages_url: str = "",
     ) -> None:
         self.store = store
         self.outlets = outlets
@@ -163,7 +171,8 @@ class Runner:
         self._clock = clock
         self._retention_days = retention_days
         self._checkpoint_every = checkpoint_every
-        self._desk = Desk(store, pipeline.airports, pipeline.registry)
+        self._pages_url = pages_url
+        self._desk = Desk(store, pipeline.airports, pipeline.registry, pages_url)
         self._unsaved: set[int] = set()
         self._behind = False
         self.rules_refused = False
@@ -334,6 +343,10 @@ class Runner:
         """A worker for the outbox of a book (this runner's own, unless another thread brings one)."""
         return Worker(book or self.book, self.outlets.channels, self.outlets.mailer, self.outlets.recipients)
 
+    def pages(self, folder: Path) -> Pages:
+        """What keeps the evidence pages up, in whichever thread."""
+        return Pages(Folder(folder, self.store.root, self._pipeline.airports, lambda: self._pipeline.registry))
+
     # ------------------------------------------------------------------------------------------------------------ now and then
 
     def look_after(self) -> None:
@@ -414,7 +427,7 @@ class Runner:
         if pipeline is not None:
             self.rules_refused = False
             self._pipeline = pipeline
-            self._desk = Desk(self.store, pipeline.airports, pipeline.registry)
+            self._desk = Desk(self.store, pipeline.airports, pipeline.registry, self._pages_url)
             self._state = replace(self._state, dismissed=frozenset())
             log.info("rules and lists were read again: %d rules are in force", len(pipeline.rules))
 
@@ -520,14 +533,23 @@ def _reasons(counts: Counter[str]) -> str:
     return f" ({', '.join(f'{reason} {n}' for reason, n in counts.most_common())})" if counts else ""
 
 
-def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path, changed: Callable[[], Pipeline | None]) -> None:
-    """Runs until `stop` is set: the loop here, deliveries and the calendar in threads of their own. `changed` brings the
-    pipeline with other rules when there are any."""
+def run(
+    runner: Runner,
+    clock: Clock,
+    stop: threading.Event,
+    book_path: Path,
+    changed: Callable[[], Pipeline | None],
+    reports: Path | None = None,
+) -> None:
+    """Runs until `stop` is set: the loop here, deliveries, evidence pages (in the folder `reports`) and the calendar in threads
+    of their own. `changed` brings the pipeline with other rules when there are any."""
     wake = threading.Event()
     scheduler = _calendar(runner.outlets.digest, wake)
     deliverer = threading.Thread(target=_deliver_until, args=(runner, stop, clock, book_path), name="deliveries", daemon=True)
+    writer = threading.Thread(target=_write_pages_until, args=(runner, stop, reports), name="pages", daemon=True)
     scheduler.start()
     deliverer.start()
+    writer.start()
     beat = looked = reread = clock.monotonic()
     try:
         while not stop.is_set():
@@ -551,6 +573,7 @@ def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path, ch
         stop.set()
         scheduler.shutdown(wait=False)
         deliverer.join(LAST_DELIVERY_S)  # a server that hangs is left; its message is looked up at the next start
+        writer.join(LAST_PAGE_S)  # what it did not get to is due at the next start
 
 
 def _calendar(digest: DigestSettings | None, wake: threading.Event) -> BackgroundScheduler:
@@ -576,6 +599,15 @@ def _deliver_until(runner: Runner, stop: threading.Event, clock: Clock, book_pat
         worker.run_once(clock.now())
     finally:
         book.close()
+
+
+def _write_pages_until(runner: Runner, stop: threading.Event, reports: Path | None) -> None:
+    """Nothing waits for pages, and no alert hangs on them."""
+    if reports is None:
+        return
+    pages = runner.pages(reports)
+    while not stop.wait(PAGES_EVERY_S):
+        pages.keep_up(stop.is_set)
 
 
 def describe(found: Sequence[Query]) -> list[str]:

@@ -1,0 +1,602 @@
+"""Evidence pages: what an alert rests on, for people who have to stand by it, in a folder that can be read without flightwatch.
+
+In: the store and the alert book, both only read. Out: a page for each alert, and an index over all. Pages hold no position that
+may not be passed on, or kept for good. They are written beside everything else: whatever fails here costs no alert, and is
+done again later.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+
+from flightwatch.aircraft import Registry
+from flightwatch.alerts import AlertBook, OpenAlert
+from flightwatch.alerts.links import page_name, trackers
+from flightwatch.alerts.phrases import chance, duration, who
+from flightwatch.alerts.wording import area_name, inferred_lines, times
+from flightwatch.deliveries import pages
+from flightwatch.deliveries.evidence import (
+    Choice,
+    DecisionMade,
+    Evidence,
+    Hole,
+    IndexRow,
+    Line,
+    PastVisit,
+    Profile,
+    Spot,
+    Step,
+    StoredFile,
+    UnseenEnd,
+    Way,
+    basis_words,
+)
+from flightwatch.desk import Desk, legs_of, thinned
+from flightwatch.errors import FlightwatchError, InputError
+from flightwatch.places import Airports, shown_distance_nm
+from flightwatch.reasons import Why, why
+from flightwatch.records import UNKNOWN, Aircraft, EarlierVisit, End, Finding, Leg, Track, Visit, credits_of
+from flightwatch.store import Store
+from flightwatch.store.files import write_bytes
+
+log = logging.getLogger(__name__)
+
+SHOWN_POINTS = 600
+"""Positions on a page: one a minute for ten hours. With the downloads each takes a quarter of a kilobyte."""
+
+HOLE = timedelta(minutes=10)
+"""Without a position for longer, a line breaks off, as on the maps of messages."""
+
+PAGES_BEFORE_INDEX = 50
+"""Where many are due at once, the index is brought up after so many."""
+
+AGAIN_AFTER_S = 60.0
+"""What could not be written is tried again after this."""
+
+MARK = re.compile(rf'<meta name="{pages.CHANGED}" content="([^"]+)">')
+HEAD_BYTES = 2_000
+"""Where in a page its mark is found."""
+
+INDEX = "index.html"
+
+MOST_FILES = 200
+"""Files that a page names; more would fill it."""
+
+
+# ---------------------------------------------------------------------------------------------------------------- what it says
+
+
+def evidence(found: Why, book_alert: OpenAlert, desk: Desk, now: datetime) -> Evidence:
+    """All that a page says of an alert, as the store and the book have it now."""
+    alert, finding, told = book_alert.alert, book_alert.finding, book_alert.message
+    tables, withheld = desk.seen(finding, lasting=True)
+    way = _way(tables)
+    legs = legs_of(finding)
+    day = _day(finding)
+    terms = desk.terms(finding)
+    made_up = any(t.reconstructed for t in terms)
+    since = finding.visit.departure.first_seen if finding.visit and finding.visit.departure else None
+    track = _track(way, since)
+    ends = tuple(_ends(finding.visit, track, desk.airports)) if finding.visit else ()
+    watched = _watched(desk.store, finding.aircraft, day) if finding.visit else []
+    return Evidence(
+        alert_id=alert.alert_id,
+        number=alert.number,
+        stage=alert.stage,
+        severity=told.severity,
+        headline=told.headline,
+        qualifier=told.qualifier,
+        facts=told.facts,
+        notes=tuple(_notes(made_up, finding.visit is not None and bool(desk.store.made_up()), alert.stage)),
+        opened=book_alert.opened,
+        updated=book_alert.updated,
+        changed=book_alert.changed,
+        written=now,
+        version=version("flightwatch"),
+        rules=tuple((r.rule_id, r.title, r.severity) for r in alert.rules),
+        held_for=finding.rule.rule_id,
+        held=finding.held,
+        rarity=finding.rarity,
+        day=day,
+        watched=tuple(_spans(watched)),
+        visits=tuple(_past(v, set(watched), desk.airports) for v in finding.earlier),
+        steps=tuple(_steps(finding.visit, desk.airports)) if finding.visit else (),
+        ends=ends,
+        way=way,
+        dashed=tuple(_dashed(finding, track, desk.airports)),
+        spots=tuple(_spots(finding, way, desk.airports, spot=not withheld)),
+        profiles=tuple(_profiles(finding, legs, way, withheld=bool(withheld))),
+        withheld=_withheld_words(withheld),
+        track_note=_track_note(way, withheld=bool(withheld)),
+        decisions=tuple(DecisionMade(d.time, d.stage, d.reason, d.told) for d in found.decisions),
+        files=tuple(StoredFile(f.path, f.feed or "", f.rows, f.sha256) for f in found.files[:MOST_FILES]),
+        files_note=_files_note(found),
+        sources=credits_of(terms),
+        trackers=() if made_up else tuple(_trackers(finding, legs)),
+        reconstructed=made_up,
+    )
+
+
+def _day(finding: Finding) -> date:
+    if finding.event is not None:
+        return finding.event.since.date()
+    leg = finding.there.arrival
+    return (leg.first_seen or leg.origin.time or finding.as_of).date()
+
+
+def _notes(made_up: bool, history_made_up: bool, stage: str) -> Iterator[str]:
+    if stage == "withdrawn":
+        yield "This alert was withdrawn: what came in since speaks against it."
+    if made_up:
+        yield "Reconstruction: the tracks behind this were made to fit published facts. Nobody observed them."
+    if history_made_up:
+        yield "The history that the counts come from is made up in part: how rare this really was, they do not say."
+
+
+# ---------------------------------------------------------------------------------------------------------------------- the way
+
+
+def _way(tables: Sequence[pa.Table]) -> Way:
+    """The positions of all aircraft, one after the other, thinned."""
+    room = SHOWN_POINTS // max(len(tables), 1)
+    parts, breaks, total, at = [], list[int](), 0, 0
+    for table in tables:
+        keep, holes = thinned(np.asarray(table["timestamp"].cast(pa.int64())), room)
+        breaks += [at] if at and len(keep) else []
+        breaks += [at + int(hole) for hole in holes]
+        parts.append(table.take(pa.array(keep)))
+        at, total = at + len(keep), total + len(table)
+    found = pa.concat_tables(parts) if parts else None
+
+    def floats(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        return np.asarray(found[name].to_numpy(zero_copy_only=False), dtype=np.float64) if found is not None else np.empty(0)
+
+    def texts(name: str) -> tuple[str, ...]:
+        return tuple(text or "" for text in found[name].to_pylist()) if found is not None else ()
+
+    return Way(
+        seconds=np.asarray(found["timestamp"].cast(pa.int64())) // 1_000_000 if found is not None else np.empty(0, np.int64),
+        latitude=floats("latitude"),
+        longitude=floats("longitude"),
+        altitude=floats("altitude"),
+        groundspeed=floats("groundspeed"),
+        course=floats("track"),
+        onground=np.array([bool(v) for v in found["onground"].to_pylist()] if found is not None else [], dtype=bool),
+        aircraft=texts("icao24"),
+        callsign=texts("callsign"),
+        feed=texts("feed"),
+        source=texts("source"),
+        breaks=tuple(breaks),
+        total=total,
+    )
+
+
+def _track(way: Way, departs: datetime | None) -> Track:
+    """The way as the line that messages draw."""
+    left = None
+    if departs is not None and len(way):
+        at = int(np.searchsorted(way.seconds, int(departs.timestamp())))
+        left = at if at in way.breaks else None
+    return Track(tuple(way.latitude.tolist()), tuple(way.longitude.tolist()), way.breaks, left)
+
+
+def _dashed(finding: Finding, track: Track, airports: Airports) -> Iterable[Line]:
+    """The inferred ways of a visit; across the holes around an event nothing is claimed."""
+    return inferred_lines(finding, track, airports) if finding.visit else ()
+
+
+def _track_note(way: Way, *, withheld: bool) -> str:
+    if not len(way):
+        kept = "" if withheld else " Positions that are older than the store keeps them are gone; legs stay."
+        return f"No position can be shown.{kept}"
+    if way.total > len(way):
+        return (
+            f"The track is thinned: {len(way):,} of {way.total:,} positions are shown and in the downloads, evenly, with both"
+            " sides of each hole. The store has all."
+        )
+    return f"All {way.total:,} positions that are believed are shown."
+
+
+def _withheld_words(withheld: Sequence[str]) -> str:
+    if not withheld:
+        return ""
+    names = " and ".join(withheld)
+    return (
+        f"Not on this page: positions of {names}, which may not be republished, or not be kept for good. A dashed line may be a"
+        " stretch that was seen there."
+    )
+
+
+def _profiles(finding: Finding, legs: Sequence[Leg], way: Way, *, withheld: bool) -> Iterator[Profile]:
+    """One for each flight of a visit, or each aircraft of an event, that has positions to show."""
+    if finding.event is not None:
+        aircraft = np.array(way.aircraft)
+        for name in dict.fromkeys(way.aircraft):
+            index = np.flatnonzero(aircraft == name)
+            yield _profile(name, (), way, int(index[0]), int(index[-1]) + 1, withheld=withheld)
+        return
+    for leg in legs:
+        if leg.first_seen is None or leg.last_seen is None:
+            continue
+        first = int(np.searchsorted(way.seconds, int(leg.first_seen.timestamp())))
+        stop = int(np.searchsorted(way.seconds, int(leg.last_seen.timestamp()), side="right"))
+        if stop - first > 1:
+            ends = " to ".join(end.airport or "not known" for end in (leg.origin, leg.destination))
+            yield _profile(f"{ends}, {leg.first_seen:%-d %b %Y}", [leg], way, first, stop, withheld=withheld)
+
+
+def _profile(title: str, legs: Sequence[Leg], way: Way, first: int, stop: int, *, withheld: bool) -> Profile:
+    moments = [datetime.fromtimestamp(int(s), UTC) for s in way.seconds[first:stop]]
+    leg = legs[0] if legs else None
+    since = leg.first_seen if leg and leg.first_seen else moments[0]
+    until = leg.last_seen if leg and leg.last_seen else moments[-1]
+    holes = []
+    for i in (b for b in way.breaks if first < b < stop):
+        a, b = moments[i - first - 1], moments[i - first]
+        holes.append(Hole(a, b, _hole_words(leg, a, b, withheld=withheld)))
+    for a, b in ((since, moments[0]), (moments[-1], until)):
+        if b - a > HOLE:
+            holes.append(Hole(a, b, _hole_words(leg, a, b, withheld=withheld)))
+    return Profile(title, since, until, first, stop, tuple(sorted(holes, key=lambda h: h.since)))
+
+
+def _hole_words(leg: Leg | None, since: datetime, until: datetime, *, withheld: bool) -> str:
+    """What is known of a time without a position to show."""
+    for gap in leg.gaps if leg else ():
+        if min(gap.end, until) - max(gap.start, since) > (until - since) / 2:
+            went = "flying on" if gap.decision == "flying" else "a landing"
+            return f"not seen; taken for {went} ({chance(gap.probability)})"
+    return "no position that may be shown" if withheld else "not seen"
+
+
+# ------------------------------------------------------------------------------------------------------------------------ places
+
+
+def _sides(visit: Visit) -> Iterator[tuple[str, End, bool]]:
+    """The ends that a visit is told by: what each is called, the end, and whether the track leads up to it."""
+    yield "Take-off", visit.arrival.origin, False
+    yield "Landing", visit.arrival.destination, True
+    if visit.departure is not None:
+        yield "Take-off after the stay", visit.departure.origin, False
+        yield "Landing after the stay", visit.departure.destination, True
+
+
+def _ends(visit: Visit, track: Track, airports: Airports) -> Iterator[UnseenEnd]:
+    """The ends that nobody saw. Where the aircraft left again, the stop says what both legs do, so it stands once."""
+    told: set[tuple[tuple[str, float], ...]] = set()
+    for title, end, leads_up in _sides(visit):
+        key = tuple((c.airport, round(c.probability, 3)) for c in end.candidates)
+        if end.basis == "observed" or not end.candidates or key in told:
+            continue
+        told.add(key)
+        seen = _seen_beside(title, leads_up, track)
+        choices = tuple(_choice(c.airport, c.probability, seen, airports) for c in end.candidates)
+        yield UnseenEnd(title, _sentence(end.reason), tuple(sorted(choices, key=lambda c: -c.probability)))
+
+
+def _seen_beside(title: str, leads_up: bool, track: Track) -> tuple[float, float] | None:
+    """The position next to an end, among those that are shown."""
+    if not track.latitude:
+        return None
+    if "after the stay" in title:
+        at = len(track.latitude) - 1 if leads_up else track.departs
+    else:
+        at = 0 if not leads_up else len(track.latitude) - 1 if track.departs is None else track.departs - 1
+    return None if at is None else (track.latitude[at], track.longitude[at])
+
+
+def _choice(ident: str, probability: float, seen: tuple[float, float] | None, airports: Airports) -> Choice:
+    airport = airports.get(ident)
+    if airport is None:
+        name = "unknown: none of the above" if ident == UNKNOWN else ident
+        return Choice(name, "", "", probability, None)
+    away = None if seen is None else shown_distance_nm(*seen, airport.latitude, airport.longitude)
+    return Choice(airport.name, airport.ident, airport.country, probability, away)
+
+
+def _spots(finding: Finding, way: Way, airports: Airports, *, spot: bool) -> Iterator[Spot]:
+    """Airports that are known or lead nothing else, candidates for ends that nobody saw, and where the track begins and
+    ends."""
+    if finding.event is not None:
+        for ident in finding.event.airports:
+            if (airport := airports.get(ident)) is not None:
+                yield Spot(airport.short_name, airport.latitude, airport.longitude)
+    chances: dict[str, float | None] = {}
+    for _, end, _ in _sides(finding.visit) if finding.visit else ():
+        if end.basis == "observed" and end.airport is not None:
+            chances[end.airport] = None
+        elif end.basis != "observed":
+            for c in end.candidates:
+                before = chances.get(c.airport, 0.0)
+                chances[c.airport] = None if before is None else max(before, c.probability)
+    for ident, chance_ in chances.items():
+        if (airport := airports.get(ident)) is not None:
+            yield Spot(airport.short_name, airport.latitude, airport.longitude, chance_)
+    if len(way) and spot:
+        observed = (
+            finding.visit is not None and (finding.visit.departure or finding.visit.arrival).destination.basis == "observed"
+        )
+        if not observed:
+            last = datetime.fromtimestamp(int(way.seconds[-1]), UTC)
+            yield Spot(f"last seen {last:%-d %b %H:%M} UTC", float(way.latitude[-1]), float(way.longitude[-1]))
+
+
+# ----------------------------------------------------------------------------------------------------------------------- journey
+
+
+def _steps(visit: Visit, airports: Airports) -> Iterator[Step]:
+    """Flights with the stays between them."""
+    legs = [*visit.way, *([visit.departure] if visit.departure else [])]
+    for leg, following in pairwise([*legs, None]):
+        assert leg is not None  # only the last one has nothing after it
+        yield _flight(leg, airports)
+        if following is not None and (stay := _stay(leg, following, airports)) is not None:
+            yield stay
+
+
+def _flight(leg: Leg, airports: Airports) -> Step:
+    seen = _seen_spans(leg)
+    ends = [_end_words(end, airports) for end in (leg.origin, leg.destination)]
+    beside = [t for span in seen for t in span]
+    began, ended = _interval(leg.origin, beside[:1]), _interval(leg.destination, beside[-1:])
+    took_off = f"{_probably(leg.origin)}took off {times(leg.origin, _zone(leg.origin, airports))}"
+    landed = f"{_probably(leg.destination)}landed {times(leg.destination, _zone(leg.destination, airports))}"
+    if leg.status in ("airborne", "lost"):
+        landed = f"not known to have landed: {leg.status}"
+    sure = "; ".join(
+        f"{way}: {basis_words(end.basis, end.probability)}" for way, end in (("from", leg.origin), ("to", leg.destination))
+    )
+    down = "" if leg.destination.basis == "observed" else f"; down {chance(leg.landed_probability)}"
+    feeds = ", ".join(leg.feeds) or "nobody"
+    rests = f"leg {leg.leg_id}, revision {leg.revision}, model {leg.model}; {leg.positions:,} positions of {feeds}"
+    words = f"Flight {ends[0]} – {ends[1]}{f' ({leg.callsign})' if leg.callsign else ''}"
+    return Step("flight", words, sure + down, began, ended, seen, f"{took_off}; {landed}", rests)
+
+
+def _probably(end: End) -> str:
+    """What must stand before what nobody saw."""
+    return "" if end.basis == "observed" else "probably "
+
+
+def _seen_spans(leg: Leg) -> tuple[tuple[datetime, datetime], ...]:
+    """When it was in sight: from first to last, without its gaps."""
+    if leg.first_seen is None or leg.last_seen is None:
+        return ()
+    inside = sorted((g.start, g.end) for g in leg.gaps if g.start >= leg.first_seen and g.end <= leg.last_seen)
+    edges = [leg.first_seen, *(t for gap in inside for t in gap), leg.last_seen]
+    return tuple((a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b >= a)
+
+
+def _interval(end: End, beside: Sequence[datetime]) -> tuple[datetime, datetime]:
+    """When a flight began or ended, as far as known; else when it was seen next to that."""
+    known = [t for t in (end.earliest, end.latest) if t is not None]
+    near = [*known, *([end.time] if end.time else []), *beside] or [datetime(1970, 1, 1, tzinfo=UTC)]
+    return (known[0], known[-1]) if len(known) == 2 else (near[0], near[0])
+
+
+def _stay(before: Leg, after: Leg, airports: Airports) -> Step | None:
+    arrived, left = before.destination, after.origin
+    if arrived.time is None or left.time is None or left.time <= arrived.time:
+        return None
+    both = arrived.basis == "observed" and left.basis == "observed"
+    about = "" if both else "about "
+    sure = f"arrival {basis_words(arrived.basis, arrived.probability)}; departure {basis_words(left.basis, left.probability)}"
+    words = f"Stay: {_end_words(arrived if both else left if left.basis == 'observed' else arrived, airports)}, {about}{duration(left.time - arrived.time)}"
+    when = f"{arrived.time:%-d %b %H:%M} to {left.time:%-d %b %H:%M} UTC"
+    return Step(
+        "stay", words, sure, (arrived.time, arrived.time), (left.time, left.time), (), when, "the flights before and after"
+    )
+
+
+def _end_words(end: End, airports: Airports) -> str:
+    if end.airport is None:
+        return "not known where"
+    airport = airports.get(end.airport)
+    return _probably(end) + (f"{airport.short_name}, {end.airport}" if airport else end.airport)
+
+
+def _zone(end: End, airports: Airports) -> str:
+    airport = airports.get(end.airport)
+    return airport.timezone if airport else "UTC"
+
+
+# ------------------------------------------------------------------------------------------------------------------------ rarity
+
+
+def _watched(store: Store, aircraft: Aircraft, day: date) -> list[date]:
+    """The days before one on which this aircraft would have been seen, in order."""
+    days = {
+        covered.first + timedelta(days=n)
+        for covered in store.covered()
+        if covered.scope.covers(
+            aircraft.icao24, aircraft.registration, military=bool(aircraft.military), typecode=aircraft.typecode
+        )
+        for n in range((min(covered.last, day - timedelta(days=1)) - covered.first).days + 1)
+    }
+    return sorted(days)
+
+
+def _spans(days: Sequence[date]) -> Iterator[tuple[date, date]]:
+    """Days in order as spans, both ends included."""
+    if days:
+        edges = [i for i, (a, b) in enumerate(pairwise(days), 1) if (b - a).days > 1]
+        for first, stop in pairwise([0, *edges, len(days)]):
+            yield days[first], days[stop - 1]
+
+
+def _past(visit: EarlierVisit, watched: set[date], airports: Airports) -> PastVisit:
+    airport = airports.get(visit.airport)
+    zone = ZoneInfo(airport.timezone if airport and not visit.days_only else "UTC")
+    arrived = visit.arrived.astimezone(zone)
+    when = f"{arrived:%-d %b %Y}" if visit.days_only else f"{arrived:%-d %b %Y %H:%M} local time"
+    stayed = f", stayed {duration(visit.left - visit.arrived)}" if visit.left and not visit.days_only else ""
+    how = "as listed" if visit.source == "listed" else visit.basis
+    place = f"{airport.short_name}, {visit.airport}" if airport else visit.airport
+    return PastVisit(visit.arrived.date(), f"{place}, {when}{stayed} ({how})", visit.arrived.date() in watched)
+
+
+# -------------------------------------------------------------------------------------------------------------------- provenance
+
+
+def _files_note(found: Why) -> str:
+    if not found.files:
+        return "No file of positions is in the store for it any more, or not yet."
+    more = f" {len(found.files) - MOST_FILES} more are not named here." if len(found.files) > MOST_FILES else ""
+    return (
+        "Positions of the last minutes may lie in the catalog still, in no file; and some hours later the files of an hour are"
+        f" put together into one, which has another digest.{more}"
+    )
+
+
+def _trackers(finding: Finding, legs: Sequence[Leg]) -> Iterator[tuple[str, str, str]]:
+    """Links for each aircraft and day that it is about, each once."""
+    told = set[str]()
+    for one in finding.everybody or (finding.aircraft,):
+        days = {t.date() for leg in legs for t in (leg.first_seen, leg.last_seen) if t is not None} or {_day(finding)}
+        for day in sorted(days):
+            for name, what, address in trackers(one.icao24, one.registration, day):
+                if address not in told:
+                    told.add(address)
+                    about = ", ".join(filter(None, (what, who(one) if len(finding.everybody) > 1 else "")))
+                    yield name, about, address
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
+
+
+# -------------------------------------------------------------------------------------------------------------------- the folder
+
+
+def index_row(alert: OpenAlert, airports: Airports, page: str) -> IndexRow:
+    """An alert in the index."""
+    finding = alert.finding
+    names = [one.registration or one.icao24 or "" for one in finding.everybody or (finding.aircraft,)]
+    place = f" {area_name(finding.visit.place, airports)}" if finding.visit else ""
+    return IndexRow(
+        alert_id=alert.alert.alert_id,
+        page=page,
+        headline=alert.message.headline,
+        qualifier=alert.message.qualifier,
+        stage=alert.alert.stage,
+        severity=alert.message.severity,
+        rules=tuple(r.rule_id for r in alert.alert.rules),
+        aircraft=" ".join(names) + place,
+        address=" ".join(one.icao24 or "" for one in finding.everybody or (finding.aircraft,)),
+        day=_day(finding),
+        updated=alert.updated,
+    )
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where pages are, and what they are made of. `registry` is asked each time, because lists are read again."""
+
+    path: Path
+    root: Path
+    airports: Airports
+    registry: Callable[[], Registry]
+
+    def write(self, ids: Sequence[str] = ()) -> list[Path]:
+        """Writes the pages of some alerts, or of all, and the index. Raises InputError where there is no such alert."""
+        with AlertBook(self.root / "alerts.sqlite", read_only=True) as book, Store(self.root, read_only=True) as store:
+            alerts = {a.alert.alert_id: a for a in book.alerts()}
+            for name in ids:
+                if name not in alerts:
+                    raise InputError(f"there is no alert {name}: `flightwatch alerts list` shows them")
+            written = [self._write_page(alerts[name], store, book) for name in ids or alerts]
+            return [*written, self._write_index(list(alerts.values()), store)]
+
+    def _write_page(self, alert: OpenAlert, store: Store, book: AlertBook) -> Path:
+        desk = Desk(store, self.airports, self.registry())
+        made = evidence(why(store, book, alert.alert.alert_id), alert, desk, datetime.now(UTC))
+        path = self.path / page_name(alert.alert.alert_id)
+        write_bytes(path, pages.page(made).encode())
+        return path
+
+    def _write_index(self, alerts: Sequence[OpenAlert], store: Store) -> Path:
+        there = {path.name for path in self.path.glob("*.html")}
+        rows = []
+        for alert in alerts:
+            name = page_name(alert.alert.alert_id)
+            rows.append(index_row(alert, self.airports, name if name in there else ""))
+        made_up = sorted(store.made_up())
+        notes = [f"Reconstruction: nobody observed what stands under {' and '.join(made_up)}."] if made_up else []
+        path = self.path / INDEX
+        write_bytes(path, pages.index(rows, notes).encode())
+        return path
+
+    def is_current(self, alert: OpenAlert) -> bool:
+        """Whether the page of an alert is there and says how it stands."""
+        try:
+            with (self.path / page_name(alert.alert.alert_id)).open("rb") as file:
+                found = MARK.search(file.read(HEAD_BYTES).decode("utf-8", "replace"))
+        except OSError:
+            return False
+        return found is not None and found[1] == alert.changed.isoformat()
+
+
+class Pages:
+    """Keeps a folder of pages up with the alert book. It only reads, with connections of its own, so it may run in any one
+    thread; it never raises."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._since: datetime | None = None
+        self._not_before = float("-inf")
+
+    def keep_up(self, stopping: Callable[[], bool] = lambda: False) -> int:
+        """Writes the pages of the alerts that changed since the last time, at the first time of all whose pages do not say how
+        they stand; returns how many. Where the disk fails, the same is tried again later."""
+        if time.monotonic() < self._not_before:
+            return 0
+        try:
+            return self._kept_up(stopping)
+        except (OSError, sqlite3.Error, FlightwatchError) as error:
+            self._not_before = time.monotonic() + AGAIN_AFTER_S
+            where = self._folder.path
+            log.error("evidence pages could not be written to %s (%s): tried again; alerts go out all the same", where, error)
+        return 0
+
+    def _kept_up(self, stopping: Callable[[], bool]) -> int:
+        path = self._folder.root / "alerts.sqlite"
+        if not path.exists():
+            return 0
+        with AlertBook(path, read_only=True) as book:
+            changed = book.alerts(self._since)
+            if not changed and self._since is not None:
+                return 0
+            due = [a for a in changed if not self._folder.is_current(a)]
+            if due or not (self._folder.path / INDEX).exists():
+                with Store(self._folder.root, read_only=True) as store:
+                    self._write(due, store, book, stopping)
+            if not stopping():
+                self._since = max((a.changed for a in changed), default=datetime(1970, 1, 1, tzinfo=UTC))
+            return len(due)
+
+    def _write(self, due: Sequence[OpenAlert], store: Store, book: AlertBook, stopping: Callable[[], bool]) -> None:
+        for number, alert in enumerate(due, 1):
+            if stopping():
+                break
+            try:
+                self._folder._write_page(alert, store, book)
+            except (OSError, sqlite3.Error, FlightwatchError):
+                raise
+            except Exception:  # an alert that nobody foresaw must not keep the others from their pages
+                log.exception("the evidence page of %s could not be put together: please report this", alert.alert.alert_id)
+            if number % PAGES_BEFORE_INDEX == 0:
+                self._folder._write_index(book.alerts(), store)
+        self._folder._write_index(book.alerts(), store)
