@@ -47,7 +47,7 @@ from flightwatch.deliveries.evidence import (
 from flightwatch.desk import Desk, legs_of, thinned
 from flightwatch.errors import FlightwatchError, InputError
 from flightwatch.places import Airports, shown_distance_nm
-from flightwatch.reasons import Why, why
+from flightwatch.reasons import Why, why_of
 from flightwatch.records import UNKNOWN, Aircraft, EarlierVisit, End, Finding, Leg, Track, Visit, credits_of
 from flightwatch.store import Store
 from flightwatch.store.files import write_bytes
@@ -79,9 +79,9 @@ MOST_FILES = 200
 # ---------------------------------------------------------------------------------------------------------------- what it says
 
 
-def evidence(found: Why, book_alert: OpenAlert, desk: Desk, now: datetime) -> Evidence:
+def evidence(found: Why, desk: Desk, now: datetime) -> Evidence:
     """All that a page says of an alert, as the store and the book have it now."""
-    alert, finding, told = book_alert.alert, book_alert.finding, book_alert.message
+    alert, finding, told = found.alert.alert, found.alert.finding, found.alert.message
     tables, withheld = desk.seen(finding, lasting=True)
     way = _way(tables)
     legs = legs_of(finding)
@@ -101,9 +101,9 @@ def evidence(found: Why, book_alert: OpenAlert, desk: Desk, now: datetime) -> Ev
         qualifier=told.qualifier,
         facts=told.facts,
         notes=tuple(_notes(made_up, finding.visit is not None and bool(desk.store.made_up()), alert.stage)),
-        opened=book_alert.opened,
-        updated=book_alert.updated,
-        changed=book_alert.changed,
+        opened=found.alert.opened,
+        updated=found.alert.updated,
+        changed=found.alert.changed,
         written=now,
         version=version("flightwatch"),
         rules=tuple((r.rule_id, r.title, r.severity) for r in alert.rules),
@@ -394,7 +394,8 @@ def _stay(before: Leg, after: Leg, airports: Airports) -> Step | None:
     both = arrived.basis == "observed" and left.basis == "observed"
     about = "" if both else "about "
     sure = f"arrival {basis_words(arrived.basis, arrived.probability)}; departure {basis_words(left.basis, left.probability)}"
-    words = f"Stay: {_end_words(arrived if both else left if left.basis == 'observed' else arrived, airports)}, {about}{duration(left.time - arrived.time)}"
+    where = left if left.basis == "observed" else arrived
+    words = f"Stay: {_end_words(where, airports)}, {about}{duration(left.time - arrived.time)}"
     when = f"{arrived.time:%-d %b %H:%M} to {left.time:%-d %b %H:%M} UTC"
     return Step(
         "stay", words, sure, (arrived.time, arrived.time), (left.time, left.time), (), when, "the flights before and after"
@@ -522,7 +523,7 @@ class Folder:
 
     def _write_page(self, alert: OpenAlert, store: Store, book: AlertBook) -> Path:
         desk = Desk(store, self.airports, self.registry())
-        made = evidence(why(store, book, alert.alert.alert_id), alert, desk, datetime.now(UTC))
+        made = evidence(why_of(store, book, alert), desk, datetime.now(UTC))
         path = self.path / page_name(alert.alert.alert_id)
         write_bytes(path, pages.page(made).encode())
         return path

@@ -80,8 +80,12 @@ def why(store: Store, book: AlertBook, alert_id: str) -> Why:
     found = [a for a in book.alerts() if a.alert.alert_id == alert_id]
     if not found:
         raise InputError(f"there is no alert {alert_id}: `flightwatch alerts list` shows them")
-    (alert,) = found
-    decisions = tuple(Decided(*row) for row in book.decisions(alert_id))
+    return why_of(store, book, found[0])
+
+
+def why_of(store: Store, book: AlertBook, alert: OpenAlert) -> Why:
+    """What an alert of the book rests on."""
+    decisions = tuple(Decided(*row) for row in book.decisions(alert.alert.alert_id))
     return Why(alert, decisions, tuple(_rested(store, alert)))
 
 

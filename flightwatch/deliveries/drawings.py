@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightwatch.deliveries.evidence import Evidence, Profile, Spot, Step, Way
-from flightwatch.places.great_circle import between
+from flightwatch.places.great_circle import EARTH_RADIUS_NM, between
 from flightwatch.places.projection import Middle, half_spans, joined, middle_of, project
-from flightwatch.places.regions import Region
 
 Floats = NDArray[np.float64]
 
@@ -174,12 +173,10 @@ HIGH = np.array([MAP_WIDTH, MAP_HEIGHT]) * (1 + AROUND) / 2
 def _land(middle: Middle, unit: float, step: float) -> str:
     """The rings of land, cut at the edge. One around the opposite point of the earth would turn inside out: it is left out."""
     pixels, starts = _pixels("land", middle, unit)
-    points, _ = joined("land")
-    opposite = (-middle[0], (middle[1] + 360) % 360 - 180)
     out = []
     for start, stop in pairwise(starts.tolist()):
         ring = pixels[start:stop]
-        if not _touches(ring) or Region("", ((points[start:stop, ::-1],),)).contains([opposite[0]], [opposite[1]]).any():
+        if not _touches(ring) or _is_inside_out(ring, unit):
             continue
         ring = _coarser(ring, step)
         for axis in (0, 1):
@@ -189,9 +186,21 @@ def _land(middle: Middle, unit: float, step: float) -> str:
     return "".join(out)
 
 
+def _is_inside_out(ring: Floats, unit: float) -> bool:
+    """Whether what a ring surrounds on the earth has the point opposite to the middle in it, and not the middle. A ring that
+    winds around the middle has one of the two: land, which goes round one way, the middle where it winds that way, too; a
+    lake, which goes the other way and is small, what it lies near to."""
+    east, south = ring[:, 0] - MAP_WIDTH / 2, ring[:, 1] - MAP_HEIGHT / 2
+    course, away_nm = np.arctan2(south, east), np.hypot(east, south) / unit
+    turns = (np.diff(np.r_[course, course[0]]) + np.pi) % (2 * np.pi) - np.pi
+    winds = round(float(turns.sum()) / (2 * np.pi))
+    quarter_nm = EARTH_RADIUS_NM * np.pi / 2
+    return bool(away_nm.max() > quarter_nm) if winds < 0 else bool(away_nm.min() > quarter_nm) if winds > 0 else False
+
+
 def _borders(middle: Middle, unit: float, step: float) -> str:
     pixels, starts = _pixels("borders", middle, unit)
-    near = ((pixels > LOW) & (pixels < HIGH)).all(axis=1)
+    near = np.all((pixels > LOW) & (pixels < HIGH), axis=1)
     out = []
     for start, stop in pairwise(starts.tolist()):
         inside = np.flatnonzero(near[start:stop]) + start
@@ -372,7 +381,8 @@ def timeline_of(steps: Sequence[Step]) -> Timeline | None:
     """All flights and stays over one axis of time."""
     if not steps:
         return None
-    since, until = min(s.began[0] for s in steps), max(s.ended[1] for s in steps)
+    since = min(t for s in steps for t in (s.began[0], *(a for a, _ in s.seen)))
+    until = max(t for s in steps for t in (s.ended[1], *(b for _, b in s.seen)))
     span = (since.timestamp(), until.timestamp())
 
     def spans(given: Iterable[tuple[datetime, datetime]]) -> tuple[tuple[float, float], ...]:

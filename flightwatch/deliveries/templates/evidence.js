@@ -76,7 +76,8 @@
     view.y = Math.min(Math.max(view.y, -height * AROUND), height * (1 + AROUND) - h);
     map.setAttribute("viewBox", `${view.x} ${view.y} ${w} ${h}`);
     map.classList.toggle("zoomed", k > 1);
-    for (const still of map.querySelectorAll(".still > g")) still.setAttribute("transform", `scale(${1 / k})`);
+    const size = Math.max(width / Math.max(map.clientWidth, 1), 1) / k;  // marks and labels stay as large as the text around
+    for (const still of map.querySelectorAll(".still > g")) still.setAttribute("transform", `scale(${size})`);
     const nm = width / 6 / k / data.unit;
     byId("scale").textContent = `A sixth of the map's width is about ${nm < 10 ? nm.toFixed(1) : number(nm)} nm`;
     const taken = [];
@@ -152,5 +153,6 @@
     const [i, away] = nearest((k) => Math.hypot(data.x[k] - mapX, data.y[k] - mapY));
     if (i >= 0 && away < 25 / view.k) select(i);
   });
+  window.addEventListener("resize", shown);
   shown();
 })();
