@@ -286,7 +286,9 @@ def _lay_in(leg: Leg, since: datetime, until: datetime) -> bool:
 
 
 def _one_after_the_other(tracks: Sequence[Track]) -> Track:
-    """The tracks of several aircraft as one, with a hole between any two."""
+    """The tracks of several aircraft as one, with a hole between any two; that of one stays as it is."""
+    if len(tracks) == 1:
+        return tracks[0]
     latitude: list[float] = []
     longitude: list[float] = []
     breaks: list[int] = []

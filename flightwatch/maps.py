@@ -35,6 +35,9 @@ COVERAGE_PX, BESIDE_PX, ABOVE_PX, TALLEST_PX = 1300, 150, 180, 1500
 COVERAGE_MARGIN_DEG, COVERAGE_SPAN_DEG = 3.0, 12.0
 SHARES = "viridis"
 """Colours that are told apart without seeing red and green, and in print."""
+BELOW = 1.9
+"""What is inferred is drawn below what was seen."""
+
 STEPS = 24
 """Points along each dashed line: enough to see that it is a great circle."""
 
@@ -55,7 +58,9 @@ def draw(spec: MapSpec) -> bytes:
         axes.plot(x, y, color=SEEN, linewidth=2.2, solid_capstyle="round", marker="." if len(x) == 1 else None)
     for line in spec.inferred:
         x, y = project(*between(*line, STEPS), middle)
-        axes.plot(x, y, color=GUESSED, linewidth=1.6, linestyle=(0, (4, 3)))
+        # without what lies under it, the dashes of two ways that lie on each other make one that looks seen
+        axes.plot(x, y, color=LAND, linewidth=4.5, zorder=BELOW)
+        axes.plot(x, y, color=GUESSED, linewidth=1.6, linestyle=(0, (4, 3)), zorder=BELOW)
     for name, latitude, longitude in spec.places:
         x, y = project(np.array([latitude]), np.array([longitude]), middle)
         axes.plot(x, y, marker="o", color=INK, markersize=5)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,10 @@ FINEST = 0.25
 STEPS = 24
 LIKELY = 0.05
 """Candidates that are less probable than this do not widen the map; they are on it where it shows their place."""
+
+LOW = np.array([MAP_WIDTH, MAP_HEIGHT]) * (1 - AROUND) / 2
+HIGH = np.array([MAP_WIDTH, MAP_HEIGHT]) * (1 + AROUND) / 2
+"""The corners of the frame that outlines reach to."""
 
 LABEL_HEIGHT, LETTER = 15.0, 7.2
 """About how large a letter of a label is, to keep labels apart."""
@@ -152,38 +156,32 @@ def _path(x: Floats, y: Floats) -> str:
 
 def _outlines(middle: Middle, unit: float) -> tuple[str, str]:
     """Land and borders around the middle, as fine as there is room for."""
+    rings, lines = list(_land(middle, unit)), list(_borders(middle, unit))
     step = FINEST
     while True:
-        land, borders = _land(middle, unit, step), _borders(middle, unit, step)
+        land = "".join(_compact(part) + "z" for ring in rings if len(part := _framed(_coarser(ring, step))) > 2)
+        borders = "".join(_compact(part) for line in lines if len(part := _coarser(line, step)) > 1)
         if len(land) + len(borders) <= OUTLINE_BYTES:
             return land, borders
         step *= 2
 
 
-def _pixels(kind: str, middle: Middle, unit: float) -> tuple[Floats, NDArray[np.int64]]:
-    points, starts = joined("land" if kind == "land" else "borders")
+def _pixels(kind: Literal["land", "borders"], middle: Middle, unit: float) -> tuple[Floats, NDArray[np.int64]]:
+    points, starts = joined(kind)
     east, north = project(points[:, 0], points[:, 1], middle)
     return np.stack([MAP_WIDTH / 2 + east * unit, MAP_HEIGHT / 2 - north * unit], axis=1), starts
 
 
-LOW = np.array([MAP_WIDTH, MAP_HEIGHT]) * (1 - AROUND) / 2
-HIGH = np.array([MAP_WIDTH, MAP_HEIGHT]) * (1 + AROUND) / 2
-
-
-def _land(middle: Middle, unit: float, step: float) -> str:
-    """The rings of land, cut at the edge. One around the opposite point of the earth would turn inside out: it is left out."""
+def _land(middle: Middle, unit: float) -> Iterator[Floats]:
+    """The rings of land that reach into the picture. One around the opposite point of the earth would turn inside out: it is
+    left out."""
     pixels, starts = _pixels("land", middle, unit)
-    out = []
-    for start, stop in pairwise(starts.tolist()):
-        ring = pixels[start:stop]
-        if not _touches(ring) or _is_inside_out(ring, unit):
-            continue
-        ring = _coarser(ring, step)
-        for axis in (0, 1):
-            ring = _cut(_cut(ring, axis, LOW[axis], 1), axis, HIGH[axis], -1)
-        if len(ring) > 2:
-            out.append(_compact(ring) + "z")
-    return "".join(out)
+    lowest, highest = np.minimum.reduceat(pixels, starts[:-1]), np.maximum.reduceat(pixels, starts[:-1])
+    touching = np.flatnonzero(np.all((lowest < HIGH) & (highest > LOW), axis=1))
+    for i in touching.tolist():
+        ring = pixels[starts[i] : starts[i + 1]]
+        if not _is_inside_out(ring, unit):
+            yield ring
 
 
 def _is_inside_out(ring: Floats, unit: float) -> bool:
@@ -198,21 +196,20 @@ def _is_inside_out(ring: Floats, unit: float) -> bool:
     return bool(away_nm.max() > quarter_nm) if winds < 0 else bool(away_nm.min() > quarter_nm) if winds > 0 else False
 
 
-def _borders(middle: Middle, unit: float, step: float) -> str:
+def _borders(middle: Middle, unit: float) -> Iterator[Floats]:
     pixels, starts = _pixels("borders", middle, unit)
     near = np.all((pixels > LOW) & (pixels < HIGH), axis=1)
-    out = []
-    for start, stop in pairwise(starts.tolist()):
-        inside = np.flatnonzero(near[start:stop]) + start
-        for run in np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1):
-            line = _coarser(pixels[run], step)
-            if len(line) > 1:
-                out.append(_compact(line))
-    return "".join(out)
+    some = np.flatnonzero(np.add.reduceat(near, starts[:-1]))
+    for i in some.tolist():
+        inside = np.flatnonzero(near[starts[i] : starts[i + 1]]) + starts[i]
+        yield from (pixels[run] for run in np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1))
 
 
-def _touches(ring: Floats) -> bool:
-    return bool((ring.min(axis=0) < HIGH).all() and (ring.max(axis=0) > LOW).all())
+def _framed(ring: Floats) -> Floats:
+    """The part of a ring inside the frame."""
+    for axis in (0, 1):
+        ring = _cut(_cut(ring, axis, LOW[axis], 1), axis, HIGH[axis], -1)
+    return ring
 
 
 def _coarser(line: Floats, step: float) -> Floats:

@@ -17,7 +17,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from flightwatch.deliveries import downloads, drawings
@@ -65,13 +65,18 @@ def index(rows: Sequence[IndexRow], notes: Iterable[str] = ()) -> str:
 
 
 def _rendered(name: str, values: dict[str, Any]) -> str:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"clean": clean, "country": country_name, "words": _words}
     style, script = _file("evidence.css"), _file(f"{name}.js")
     policy = f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}"
     policy += "; base-uri 'none'; form-action 'none'"
     given = {"policy": Markup(policy), "style": Markup(style), "script": Markup(script), "changed_name": CHANGED}
-    return environment.from_string(_file(f"{name}.html.j2")).render(values | given)
+    return _template(f"{name}.html.j2").render(values | given)
+
+
+@cache
+def _template(name: str) -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"clean": clean, "country": country_name, "words": _words}
+    return environment.from_string(_file(name))
 
 
 def _words(name: str) -> str:
