@@ -443,7 +443,7 @@ def test_land_is_land_and_sea_is_sea_wherever_the_map_is(where: tuple[float, flo
     assert is_land(made) == land
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.lists(st.tuples(st.floats(-90, 90), st.floats(-180, 180)), min_size=1, max_size=6))
 def test_any_places_make_a_map_of_bounded_size(places: list[tuple[float, float]]) -> None:
     made = drawn([a for a, _ in places], [o for _, o in places])

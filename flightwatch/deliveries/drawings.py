@@ -28,6 +28,9 @@ AROUND = 1.4
 OUTLINE_BYTES = 110_000
 """Outlines are made coarser until they are no larger: the page has room for more than a map."""
 
+LEAST_BYTES = 3
+"""A point of an outline takes no less, unless it lies outside of the frame."""
+
 FINEST = 0.25
 """The finest outlines, in units of the picture; each try is twice as coarse."""
 
@@ -159,10 +162,12 @@ def _outlines(middle: Middle, unit: float) -> tuple[str, str]:
     rings, lines = list(_land(middle, unit)), list(_borders(middle, unit))
     step = FINEST
     while True:
-        land = "".join(_compact(part) + "z" for ring in rings if len(part := _framed(_coarser(ring, step))) > 2)
-        borders = "".join(_compact(part) for line in lines if len(part := _coarser(line, step)) > 1)
-        if len(land) + len(borders) <= OUTLINE_BYTES:
-            return land, borders
+        rings, lines = [_coarser(ring, step) for ring in rings], [_coarser(line, step) for line in lines]
+        if sum(map(len, rings + lines)) * LEAST_BYTES <= OUTLINE_BYTES:
+            land = "".join(_compact(part) + "z" for ring in rings if len(part := _framed(ring)) > 2)
+            borders = "".join(_compact(line) for line in lines if len(line) > 1)
+            if len(land) + len(borders) <= OUTLINE_BYTES:
+                return land, borders
         step *= 2
 
 
