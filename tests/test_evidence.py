@@ -8,6 +8,8 @@ import csv
 import io
 import json
 import re
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -21,6 +23,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flightwatch import backfill, live
 from flightwatch import evidence as evidences
 from flightwatch.aircraft import Registry
 from flightwatch.alerts import AlertBook
@@ -28,6 +31,7 @@ from flightwatch.alerts.links import page_name, trackers
 from flightwatch.config import read_settings
 from flightwatch.deliveries import drawings, pages
 from flightwatch.deliveries.console import Console
+from flightwatch.deliveries.digest import render
 from flightwatch.deliveries.evidence import Evidence, IndexRow, Spot
 from flightwatch.deliveries.slack import blocks
 from flightwatch.desk import Desk, thinned
@@ -36,10 +40,12 @@ from flightwatch.evidence import INDEX, Folder, Pages
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import between
 from flightwatch.reasons import why
-from flightwatch.records import UNKNOWN, Candidate, Finding, Scope, Snapshot, Terms
+from flightwatch.records import EMERGENCY, UNKNOWN, Candidate, Event, Finding, Scope, Snapshot, Terms
 from flightwatch.store import Store
 from tests.conftest import T0, Typed, positions
+from tests.live_runs import Ledger, pipeline
 from tests.test_alerts import IL62, finding
+from tests.test_deliveries import a_digest
 
 LOL = Terms("adsb.lol and its contributors (ODbL 1.0)")
 CLOSED = Terms("Flightradar24", 30, republish=False)
@@ -260,6 +266,23 @@ def test_addresses_that_are_nobodys_lead_nowhere() -> None:
     assert [name for name, _, _ in trackers(None, "RA-86559", day)] == ["Flightradar24", "FlightAware"]
     (first, second) = trackers(None, '"><x', day)
     assert '"' not in first[2] + second[2]
+
+
+def test_an_event_is_shown_with_what_was_seen_around_it_and_nothing_inferred(
+    store: Store, airports: Airports, tmp_path: Path
+) -> None:
+    put(store, rows())
+    backfill.refresh(store, pipeline(store, []))
+    since, until = T0 + timedelta(minutes=80), T0 + timedelta(minutes=90)
+    event = Event("e-1", EMERGENCY, "7700", ("15521f",), since, until, 56.0, 50.0, 56.5, 52.0, 6, ("adsb-lol",))
+    told = replace(about(), visit=None, event=event, everybody=(IL62,), stage="happened", rarity=(), earlier=())
+    page = Page(page_of(store, airports, tmp_path / "r", told))
+    assert "sent the emergency code 7700" in page.text
+    assert page.track["t"][0] >= (since - timedelta(minutes=31)).timestamp()
+    assert page.track["t"][-1] <= (until + timedelta(minutes=31)).timestamp()
+    assert [a["d"] for a in page.all("path", "inferred")] == ["M1 7h32"], "the legend alone"
+    assert "No history is counted for this alert." in page.text
+    assert "Ends that nobody saw" not in page.text
 
 
 # ------------------------------------------------------------------------------------------------------------- whose data it is
@@ -523,6 +546,28 @@ def test_a_folder_that_cannot_be_written_costs_no_alert(
     assert (tmp_path / "r" / page_name(name)).exists()
 
 
+def test_a_run_writes_pages_while_it_goes_on(
+    seen: Store, airports: Airports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "PAGES_EVERY_S", 0.02)
+    runner = live.Runner(seen, pipeline(seen, []), [], live.Outlets({"ledger": Ledger()}, None, None), live.SystemClock())
+    runner.book.apply(1, [about()], Desk(seen, airports, Registry([])).compose, T0)
+    page, stop = tmp_path / "r" / page_name("15521f-20240301T120000"), threading.Event()
+
+    def wait() -> None:
+        until = time.monotonic() + 30
+        while not (tmp_path / "r" / INDEX).exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        stop.set()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    live.run(runner, live.SystemClock(), stop, seen.root / "alerts.sqlite", lambda: None, tmp_path / "r")
+    waiting.join()
+    runner.book.close()
+    assert page.exists()
+
+
 # ----------------------------------------------------------------------------------------------------------------------- links
 
 
@@ -537,6 +582,9 @@ def test_messages_lead_to_the_page_where_it_has_an_address(seen: Store, airports
     Console(said).send(alert.message, None)
     assert f"  Evidence page: {address}\n" in said.getvalue()
     assert "Evidence page" not in json.dumps(blocks(replace(alert.message, page="")))
+    digest = render(replace(a_digest(airports), flagged=(alert.message,), still_open=(alert.message,)))
+    assert digest.html.count(f'<a href="{address}">Evidence page</a>') == 2
+    assert f"Evidence page: {address}" in digest.plain
 
 
 @pytest.mark.parametrize("url", ["desk.example.org", "javascript:alert(1)", "https://", "https://a b", "file:///x"])
