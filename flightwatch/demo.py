@@ -34,9 +34,9 @@ from rich.text import Text
 from flightwatch import backfill, live, maps
 from flightwatch.aircraft import Registry, address_of, read_watchlist
 from flightwatch.alerts import AlertBook
+from flightwatch.alerts.links import INDEX
 from flightwatch.config import Settings, files_in, read_settings
 from flightwatch.deliveries.email import with_pictures_inside
-from flightwatch.evidence import INDEX
 from flightwatch.feeds.questions import queries
 from flightwatch.imports import import_file
 from flightwatch.pipeline import Pipeline
@@ -328,7 +328,7 @@ def _import(store: Store, folder: Path, settings: Settings, console: Console) ->
 
 def _live(store: Store, settings: Settings, clock: FakeClock, console: Console, reports: Path) -> None:
     registry = Registry([read_watchlist(p) for p in files_in(settings.watchlists, "watchlists", Path())])
-    outlets = live.outlets(settings)
+    outlets = live.outlets(settings, store.root, clock.now)
     names = [*outlets.channels, "digest"]
     found = read_rules(files_in(settings.rules, "rules", Path()), registry, airports(), list(outlets.channels))
     rules = [rule.model_copy(update={"notify": names}) for rule in found.rules]

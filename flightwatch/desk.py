@@ -173,7 +173,7 @@ class Desk:
             feeds=tuple(self._feed_days(since, until)),
             unobserved=(*self._outages(since, until), *self._suspect(since, until), *self._unobserved(watched)),
             undelivered=tuple(f"{subject} to {channel}: {error}" for subject, channel, error in book.undelivered()),
-            notes=(*notes, *self._happened(since, until), *self._troubles()),
+            notes=(*notes, *_kept_quiet(book, since, until), *self._happened(since, until), *self._troubles()),
             sources=self._sources([*changed, *still_open], watched),
         )
 
@@ -278,6 +278,17 @@ def legs_of(finding: Finding) -> list[Leg]:
     if finding.visit is None:
         return []
     return [*finding.visit.way, *([finding.visit.departure] if finding.visit.departure else [])]
+
+
+def _kept_quiet(book: AlertBook, since: datetime, until: datetime) -> list[str]:
+    """Silences that were in force, and alerts that nobody expects to hear of any more."""
+    lasting = [s for s in book.silences() if s.since <= until and min(s.until, s.ended or s.until) > since]
+    told = [
+        f"Silenced until {s.until:%-d %b %Y %H:%M} UTC by {s.who}: {s.words} ({s.why or 'no reason given'})." for s in lasting
+    ]
+    return told + [
+        f"Closed, for nothing was heard of it since {a.changed:%-d %b %Y}: {a.message.headline}" for a in book.closed_since(since)
+    ]
 
 
 def _lay_in(leg: Leg, since: datetime, until: datetime) -> bool:

@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from flightwatch.aircraft import Registry
 from flightwatch.alerts import AlertBook, OpenAlert
-from flightwatch.alerts.links import page_name, trackers
+from flightwatch.alerts.links import INDEX, page_name, trackers
 from flightwatch.alerts.phrases import chance, duration, who
 from flightwatch.alerts.wording import area_name, inferred_lines, times
 from flightwatch.deliveries import pages
@@ -69,8 +69,6 @@ AGAIN_AFTER_S = 60.0
 MARK = re.compile(rf'<meta name="{pages.CHANGED}" content="([^"]+)">')
 HEAD_BYTES = 2_000
 """Where in a page its mark is found."""
-
-INDEX = "index.html"
 
 MOST_FILES = 200
 """Files that a page names; more would fill it."""

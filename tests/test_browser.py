@@ -12,10 +12,9 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from flightwatch.alerts.links import page_name
+from flightwatch.alerts.links import INDEX, page_name
 from flightwatch.deliveries import pages
 from flightwatch.deliveries.evidence import IndexRow
-from flightwatch.evidence import INDEX
 from flightwatch.places import Airports
 from flightwatch.store import Store
 from tests.browser import Browser, browsing, program

@@ -188,5 +188,5 @@ def test_digest_and_doctor_count_them(tmp_path: Path, airports: Airports) -> Non
         digest = Desk(store, airports, pipe.registry).digest(book, T0 - timedelta(hours=1), T0 + timedelta(hours=1), settings)
         book.close()
     assert "Positions that cannot be true: 1 spoofed. `flightwatch events` tells of whom and where." in digest.unobserved
-    told = [check.text for check in examine(Settings(), tmp_path / "s", T0)]
+    told = [check.text for check in examine(Settings(), Path(), tmp_path / "s", T0)]
     assert "suspect positions in the last day of data: 1 spoofed; `flightwatch events` shows them" in told

@@ -27,16 +27,18 @@ from flightwatch import backfill, live
 from flightwatch import evidence as evidences
 from flightwatch.aircraft import Registry
 from flightwatch.alerts import AlertBook
-from flightwatch.alerts.links import page_name, trackers
+from flightwatch.alerts.links import INDEX, page_name, trackers
+from flightwatch.alerts.notices import many
 from flightwatch.config import read_settings
 from flightwatch.deliveries import drawings, pages
 from flightwatch.deliveries.console import Console
 from flightwatch.deliveries.digest import render
 from flightwatch.deliveries.evidence import Evidence, IndexRow, Spot
 from flightwatch.deliveries.slack import blocks
+from flightwatch.deliveries.updates import as_object
 from flightwatch.desk import Desk, thinned
 from flightwatch.errors import ConfigError
-from flightwatch.evidence import INDEX, Folder, Pages
+from flightwatch.evidence import Folder, Pages
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import between
 from flightwatch.reasons import why
@@ -585,6 +587,8 @@ def test_messages_lead_to_the_page_where_it_has_an_address(seen: Store, airports
     digest = render(replace(a_digest(airports), flagged=(alert.message,), still_open=(alert.message,)))
     assert digest.html.count(f'<a href="{address}">Evidence page</a>') == 2
     assert f"Evidence page: {address}" in digest.plain
+    assert many([alert.message] * 30).page == "https://desk.example.org/alerts/index.html"
+    assert as_object(alert.message, T0)["page"] == address
 
 
 @pytest.mark.parametrize("url", ["desk.example.org", "javascript:alert(1)", "https://", "https://a b", "file:///x"])

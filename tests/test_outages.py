@@ -522,7 +522,7 @@ def test_a_feed_that_rests_for_want_of_credits_is_told_of_and_when_it_goes_on(sa
     (outage,) = run.store.health.ongoing()
     assert sorted(outage.questions) == ["north", "south", "west"]
     assert "RESTS for want of credits: sky (north)" in run.runner.heartbeat()
-    bad = [c.text for c in examine(Settings(feeds=[]), tmp_path, clock.now()) if not c.good]
+    bad = [c.text for c in examine(Settings(feeds=[]), Path(), tmp_path, clock.now()) if not c.good]
     assert [text for text in bad if "feed sky rests for want of credits since" in text]
     assert len([text for text in bad if "RESTS for want of credits until 02 Mar 00:0" in text]) == 3
     run.through(timedelta(hours=12, minutes=45))
@@ -678,12 +678,12 @@ def test_the_doctor_sees_what_is_wrong(place_with_feed: Callable[[Callable[[Requ
     place.run("run", "--once")
     now = datetime.now(UTC)
     settings = Settings(feeds=[FeedSettings(name="sky", base_url="http://127.0.0.1:1", ask=["all"])])
-    checks = examine(settings, place.store, now)
+    checks = examine(settings, Path(), place.store, now)
     assert [c.text for c in checks if not c.good] == ["running: no; `flightwatch run` starts it"]
     assert any("feed sky (everything, every 1 s): newest" in c.text for c in checks)
     with Store(place.store):
-        assert is_well(examine(settings, place.store, now))
-    assert not is_well(examine(settings, place.store, now + timedelta(hours=1)))
+        assert is_well(examine(settings, Path(), place.store, now))
+    assert not is_well(examine(settings, Path(), place.store, now + timedelta(hours=1)))
     answers["status"] = 403
     place.run("run", "--once")
     status, said, _ = typed("doctor")

@@ -11,6 +11,10 @@ TOLD = ("adsb.lol", "ADS-B Exchange", "Flightradar24")
 """The trackers that a message names; a page has room for all."""
 
 
+INDEX = "index.html"
+"""The file of the index over all pages, beside them."""
+
+
 def page_name(alert_id: str) -> str:
     """The file of an alert's page. Ids are made of addresses and times; whatever else one may hold makes no path."""
     return f"{re.sub(r'[^A-Za-z0-9._~-]', '_', alert_id).lstrip('.') or '_'}.html"
@@ -19,6 +23,11 @@ def page_name(alert_id: str) -> str:
 def page_url(base_url: str, alert_id: str) -> str:
     """The address of an alert's page; empty where pages have no address."""
     return f"{base_url.rstrip('/')}/{page_name(alert_id)}" if base_url else ""
+
+
+def index_url(page: str) -> str:
+    """The address of the index beside a page; empty where pages have no address."""
+    return f"{page.rsplit('/', 1)[0]}/{INDEX}" if page else ""
 
 
 def trackers(icao24: str | None, registration: str | None, day: date) -> Iterator[tuple[str, str, str]]:

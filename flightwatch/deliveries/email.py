@@ -22,6 +22,14 @@ from flightwatch.config import Secret
 from flightwatch.errors import DeliveryError
 
 TIMEOUT_S = 20
+
+SHUT_FOR_S = 900.0
+"""What is wrong with the server or the account, until somebody mends it: the digest waits, and is tried once in a quarter of
+an hour."""
+
+TOO_LARGE = 552
+"""Of a sender's reply, the one that is about the message (RFC 1870)."""
+
 LIST_ID = "flightwatch daily digest"
 
 
@@ -73,26 +81,21 @@ class Mailer:
 
     def send(self, mail: bytes, recipient: str) -> str:
         """Delivers one message to one recipient; returns its Message-ID."""
+        try:
+            smtp = self._connected()
+        except (OSError, smtplib.SMTPException) as error:
+            raise self._shut(error) from None
         accepted = False
         try:
-            with self._connected() as smtp:
-                refused = smtp.sendmail(self._sender, [parseaddr(recipient)[1]], mail)
-                accepted = not refused
-        except smtplib.SMTPRecipientsRefused as error:
-            code, text = next(iter(error.recipients.values()))
-            raise DeliveryError(f"the mail server refuses {recipient}: {code} {_text(text)}", permanent=code >= 500) from None
-        except smtplib.SMTPResponseException as error:
-            if not accepted:
-                raise DeliveryError(
-                    f"the mail server answered {error.smtp_code} {_text(error.smtp_error)}", permanent=error.smtp_code >= 500
-                ) from None
+            with smtp:
+                smtp.sendmail(self._sender, [parseaddr(recipient)[1]], mail)
+                accepted = True
         except smtplib.SMTPServerDisconnected:
             if not accepted:
                 raise DeliveryError("the mail server broke off", outcome_unknown=True) from None
         except (OSError, smtplib.SMTPException) as error:
-            raise DeliveryError(
-                f"the mail server {self._server.host}:{self._server.port} cannot be reached ({type(error).__name__})"
-            ) from None
+            if not accepted:
+                raise _refused(error, recipient) from None
         return str(BytesParser(policy=policy.SMTP).parsebytes(mail, headersonly=True)["Message-ID"])
 
     def _connected(self) -> smtplib.SMTP:
@@ -100,11 +103,41 @@ class Mailer:
         make: Callable[..., smtplib.SMTP] = smtplib.SMTP_SSL if server.security == "tls" else smtplib.SMTP
         extra = {"context": ssl.create_default_context()} if server.security == "tls" else {}
         smtp = make(server.host, server.port, timeout=TIMEOUT_S, **extra)
-        if server.security == "starttls":
-            smtp.starttls(context=ssl.create_default_context())
-        if server.user is not None and server.password is not None:
-            smtp.login(server.user.reveal(), server.password.reveal())
+        try:
+            if server.security == "starttls":
+                smtp.starttls(context=ssl.create_default_context())
+            if server.user is not None and server.password is not None:
+                smtp.login(server.user.reveal(), server.password.reveal())
+        except BaseException:
+            smtp.close()
+            raise
         return smtp
+
+    def _shut(self, error: Exception) -> DeliveryError:
+        """The server does not let us in. That is no fault of the message, so it waits until somebody mends it."""
+        where = f"the mail server {self._server.host}:{self._server.port}"
+        if isinstance(error, smtplib.SMTPResponseException):
+            told = f"{error.smtp_code} {_text(error.smtp_error)}"
+            hint = ": correct user or password" if isinstance(error, smtplib.SMTPAuthenticationError) else ""
+            wait_s = SHUT_FOR_S if error.smtp_code >= 500 else None
+            return DeliveryError(f"{where} lets nobody in ({told}){hint}", retry_after_s=wait_s)
+        if isinstance(error, smtplib.SMTPNotSupportedError):
+            return DeliveryError(f"{where} does not offer that: correct `security` or the user", retry_after_s=SHUT_FOR_S)
+        return DeliveryError(f"{where} cannot be reached ({type(error).__name__})")
+
+
+def _refused(error: Exception, recipient: str) -> DeliveryError:
+    """The server is there and does not take the message: 4xx for now, 5xx for good (RFC 5321, 4.2.1)."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        code, text = next(iter(error.recipients.values()))
+        return DeliveryError(f"the mail server refuses {recipient}: {code} {_text(text)}", permanent=code >= 500)
+    if isinstance(error, smtplib.SMTPSenderRefused) and 500 <= error.smtp_code != TOO_LARGE:
+        told = f"the mail server refuses the sender: {error.smtp_code} {_text(error.smtp_error)}: correct `from` or the user"
+        return DeliveryError(told, retry_after_s=SHUT_FOR_S)
+    if isinstance(error, smtplib.SMTPResponseException):
+        told = f"the mail server answered {error.smtp_code} {_text(error.smtp_error)}"
+        return DeliveryError(told, permanent=error.smtp_code >= 500)
+    return DeliveryError(f"the mail server broke off ({type(error).__name__})", outcome_unknown=True)
 
 
 def _text(reply: bytes | str) -> str:
