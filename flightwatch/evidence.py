@@ -26,7 +26,7 @@ from flightwatch.aircraft import Registry
 from flightwatch.alerts import AlertBook, OpenAlert
 from flightwatch.alerts.links import INDEX, page_name, trackers
 from flightwatch.alerts.phrases import chance, duration, who
-from flightwatch.alerts.wording import area_name, inferred_lines, times
+from flightwatch.alerts.wording import inferred_lines, times
 from flightwatch.deliveries import pages
 from flightwatch.deliveries.evidence import (
     Choice,
@@ -55,7 +55,10 @@ from flightwatch.store.files import write_bytes
 log = logging.getLogger(__name__)
 
 SHOWN_POINTS = 600
-"""Positions on a page: one a minute for ten hours. With the downloads each takes a quarter of a kilobyte."""
+"""Positions on a page: one a minute for ten hours. With the downloads each takes a quarter of a kilobyte; a page that grows too
+large all the same, because names are long or files many, is made with half of them."""
+
+FEWEST_POINTS = 50
 
 HOLE = timedelta(minutes=10)
 """Without a position for longer, a line breaks off, as on the maps of messages."""
@@ -70,18 +73,18 @@ MARK = re.compile(rf'<meta name="{pages.CHANGED}" content="([^"]+)">')
 HEAD_BYTES = 2_000
 """Where in a page its mark is found."""
 
-MOST_FILES = 200
+MOST_FILES = 100
 """Files that a page names; more would fill it."""
 
 
 # ---------------------------------------------------------------------------------------------------------------- what it says
 
 
-def evidence(found: Why, desk: Desk, now: datetime) -> Evidence:
-    """All that a page says of an alert, as the store and the book have it now."""
+def evidence(found: Why, desk: Desk, now: datetime, points: int = SHOWN_POINTS) -> Evidence:
+    """All that a page says of an alert, as the store and the book have it now, with about so many positions."""
     alert, finding, told = found.alert.alert, found.alert.finding, found.alert.message
     tables, withheld = desk.seen(finding, lasting=True)
-    way = _way(tables)
+    way = _way(tables, points)
     legs = legs_of(finding)
     day = _day(finding)
     terms = desk.terms(finding)
@@ -147,9 +150,9 @@ def _notes(made_up: bool, history_made_up: bool, stage: str) -> Iterator[str]:
 # ---------------------------------------------------------------------------------------------------------------------- the way
 
 
-def _way(tables: Sequence[pa.Table]) -> Way:
+def _way(tables: Sequence[pa.Table], points: int) -> Way:
     """The positions of all aircraft, one after the other, thinned."""
-    room = SHOWN_POINTS // max(len(tables), 1)
+    room = points // max(len(tables), 1)
     parts, breaks, total, at = [], list[int](), 0, 0
     for table in tables:
         keep, holes = thinned(np.asarray(table["timestamp"].cast(pa.int64())), room)
@@ -480,11 +483,10 @@ def _sentence(text: str) -> str:
 # -------------------------------------------------------------------------------------------------------------------- the folder
 
 
-def index_row(alert: OpenAlert, airports: Airports, page: str) -> IndexRow:
+def index_row(alert: OpenAlert, page: str) -> IndexRow:
     """An alert in the index."""
     finding = alert.finding
     names = [one.registration or one.icao24 or "" for one in finding.everybody or (finding.aircraft,)]
-    place = f" {area_name(finding.visit.place, airports)}" if finding.visit else ""
     return IndexRow(
         alert_id=alert.alert.alert_id,
         page=page,
@@ -493,7 +495,7 @@ def index_row(alert: OpenAlert, airports: Airports, page: str) -> IndexRow:
         stage=alert.alert.stage,
         severity=alert.message.severity,
         rules=tuple(r.rule_id for r in alert.alert.rules),
-        aircraft=" ".join(names) + place,
+        aircraft=" ".join(names),
         address=" ".join(one.icao24 or "" for one in finding.everybody or (finding.aircraft,)),
         day=_day(finding),
         updated=alert.updated,
@@ -516,22 +518,28 @@ class Folder:
             for name in ids:
                 if name not in alerts:
                     raise InputError(f"there is no alert {name}: `flightwatch alerts list` shows them")
-            written = [self._write_page(alerts[name], store, book) for name in ids or alerts]
-            return [*written, self._write_index(list(alerts.values()), store)]
+            written = [self.write_page(alerts[name], store, book) for name in ids or alerts]
+            return [*written, self.write_index(list(alerts.values()), store)]
 
-    def _write_page(self, alert: OpenAlert, store: Store, book: AlertBook) -> Path:
+    def write_page(self, alert: OpenAlert, store: Store, book: AlertBook) -> Path:
+        """Writes the page of an alert, no larger than a page may be."""
         desk = Desk(store, self.airports, self.registry())
-        made = evidence(why_of(store, book, alert), desk, datetime.now(UTC))
+        found, points = why_of(store, book, alert), SHOWN_POINTS
+        while len(html := pages.page(evidence(found, desk, datetime.now(UTC), points)).encode()) > pages.LARGEST:
+            if points <= FEWEST_POINTS:
+                break
+            points //= 2
         path = self.path / page_name(alert.alert.alert_id)
-        write_bytes(path, pages.page(made).encode())
+        write_bytes(path, html)
         return path
 
-    def _write_index(self, alerts: Sequence[OpenAlert], store: Store) -> Path:
+    def write_index(self, alerts: Sequence[OpenAlert], store: Store) -> Path:
+        """Writes the index, with links to the pages that are there."""
         there = {path.name for path in self.path.glob("*.html")}
         rows = []
         for alert in alerts:
             name = page_name(alert.alert.alert_id)
-            rows.append(index_row(alert, self.airports, name if name in there else ""))
+            rows.append(index_row(alert, name if name in there else ""))
         made_up = sorted(store.made_up())
         notes = [f"Reconstruction: nobody observed what stands under {' and '.join(made_up)}."] if made_up else []
         path = self.path / INDEX
@@ -591,11 +599,11 @@ class Pages:
             if stopping():
                 break
             try:
-                self._folder._write_page(alert, store, book)
+                self._folder.write_page(alert, store, book)
             except (OSError, sqlite3.Error, FlightwatchError):
                 raise
             except Exception:  # an alert that nobody foresaw must not keep the others from their pages
                 log.exception("the evidence page of %s could not be put together: please report this", alert.alert.alert_id)
             if number % PAGES_BEFORE_INDEX == 0:
-                self._folder._write_index(book.alerts(), store)
-        self._folder._write_index(book.alerts(), store)
+                self._folder.write_index(book.alerts(), store)
+        self._folder.write_index(book.alerts(), store)

@@ -394,6 +394,17 @@ def test_a_long_track_makes_a_page_of_bounded_size_that_says_that_it_is_thinned(
     assert len(page.all("rect", "hole")) == 1, "thinning makes no hole and closes none"
 
 
+def test_long_names_and_many_files_make_no_larger_page(store: Store, airports: Airports, tmp_path: Path) -> None:
+    """It has fewer positions then, and says so."""
+    name = "a-feed-with-" + "x" * 52
+    for n, part in enumerate(np.array_split(np.array(rows(12_600, 2.0)), 70)):
+        put(store, [*part], f"{name[:-2]}{n:02d}")
+    store.snapshots.flush_all()
+    html = page_of(store, airports, tmp_path / "r", about([f"{name[:-2]}{n:02d}" for n in range(70)]))
+    assert len(html.encode()) < pages.LARGEST
+    assert "The track is thinned: " in html
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(1, 4000), max_size=400), st.integers(4, 60))
 def test_thinning_keeps_both_ends_and_the_holes(steps_s: list[int], points: int) -> None:
@@ -419,7 +430,7 @@ def drawn(lat: Sequence[float], lon: Sequence[float]) -> drawings.MapDrawing:
 EMPTY = Evidence(
     alert_id="x", number=1, stage="lost", severity="low", headline="", qualifier="", facts=(), notes=(), opened=T0, updated=T0,
     changed=T0, written=T0, version="", rules=(), held_for="", held=(), rarity=(), day=T0.date(), watched=(), visits=(), steps=(),
-    ends=(), way=evidences._way([]), dashed=(), spots=(), profiles=(), withheld="", track_note="", decisions=(), files=(),
+    ends=(), way=evidences._way([], 0), dashed=(), spots=(), profiles=(), withheld="", track_note="", decisions=(), files=(),
     files_note="", sources=(), trackers=(), reconstructed=False,
 )  # fmt: skip
 

@@ -29,9 +29,6 @@ from flightwatch.places import country_name
 LARGEST = 400_000
 """Bytes of a page: what a mail takes, and a phone opens at once."""
 
-DOWNLOADS_BYTES = 180_000
-"""Of that, for the track in other formats."""
-
 CHANGED = "flightwatch-changed"
 """The name under which a page says as of when it is."""
 

@@ -278,7 +278,8 @@ def blocks(message: Message) -> list[dict[str, Any]]:
         out.append(_section(text))
         left -= len(text)
     links = " · ".join(f"<{_address(url)}|{escape(label).replace('|', '/')}>" for label, url in message.links)
-    page = [f"<{_address(message.page)}|Evidence page>"] if message.page else []
+    label = "All alerts" if message.stage == "many" else "Evidence page"
+    page = [f"<{_address(message.page)}|{label}>"] if message.page else []
     small = [
         text[:SECTION_LIMIT]
         for text in page + ([f"This aircraft that day: {links}"] if links else []) + [escape(line) for line in message.footer]

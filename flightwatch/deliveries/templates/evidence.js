@@ -113,6 +113,7 @@
   byId("out").addEventListener("click", () => zoom(0.5, 0.5, 0.5));
   byId("all").addEventListener("click", () => zoom(0, 0.5, 0.5));
   map.setAttribute("tabindex", "0");
+  map.setAttribute("aria-keyshortcuts", "ArrowLeft ArrowRight ArrowUp ArrowDown + - 0");
   const keys = {
     ArrowLeft: () => move(-0.15, 0), ArrowRight: () => move(0.15, 0), ArrowUp: () => move(0, -0.15), ArrowDown: () => move(0, 0.15),
     "+": () => zoom(1.5, 0.5, 0.5), "=": () => zoom(1.5, 0.5, 0.5), "-": () => zoom(1 / 1.5, 0.5, 0.5), "0": () => zoom(0, 0.5, 0.5),
