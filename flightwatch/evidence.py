@@ -48,7 +48,7 @@ from flightwatch.desk import Desk, legs_of, thinned
 from flightwatch.errors import FlightwatchError, InputError
 from flightwatch.places import Airports, shown_distance_nm
 from flightwatch.reasons import Why, why_of
-from flightwatch.records import UNKNOWN, Aircraft, EarlierVisit, End, Finding, Leg, Track, Visit, credits_of
+from flightwatch.records import UNKNOWN, Aircraft, EarlierVisit, End, Event, Finding, Leg, Track, Visit, credits_of
 from flightwatch.store import Store
 from flightwatch.store.files import write_bytes
 
@@ -73,6 +73,9 @@ MARK = re.compile(rf'<meta name="{pages.CHANGED}" content="([^"]+)">')
 HEAD_BYTES = 2_000
 """Where in a page its mark is found."""
 
+LANDMARKS, LANDMARK_NM = 3, 90.0
+"""Airports that the map of an event away from any names, for orientation, and how far from it they may lie."""
+
 MOST_FILES = 100
 """Files that a page names; more would fill it."""
 
@@ -91,7 +94,7 @@ def evidence(found: Why, desk: Desk, now: datetime, points: int = SHOWN_POINTS) 
     made_up = any(t.reconstructed for t in terms)
     since = finding.visit.departure.first_seen if finding.visit and finding.visit.departure else None
     track = _track(way, since)
-    ends = tuple(_ends(finding.visit, track, desk.airports)) if finding.visit else ()
+    ends = tuple(_ends(finding.visit, way, desk.airports)) if finding.visit else ()
     watched = _watched(desk.store, finding.aircraft, day) if finding.visit else []
     return Evidence(
         alert_id=alert.alert_id,
@@ -227,7 +230,7 @@ def _profiles(finding: Finding, legs: Sequence[Leg], way: Way, *, withheld: bool
         aircraft = np.array(way.aircraft)
         for name in dict.fromkeys(way.aircraft):
             index = np.flatnonzero(aircraft == name)
-            yield _profile(name, (), way, int(index[0]), int(index[-1]) + 1, withheld=withheld)
+            yield _profile(_tail(finding, name), (), way, int(index[0]), int(index[-1]) + 1, withheld=withheld)
         return
     for leg in legs:
         if leg.first_seen is None or leg.last_seen is None:
@@ -266,37 +269,37 @@ def _hole_words(leg: Leg | None, since: datetime, until: datetime, *, withheld: 
 # ------------------------------------------------------------------------------------------------------------------------ places
 
 
-def _sides(visit: Visit) -> Iterator[tuple[str, End, bool]]:
-    """The ends that a visit is told by: what each is called, the end, and whether the track leads up to it."""
-    yield "Take-off", visit.arrival.origin, False
-    yield "Landing", visit.arrival.destination, True
+def _sides(visit: Visit) -> Iterator[tuple[str, End, datetime | None]]:
+    """The ends that a visit is told by: what each is called, the end, and when the aircraft was seen next to it."""
+    for number, leg in enumerate(visit.way, 1):
+        of = f" of flight {number}" if len(visit.way) > 1 else ""
+        yield f"Take-off{of}", leg.origin, leg.first_seen
+        yield f"Landing{of}", leg.destination, leg.last_seen
     if visit.departure is not None:
-        yield "Take-off after the stay", visit.departure.origin, False
-        yield "Landing after the stay", visit.departure.destination, True
+        yield "Take-off after the stay", visit.departure.origin, visit.departure.first_seen
+        yield "Landing after the stay", visit.departure.destination, visit.departure.last_seen
 
 
-def _ends(visit: Visit, track: Track, airports: Airports) -> Iterator[UnseenEnd]:
-    """The ends that nobody saw. Where the aircraft left again, the stop says what both legs do, so it stands once."""
+def _ends(visit: Visit, way: Way, airports: Airports) -> Iterator[UnseenEnd]:
+    """The ends that nobody saw. What the flights on both sides of a stop say of it is one thing, so it stands once."""
     told: set[tuple[tuple[str, float], ...]] = set()
-    for title, end, leads_up in _sides(visit):
+    for title, end, when in _sides(visit):
         key = tuple((c.airport, round(c.probability, 3)) for c in end.candidates)
         if end.basis == "observed" or not end.candidates or key in told:
             continue
         told.add(key)
-        seen = _seen_beside(title, leads_up, track)
+        seen = _seen_at(way, when)
         choices = tuple(_choice(c.airport, c.probability, seen, airports) for c in end.candidates)
         yield UnseenEnd(title, _sentence(end.reason), tuple(sorted(choices, key=lambda c: -c.probability)))
 
 
-def _seen_beside(title: str, leads_up: bool, track: Track) -> tuple[float, float] | None:
-    """The position next to an end, among those that are shown."""
-    if not track.latitude:
+def _seen_at(way: Way, when: datetime | None) -> tuple[float, float] | None:
+    """The position of a time, if it is among those that are shown."""
+    if when is None or not len(way):
         return None
-    if "after the stay" in title:
-        at = len(track.latitude) - 1 if leads_up else track.departs
-    else:
-        at = 0 if not leads_up else len(track.latitude) - 1 if track.departs is None else track.departs - 1
-    return None if at is None else (track.latitude[at], track.longitude[at])
+    at = int(np.argmin(np.abs(way.seconds - when.timestamp())))
+    near = abs(float(way.seconds[at]) - when.timestamp()) <= HOLE.total_seconds()
+    return (float(way.latitude[at]), float(way.longitude[at])) if near else None
 
 
 def _choice(ident: str, probability: float, seen: tuple[float, float] | None, airports: Airports) -> Choice:
@@ -309,30 +312,47 @@ def _choice(ident: str, probability: float, seen: tuple[float, float] | None, ai
 
 
 def _spots(finding: Finding, way: Way, airports: Airports, *, spot: bool) -> Iterator[Spot]:
-    """Airports that are known or lead nothing else, candidates for ends that nobody saw, and where the track begins and
-    ends."""
+    """What has a name on the map: of a visit known airports, candidates for ends that nobody saw, and where the track broke
+    off (`spot`, unless a part of it is missing); of an event its airports, else some nearby, and whose track is whose."""
     if finding.event is not None:
-        for ident in finding.event.airports:
-            if (airport := airports.get(ident)) is not None:
-                yield Spot(airport.short_name, airport.latitude, airport.longitude)
+        yield from _spots_of_event(finding, finding.event, way, airports)
+    if finding.visit is None:
+        return
     chances: dict[str, float | None] = {}
-    for _, end, _ in _sides(finding.visit) if finding.visit else ():
+    for _, end, _ in _sides(finding.visit):
         if end.basis == "observed" and end.airport is not None:
             chances[end.airport] = None
         elif end.basis != "observed":
             for c in end.candidates:
                 before = chances.get(c.airport, 0.0)
                 chances[c.airport] = None if before is None else max(before, c.probability)
-    for ident, chance_ in chances.items():
+    for ident, probability in chances.items():
         if (airport := airports.get(ident)) is not None:
-            yield Spot(airport.short_name, airport.latitude, airport.longitude, chance_)
-    if len(way) and spot:
-        observed = (
-            finding.visit is not None and (finding.visit.departure or finding.visit.arrival).destination.basis == "observed"
-        )
-        if not observed:
-            last = datetime.fromtimestamp(int(way.seconds[-1]), UTC)
-            yield Spot(f"last seen {last:%-d %b %H:%M} UTC", float(way.latitude[-1]), float(way.longitude[-1]))
+            yield Spot(airport.short_name, airport.latitude, airport.longitude, probability)
+    last = finding.visit.departure or finding.visit.arrival
+    if len(way) and spot and last.destination.basis != "observed":
+        yield Spot(f"last seen {_utc_words(way.seconds[-1])}", float(way.latitude[-1]), float(way.longitude[-1]))
+
+
+def _spots_of_event(finding: Finding, event: Event, way: Way, airports: Airports) -> Iterator[Spot]:
+    for name in dict.fromkeys(way.aircraft):
+        at = way.aircraft.index(name)
+        yield Spot(_tail(finding, name), float(way.latitude[at]), float(way.longitude[at]))
+    named = [airport for ident in event.airports if (airport := airports.get(ident)) is not None]
+    if not named and len(way):
+        at = int(np.argmin(np.abs(way.seconds - (event.since + (event.until - event.since) / 2).timestamp())))
+        rows, _ = airports.near(float(way.latitude[at]), float(way.longitude[at]), LANDMARK_NM)
+        named = [airports[row] for row in rows.tolist() if airports[row].size in ("large", "medium")][:LANDMARKS]
+    yield from (Spot(airport.short_name, airport.latitude, airport.longitude) for airport in named)
+
+
+def _tail(finding: Finding, icao24: str) -> str:
+    """What an aircraft of an event is called."""
+    return next((one.registration for one in finding.everybody if one.icao24 == icao24 and one.registration), icao24)
+
+
+def _utc_words(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(int(seconds), UTC):%-d %b %H:%M} UTC"
 
 
 # ----------------------------------------------------------------------------------------------------------------------- journey

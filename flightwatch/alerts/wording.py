@@ -560,8 +560,9 @@ def inferred_lines(finding: Finding, track: Track, airports: Airports) -> list[t
     """The dashed lines of a visit: across holes, and from where the track broke off to the airport that leads, and back."""
     lat, lon = track.latitude, track.longitude
     lines = []
-    if lat and finding.there.arrival.origin.basis != "observed":
-        lines += _to_airport(lat[0], lon[0], finding.there.arrival.origin, airports)
+    began = finding.there.way[0].origin  # the track has all legs of a journey in stages
+    if lat and began.basis != "observed":
+        lines += _to_airport(lat[0], lon[0], began, airports)
     there = finding.there.arrival.destination
     for i in sorted(track.breaks):
         if i == track.departs and there.airport is not None:
