@@ -73,7 +73,7 @@ MARK = re.compile(rf'<meta name="{pages.CHANGED}" content="([^"]+)">')
 HEAD_BYTES = 2_000
 """Where in a page its mark is found."""
 
-LANDMARKS, LANDMARK_NM = 3, 90.0
+LANDMARKS, LANDMARK_NM = 3, 200.0
 """Airports that the map of an event away from any names, for orientation, and how far from it they may lie."""
 
 MOST_FILES = 100

@@ -29,6 +29,7 @@ from flightwatch.aircraft import Registry
 from flightwatch.alerts import AlertBook
 from flightwatch.alerts.links import INDEX, page_name, trackers
 from flightwatch.alerts.notices import many
+from flightwatch.alerts.wording import inferred_lines
 from flightwatch.config import read_settings
 from flightwatch.deliveries import drawings, pages
 from flightwatch.deliveries.console import Console
@@ -42,11 +43,11 @@ from flightwatch.evidence import Folder, Pages
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import between
 from flightwatch.reasons import why
-from flightwatch.records import EMERGENCY, UNKNOWN, Candidate, Event, Finding, Scope, Snapshot, Terms
+from flightwatch.records import EMERGENCY, UNKNOWN, Candidate, Event, Finding, Scope, Snapshot, Terms, Track
 from flightwatch.store import Store
 from tests.conftest import T0, Typed, positions
 from tests.live_runs import Ledger, pipeline
-from tests.test_alerts import IL62, finding
+from tests.test_alerts import IL62, finding, leg
 from tests.test_deliveries import a_digest
 
 LOL = Terms("adsb.lol and its contributors (ODbL 1.0)")
@@ -94,18 +95,18 @@ def put(store: Store, found: Sequence[dict[str, object]], feed: str = "adsb-lol"
 def about(feeds: Sequence[str] = ("adsb-lol",), hours: float = 7.0) -> Finding:
     """A finding about that flight, of which nobody saw the end."""
     given = finding("lost")
-    leg = given.there.arrival
+    flown = given.there.arrival
     candidates = (Candidate("ZKPY", 0.8), Candidate("UHWW", 0.13), Candidate("KP-0020", 0.04), Candidate(UNKNOWN, 0.03))
-    leg = replace(
-        leg,
+    flown = replace(
+        flown,
         leg_id="15521f-20240301T120000",
         first_seen=T0,
         last_seen=T0 + timedelta(hours=hours),
         feeds=tuple(feeds),
-        gaps=(replace(leg.gaps[0], start=T0 + timedelta(hours=2), end=T0 + timedelta(hours=3.5)),),
-        destination=replace(leg.destination, candidates=candidates),
+        gaps=(replace(flown.gaps[0], start=T0 + timedelta(hours=2), end=T0 + timedelta(hours=3.5)),),
+        destination=replace(flown.destination, candidates=candidates),
     )
-    return replace(given, visit=replace(given.there, visit_id=f"visit-{leg.leg_id}", way=(leg,)))
+    return replace(given, visit=replace(given.there, visit_id=f"visit-{flown.leg_id}", way=(flown,)))
 
 
 def folder_of(store: Store, airports: Airports, at: Path) -> Folder:
@@ -270,6 +271,27 @@ def test_addresses_that_are_nobodys_lead_nowhere() -> None:
     assert '"' not in first[2] + second[2]
 
 
+def test_a_journey_in_stages_is_told_from_where_it_began(seen: Store, airports: Airports, tmp_path: Path) -> None:
+    """Each of its flights has its ends; the track is tied to where the first one came from, not to a stop on the way."""
+    told = about()
+    second = told.there.arrival
+    first = replace(
+        leg("15521f-20240301T060000", origin=("ULLI", 0.7, "inferred"), to=("UUMU", 0.99, "observed")),
+        first_seen=T0 - timedelta(hours=3),
+        last_seen=T0 - timedelta(hours=2),
+        feeds=("adsb-lol",),
+    )
+    staged = replace(told, visit=replace(told.there, way=(first, replace(second, origin=first.destination))))
+    page = Page(page_of(seen, airports, tmp_path / "r", staged))
+    assert "Take-off of flight 1: candidates" in page.text
+    assert "Landing of flight 2: candidates" in page.text
+    assert "Landing of flight 1: candidates" not in page.text, "that was seen"
+    pulkovo = airports.get("ULLI")
+    assert pulkovo is not None
+    line = inferred_lines(staged, Track((55.9, 56.0), (38.0, 39.0), ()), airports)[0]
+    assert line == (55.9, 38.0, pulkovo.latitude, pulkovo.longitude)
+
+
 def test_an_event_is_shown_with_what_was_seen_around_it_and_nothing_inferred(
     store: Store, airports: Airports, tmp_path: Path
 ) -> None:
@@ -349,11 +371,11 @@ def test_downloads_are_what_other_programs_read(seen: Store, airports: Airports,
 def test_text_of_strangers_stays_text(text: str, store: Store, airports: Airports, tmp_path: Path) -> None:
     put(store, rows(callsign=text, registration=text))
     told = about()
-    leg = replace(told.there.arrival, callsign=text, registration=text)
+    flown = replace(told.there.arrival, callsign=text, registration=text)
     hostile = replace(
         told,
         aircraft=replace(IL62, registration=text, operator=text),
-        visit=replace(told.there, way=(leg,)),
+        visit=replace(told.there, way=(flown,)),
         held=(replace(told.held[0], value=text),),
         rarity=(replace(told.rarity[0], sentence=text, subject=text),),
     )
@@ -365,7 +387,7 @@ def test_text_of_strangers_stays_text(text: str, store: Store, airports: Airport
         assert not [a for _, a in page.tags if any(name.startswith("on") for name in a)]
         assert "‮" not in html
         assert "alert(1)" not in "".join(re.findall("<script>(.*?)</script>", html, re.S))
-    files = Page((tmp_path / "r" / page_name(leg.leg_id)).read_text(encoding="utf-8")).files
+    files = Page((tmp_path / "r" / page_name(flown.leg_id)).read_text(encoding="utf-8")).files
     ET.fromstring(files["kml"])
     json.loads(files["geojson"])
     assert not [row for row in csv.reader(io.StringIO(files["csv"])) if row[2].startswith("=")]
