@@ -647,7 +647,10 @@ def why(
 
 @app.command()
 def report(
-    alerts: Annotated[list[str] | None, typer.Argument(help="Alerts, as `flightwatch alerts list` names them; else all.")] = None,
+    alerts: Annotated[
+        list[str] | None,
+        typer.Argument(help="Alerts, as `flightwatch alerts list` names them; else all whose page is missing or old."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The folder; that of the configuration, else one beside the store.")
     ] = None,

@@ -532,13 +532,16 @@ class Folder:
     registry: Callable[[], Registry]
 
     def write(self, ids: Sequence[str] = ()) -> list[Path]:
-        """Writes the pages of some alerts, or of all, and the index. Raises InputError where there is no such alert."""
+        """Writes the pages of some alerts, or of all whose pages do not say how they stand, and the index. A page that does is
+        left alone unless it is asked for: it may show what the store has let go since. Raises InputError where there is no
+        such alert."""
         with AlertBook(self.root / "alerts.sqlite", read_only=True) as book, Store(self.root, read_only=True) as store:
             alerts = {a.alert.alert_id: a for a in book.alerts()}
             for name in ids:
                 if name not in alerts:
                     raise InputError(f"there is no alert {name}: `flightwatch alerts list` shows them")
-            written = [self.write_page(alerts[name], store, book) for name in ids or alerts]
+            due = ids or [name for name, alert in alerts.items() if not self.is_current(alert)]
+            written = [self.write_page(alerts[name], store, book) for name in due]
             return [*written, self.write_index(list(alerts.values()), store)]
 
     def write_page(self, alert: OpenAlert, store: Store, book: AlertBook) -> Path:

@@ -638,8 +638,9 @@ def test_the_command_writes_pages_and_index(airports: Airports, tmp_path: Path, 
     status, out, _ = typed("report", name, "-o", "here")
     assert status == 0
     assert out.splitlines() == [f"Wrote here/{name}.html.", "Wrote here/index.html."]
-    typed("report")
+    status, out, _ = typed("report")
     assert (tmp_path / "reports" / f"{name}.html").exists(), "beside the store"
+    assert typed("report")[1].splitlines() == [out.splitlines()[-1]], "the index alone: the page is as it should be"
     status, _, error = typed("report", "nobody")
     assert (status, "there is no alert nobody" in error) == (1, True)
 
