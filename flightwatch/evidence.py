@@ -47,8 +47,8 @@ from flightwatch.deliveries.evidence import (
 from flightwatch.desk import Desk, legs_of, thinned
 from flightwatch.errors import FlightwatchError, InputError
 from flightwatch.places import Airports, shown_distance_nm
-from flightwatch.reasons import Why, why_of
-from flightwatch.records import UNKNOWN, Aircraft, EarlierVisit, End, Event, Finding, Leg, Track, Visit, credits_of
+from flightwatch.reasons import Why, watched_days, why_of
+from flightwatch.records import UNKNOWN, EarlierVisit, End, Event, Finding, Leg, Track, Visit, credits_of
 from flightwatch.store import Store
 from flightwatch.store.files import write_bytes
 
@@ -95,7 +95,7 @@ def evidence(found: Why, desk: Desk, now: datetime, points: int = SHOWN_POINTS) 
     since = finding.visit.departure.first_seen if finding.visit and finding.visit.departure else None
     track = _track(way, since)
     ends = tuple(_ends(finding.visit, way, desk.airports)) if finding.visit else ()
-    watched = _watched(desk.store, finding.aircraft, day) if finding.visit else []
+    watched = sorted(d for d in watched_days(desk.store, finding.aircraft) if d < day) if finding.visit else []
     return Evidence(
         alert_id=alert.alert_id,
         number=alert.number,
@@ -436,19 +436,6 @@ def _zone(end: End, airports: Airports) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------------------ rarity
-
-
-def _watched(store: Store, aircraft: Aircraft, day: date) -> list[date]:
-    """The days before one on which this aircraft would have been seen, in order."""
-    days = {
-        covered.first + timedelta(days=n)
-        for covered in store.covered()
-        if covered.scope.covers(
-            aircraft.icao24, aircraft.registration, military=bool(aircraft.military), typecode=aircraft.typecode
-        )
-        for n in range((min(covered.last, day - timedelta(days=1)) - covered.first).days + 1)
-    }
-    return sorted(days)
 
 
 def _spans(days: Sequence[date]) -> Iterator[tuple[date, date]]:

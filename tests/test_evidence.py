@@ -188,6 +188,7 @@ def test_a_hole_is_dashed_and_never_drawn_solid(seen: Store, airports: Airports,
     dashed = [a["d"] for t, a in on_map if t == "path" and a.get("class") == "inferred"]
     assert len(solid) == 2, "before the hole and after it"
     assert len(dashed) == 2, "across the hole, and on to the place that leads"
+    assert [a["d"] for t, a in on_map if a.get("class") == "casing"] == dashed, "so that two on each other stay dashed"
     ends = [np.array([[float(v) for v in p.split()] for p in re.split("[ML]", str(d))[1:]]) for d in solid]
     across = np.array([[float(v) for v in p.split()] for p in re.split("[ML]", str(dashed[0]))[1:]])
     assert across[0] == pytest.approx(ends[0][-1], abs=0.02)
