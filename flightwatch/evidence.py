@@ -13,7 +13,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -44,7 +44,7 @@ from flightwatch.deliveries.evidence import (
     Way,
     basis_words,
 )
-from flightwatch.desk import Desk, legs_of, thinned
+from flightwatch.desk import TRACK_HOLE, Desk, legs_of, thinned
 from flightwatch.errors import FlightwatchError, InputError
 from flightwatch.places import Airports, shown_distance_nm
 from flightwatch.reasons import Why, watched_days, why_of
@@ -59,9 +59,6 @@ SHOWN_POINTS = 600
 large all the same, because names are long or files many, is made with half of them."""
 
 FEWEST_POINTS = 50
-
-HOLE = timedelta(minutes=10)
-"""Without a position for longer, a line breaks off, as on the maps of messages."""
 
 PAGES_BEFORE_INDEX = 50
 """Where many are due at once, the index is brought up after so many."""
@@ -230,7 +227,7 @@ def _profiles(finding: Finding, legs: Sequence[Leg], way: Way, *, withheld: bool
         aircraft = np.array(way.aircraft)
         for name in dict.fromkeys(way.aircraft):
             index = np.flatnonzero(aircraft == name)
-            yield _profile(_tail(finding, name), (), way, int(index[0]), int(index[-1]) + 1, withheld=withheld)
+            yield _profile(_tail(finding, name), None, way, int(index[0]), int(index[-1]) + 1, withheld=withheld)
         return
     for leg in legs:
         if leg.first_seen is None or leg.last_seen is None:
@@ -239,12 +236,11 @@ def _profiles(finding: Finding, legs: Sequence[Leg], way: Way, *, withheld: bool
         stop = int(np.searchsorted(way.seconds, int(leg.last_seen.timestamp()), side="right"))
         if stop - first > 1:
             ends = " to ".join(end.airport or "not known" for end in (leg.origin, leg.destination))
-            yield _profile(f"{ends}, {leg.first_seen:%-d %b %Y}", [leg], way, first, stop, withheld=withheld)
+            yield _profile(f"{ends}, {leg.first_seen:%-d %b %Y}", leg, way, first, stop, withheld=withheld)
 
 
-def _profile(title: str, legs: Sequence[Leg], way: Way, first: int, stop: int, *, withheld: bool) -> Profile:
+def _profile(title: str, leg: Leg | None, way: Way, first: int, stop: int, *, withheld: bool) -> Profile:
     moments = [datetime.fromtimestamp(int(s), UTC) for s in way.seconds[first:stop]]
-    leg = legs[0] if legs else None
     since = leg.first_seen if leg and leg.first_seen else moments[0]
     until = leg.last_seen if leg and leg.last_seen else moments[-1]
     holes = []
@@ -252,18 +248,19 @@ def _profile(title: str, legs: Sequence[Leg], way: Way, first: int, stop: int, *
         a, b = moments[i - first - 1], moments[i - first]
         holes.append(Hole(a, b, _hole_words(leg, a, b, withheld=withheld)))
     for a, b in ((since, moments[0]), (moments[-1], until)):
-        if b - a > HOLE:
+        if b - a > TRACK_HOLE:
             holes.append(Hole(a, b, _hole_words(leg, a, b, withheld=withheld)))
     return Profile(title, since, until, first, stop, tuple(sorted(holes, key=lambda h: h.since)))
 
 
 def _hole_words(leg: Leg | None, since: datetime, until: datetime, *, withheld: bool) -> str:
-    """What is known of a time without a position to show."""
+    """What is known of a time without a position to show. That nobody saw it is said where the leg says so: else positions may
+    have been there that are not kept, or not believed."""
     for gap in leg.gaps if leg else ():
         if min(gap.end, until) - max(gap.start, since) > (until - since) / 2:
             went = "flying on" if gap.decision == "flying" else "a landing"
             return f"not seen; taken for {went} ({chance(gap.probability)})"
-    return "no position that may be shown" if withheld else "not seen"
+    return "no position that may be shown" if withheld else "no position to show"
 
 
 # ------------------------------------------------------------------------------------------------------------------------ places
@@ -298,7 +295,7 @@ def _seen_at(way: Way, when: datetime | None) -> tuple[float, float] | None:
     if when is None or not len(way):
         return None
     at = int(np.argmin(np.abs(way.seconds - when.timestamp())))
-    near = abs(float(way.seconds[at]) - when.timestamp()) <= HOLE.total_seconds()
+    near = abs(float(way.seconds[at]) - when.timestamp()) <= TRACK_HOLE.total_seconds()
     return (float(way.latitude[at]), float(way.longitude[at])) if near else None
 
 
@@ -330,7 +327,7 @@ def _spots(finding: Finding, way: Way, airports: Airports, *, spot: bool) -> Ite
         if (airport := airports.get(ident)) is not None:
             yield Spot(airport.short_name, airport.latitude, airport.longitude, probability)
     last = finding.visit.departure or finding.visit.arrival
-    if len(way) and spot and last.destination.basis != "observed":
+    if spot and last.destination.basis != "observed" and _seen_at(way, last.last_seen) is not None:
         yield Spot(f"last seen {_utc_words(way.seconds[-1])}", float(way.latitude[-1]), float(way.longitude[-1]))
 
 
