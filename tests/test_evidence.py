@@ -47,7 +47,7 @@ from flightwatch.records import EMERGENCY, UNKNOWN, Candidate, Event, Finding, S
 from flightwatch.store import Store
 from tests.conftest import T0, Typed, positions
 from tests.live_runs import Ledger, pipeline
-from tests.test_alerts import IL62, finding, leg
+from tests.test_alerts import BACK, IL62, finding, leg
 from tests.test_deliveries import a_digest
 
 LOL = Terms("adsb.lol and its contributors (ODbL 1.0)")
@@ -291,6 +291,26 @@ def test_a_journey_in_stages_is_told_from_where_it_began(seen: Store, airports: 
     assert pulkovo is not None
     line = inferred_lines(staged, Track((55.9, 56.0), (38.0, 39.0), ()), airports)[0]
     assert line == (55.9, 38.0, pulkovo.latitude, pulkovo.longitude)
+
+
+def test_a_stay_that_nobody_saw_lies_between_two_flights(store: Store, airports: Airports, tmp_path: Path) -> None:
+    """There and back: both dashed ways meet at the place that leads, on the page and on the map of the message."""
+    there = rows()
+    back = [row | {"at": 36_000 + there[-1]["at"] - row["at"], "track": 260.0} for row in reversed(there)]  # type: ignore[operator]
+    put(store, [*there, *back])
+    told = about()
+    begins = T0 + timedelta(seconds=float(str(back[0]["at"])))
+    home = replace(BACK, first_seen=begins, last_seen=begins + timedelta(hours=7), feeds=("adsb-lol",))
+    returned = replace(told, stage="returned", visit=replace(told.there, departure=home))
+    page = Page(page_of(store, airports, tmp_path / "r", returned))
+    with AlertBook(store.root / "alerts.sqlite", read_only=True) as book:
+        (alert,) = book.alerts()
+    assert alert.message.map is not None
+    pyongyang = airports.get("ZKPY")
+    assert pyongyang is not None
+    assert sum(line[2:] == (pyongyang.latitude, pyongyang.longitude) for line in alert.message.map.inferred) == 2
+    assert "Stay: probably Pyongyang, ZKPY, about" in page.text
+    assert len(page.all("svg", "profile")) == 2
 
 
 def test_an_event_is_shown_with_what_was_seen_around_it_and_nothing_inferred(
