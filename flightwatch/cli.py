@@ -474,7 +474,8 @@ def run(
         runner = live.Runner(opened, pipeline, asked, outlets, clock, retention_days=days, pages_url=url)
         reports = _reports(opened.root, settings, config)
         try:
-            failed = _once(runner, reports) if once else _until_stopped(runner, clock, opened, config, reports)
+            failed = _once(runner) if once else _until_stopped(runner, clock, opened, config, reports)
+            runner.pages(reports).keep_up()  # of what came last
         finally:
             runner.close()
     raise typer.Exit(1 if failed else 0)
@@ -787,13 +788,12 @@ def record(
     raise typer.Exit(0 if good else 1)
 
 
-def _once(runner: Runner, reports: Path) -> bool:
+def _once(runner: Runner) -> bool:
     good = list(runner.poll_each())
     runner.look_after()
     worker = runner.deliver()
     while worker.run_once(datetime.now(UTC)):
         threading.Event().wait(1.05)
-    runner.pages(reports).keep_up()
     print(runner.heartbeat())
     for query, health in zip(runner.schedule.queries, runner.schedule.health.values(), strict=True):
         refused = ", ".join(f"{n} {reason}" for reason, n in health.refused.most_common()) or "none"
