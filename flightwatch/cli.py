@@ -475,7 +475,8 @@ def run(
         reports = _reports(opened.root, settings, config)
         try:
             failed = _once(runner) if once else _until_stopped(runner, clock, opened, config, reports)
-            runner.pages(reports).keep_up()  # of what came last
+            if once:  # else there is a thread that does
+                runner.pages(reports).keep_up()
         finally:
             runner.close()
     raise typer.Exit(1 if failed else 0)
