@@ -518,6 +518,41 @@ Because = Annotated[str, typer.Option("--because", help="Why; others read it.")]
 By = Annotated[str | None, typer.Option("--by", help="Who decides that; the user of this machine without it.")]
 
 
+@app.command()
+def digest(
+    preview: Annotated[bool, typer.Option("--preview", help="Write it as a page and open that; nothing is sent.")] = False,
+    day: Annotated[datetime | None, typer.Option("--day", help="That of another day.", formats=["%Y-%m-%d"])] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the page goes (HTML).")] = None,
+    config: ConfigPath = DEFAULT_FILE,
+    store: StorePath = None,
+) -> None:
+    """Show what the daily digest would say; `flightwatch run` sends it."""
+    import webbrowser
+
+    from flightwatch.backfill import exposures
+    from flightwatch.config import DigestSettings
+    from flightwatch.desk import Desk
+    from flightwatch.digests import preview as page_of
+    from flightwatch.places import airports
+    from flightwatch.rarity import Baseline
+    from flightwatch.userfiles import read_lists, settings_of
+
+    if not preview:
+        raise InputError("`flightwatch run` sends the digest at its time: --preview shows what it would say")
+    settings = settings_of(config)
+    registry = read_lists(settings, config.parent)
+    how = settings.digest or DigestSettings.model_validate({"to": ["nobody@localhost"], "from": "flightwatch@localhost"})
+    with _book(store, config, read_only=True) as book, _brought_up(store, settings, config, registry) as opened:
+        baseline = Baseline(airports(), opened.legs.table(), exposures(opened)())
+        desk = Desk(opened, airports(), registry)
+        name, page = page_of(desk, book, day.date() if day else None, datetime.now(UTC), how, baseline)
+    path = output or Path(f"digest-{name}.html")
+    path.write_text(page, encoding="utf-8")
+    print(path)
+    if not webbrowser.open(path.resolve().as_uri()):
+        print("No browser could be opened: open the file in one.")
+
+
 @alerts_app.command("list")
 def alerts_list(config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
     """Show the last alerts: how far each has got, what it says, and what became of its messages on each channel."""

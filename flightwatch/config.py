@@ -332,6 +332,7 @@ class DigestSettings(Strict):
     security: Literal["none", "starttls", "tls"] = "none"
     user_env: str | None = None
     password_env: str | None = None
+    attach: list[Literal["csv", "parquet"]] = []
 
     @field_validator("timezone")
     @classmethod

@@ -43,6 +43,7 @@ from flightwatch.pipeline import Pipeline
 from flightwatch.places import Airports, airports
 from flightwatch.rules import read_rules
 from flightwatch.store import Store, files
+from flightwatch.testing import slack_page
 from flightwatch.testing.clock import FakeClock
 from flightwatch.testing.feed import FeedServer
 from flightwatch.testing.mail import MailServer
@@ -59,6 +60,7 @@ CHECKPOINT_EVERY = timedelta(hours=6)
 """Of this clock, which runs some thousand times too fast."""
 
 CHANNEL = "C0DEMO"
+SLACK_PAGE = "slack.html"
 REPORTS = "reports"
 HISTORY, SUMMER = "made-up-history.csv", "reconstructed-summer-2023.parquet"
 
@@ -150,6 +152,7 @@ def run(folder: Path, console: Console) -> Result:
             _import(store, folder, settings, console)
             _live(store, settings, clock, console, folder / REPORTS)
         thread = slack.thread(slack.posts[0].ts) if slack.posts else []
+        (folder / SLACK_PAGE).write_text(slack_page.page(CHANNEL.lower(), slack.posts), encoding="utf-8")
         _leave(folder, mail, store.root)
         _show(console, thread, slack, folder, time.monotonic() - started)
         return Result(folder, thread, slack.posts, time.monotonic() - started)
@@ -164,7 +167,7 @@ def clear(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for made in ("store", REPORTS):
         shutil.rmtree(folder / made, ignore_errors=True)
-    for pattern in ("digest-*.eml", "digest-*.html", "map.png", HISTORY, SUMMER, "flightwatch.yaml"):
+    for pattern in ("digest-*.eml", "digest-*.html", "map.png", SLACK_PAGE, HISTORY, SUMMER, "flightwatch.yaml"):
         for old in folder.glob(pattern):
             old.unlink()
 
@@ -403,6 +406,7 @@ def _show(console: Console, thread: list[Post], slack: SlackServer, folder: Path
         f"  {digests[-1] if digests else 'no digest'}, the digest e-mail as a page: open it in a browser;"
         f" the .eml beside it in a mail program ({len(digests)} days)",
     )
+    _say(console, f"  {SLACK_PAGE}, the channel as a page")
     told = sorted(p.name for p in (folder / REPORTS).glob("*.html") if p.name != INDEX)
     _say(
         console,

@@ -25,7 +25,7 @@ from zoneinfo import ZoneInfo
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from flightwatch import backfill
+from flightwatch import backfill, digests
 from flightwatch import legs as leg_stage
 from flightwatch import pipeline as pipes
 from flightwatch.alerts import AlertBook, began, ended, rules_refused
@@ -503,8 +503,8 @@ class Runner:
             return False
         since = self.book.last_digest(now) or now - timedelta(days=1)
         self._save_legs(map(aircraft_number, self._pipeline.registry.addresses()))
-        digest = self._desk.digest(self.book, since, now, settings)
-        return self.book.post_digest(local.date().isoformat(), self._desk.digest_mails(digest, settings), now)
+        made = digests.mails(self._desk, self.book, since, now, settings, self._state.baseline)
+        return self.book.post_digest(local.date().isoformat(), made, now)
 
     def _skip_first_digest(self, now: datetime) -> None:
         """On its first day flightwatch sends no digest for a time at which it was not there."""

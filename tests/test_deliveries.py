@@ -16,7 +16,7 @@ import pytest
 from flightwatch.alerts import Alert, AlertBook, message
 from flightwatch.config import Secret
 from flightwatch.deliveries.console import Console
-from flightwatch.deliveries.digest import Digest, FeedDay, Movement, render
+from flightwatch.deliveries.digest import Digest, FeedDay, Movement, RareMovement, render
 from flightwatch.deliveries.email import Mailer, MailServer, digest_mail, with_pictures_inside
 from flightwatch.deliveries.plain import clean
 from flightwatch.deliveries.slack import Slack, blocks, escape, fallback
@@ -24,6 +24,7 @@ from flightwatch.deliveries.worker import Worker
 from flightwatch.errors import DeliveryError
 from flightwatch.places import Airports
 from flightwatch.records import Finding, Message, RuleReference
+from flightwatch.testing import slack_page
 from flightwatch.testing.mail import MailServer as FakeMailServer
 from flightwatch.testing.slack import Failure, SlackServer
 from tests.test_alerts import GOLDEN, RULE, START, context, finding, told
@@ -316,9 +317,19 @@ def a_digest(airports: Airports, *, flagged: int = 1, text: str | None = None) -
     return Digest(
         day=date(2023, 9, 26),
         zone="Europe/London",
+        since=datetime(2023, 9, 25, 6, 0, tzinfo=UTC),
         written=datetime(2023, 9, 26, 9, 0, tzinfo=UTC),
         flagged=messages,
         still_open=(),
+        rarest=(
+            RareMovement(
+                Movement(text or "B738 HL8001", "Seoul – Vladivostok", "25 Sep 2023 04:00 UTC", "from: observed; to: observed"),
+                text or "No flight from Seoul to Vladivostok in the 1,289 observed days before, by any aircraft of this history.",
+            ),
+        )
+        if flagged
+        else (),
+        rarest_of="The rarest of 214 flights." if flagged else "The history is too short to say what is rare.",
         movements=(
             Movement(
                 text or "Il-62 RA-86559", "Moscow – Pyongyang", "25 Sep 2023 13:10 UTC", "from: observed; to: inferred 0.93"
@@ -399,3 +410,18 @@ def test_a_mail_that_is_put_off_is_sent_once_later(answer: str, book: AlertBook)
             working.run_once(NOW + timedelta(seconds=20 * step))
         assert [to for to, _ in server.received] == ["desk@example.org"]
     assert book.counts() == {"sent": 1}
+
+
+def test_what_the_fake_took_can_be_looked_at_and_injects_nothing(slack: SlackServer, airports: Airports) -> None:
+    """A hostile name stays text, links and marks are shown as Slack shows them."""
+    channel = Slack("C1", TOKEN, slack.api)
+    hostile = replace(first(airports), headline=HOSTILE, map=None)
+    ts = channel.send(hostile, None)
+    channel.send(replace(hostile, number=2, update="It landed"), ts)
+    html = slack_page.page("desk", slack.posts)
+    assert "<script>" not in html
+    assert "&lt;!channel&gt;" in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert '<a href="https://adsb.lol/?icao=15521f&amp;showTrace=' in html
+    assert "<code>flightwatch alerts acknowledge 15521f-20230925T131139</code>" in html
+    assert html.index('class="replies"') < html.index("It landed")

@@ -374,7 +374,7 @@ def test_the_digest_counts_them(tmp_path: Path, airports: Airports) -> None:
         events_of(store, seen([replace(PLANE, over=ring(51.0, 39.0, 5))]))
         wanted = DigestSettings.model_validate({"to": ["a@b.c"], "from": "f@b.c"})
         book = AlertBook(tmp_path / "s" / "alerts.sqlite")
-        digest = Desk(store, airports, Registry()).digest(book, BEGIN, BEGIN + timedelta(days=1), wanted)
+        digest = Desk(store, airports, Registry()).digest(book, BEGIN, BEGIN + timedelta(days=1), wanted, Baseline(airports))
         book.close()
     assert any(note.startswith("What else happened, of all aircraft in sight: 1 circled.") for note in digest.notes)
 

@@ -26,6 +26,7 @@ from flightwatch.feeds import outages, poller
 from flightwatch.feeds.http import Reply
 from flightwatch.feeds.poller import FORMATS, Pace, Query, Schedule, budgeted_s
 from flightwatch.feeds.questions import queries
+from flightwatch.rarity import Baseline
 from flightwatch.records import Outage, QueryHealth, Scope, Snapshot
 from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
@@ -367,7 +368,8 @@ def test_the_digest_tells_of_outages(tmp_path: Path) -> None:
     clock.sleep(1800)
     run.runner.look_after()
     desk = run.runner._desk
-    digest = desk.digest(run.runner.book, BEGIN, clock.now(), DigestSettings.model_validate({"to": ["a@b.c"], "from": "f@b.c"}))
+    settings = DigestSettings.model_validate({"to": ["a@b.c"], "from": "f@b.c"})
+    digest = desk.digest(run.runner.book, BEGIN, clock.now(), settings, Baseline(desk.airports))
     assert [line for line in digest.unobserved if line.startswith("feed sky is silent since 1 Mar 12:1")]
     assert digest.notes == ("Feed sky (everything) is not asked any more: sky answered 403: access is refused",)
     run.stop()

@@ -17,6 +17,7 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from email.utils import format_datetime, parseaddr
 from hashlib import sha256
+from types import MappingProxyType
 
 from flightwatch.config import Secret
 from flightwatch.errors import DeliveryError
@@ -29,6 +30,9 @@ an hour."""
 
 TOO_LARGE = 552
 """Of a sender's reply, the one that is about the message (RFC 1870)."""
+
+ATTACHED_TYPES = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet", "txt": "text/plain"}
+"""Content types by the ends of file names."""
 
 LIST_ID = "flightwatch daily digest"
 
@@ -45,9 +49,18 @@ class MailServer:
 
 
 def digest_mail(
-    sender: str, recipient: str, day: str, written: datetime, subject: str, plain: str, html: str, pictures: Mapping[str, bytes]
+    sender: str,
+    recipient: str,
+    day: str,
+    written: datetime,
+    subject: str,
+    plain: str,
+    html: str,
+    pictures: Mapping[str, bytes],
+    attached: Mapping[str, bytes] = MappingProxyType({}),
 ) -> bytes:
-    """The digest of a day for one recipient. `pictures` are PNGs by the content id that the HTML names."""
+    """The digest of a day for one recipient. `pictures` are PNGs by the content id that the HTML names, `attached` are files by
+    their names."""
     mail = EmailMessage(policy=policy.SMTP)
     domain = parseaddr(sender)[1].rpartition("@")[2] or "localhost"
     mail["From"], mail["To"], mail["Subject"] = sender, recipient, subject
@@ -62,6 +75,9 @@ def digest_mail(
     assert isinstance(page, EmailMessage)  # the part that was just added
     for name, png in pictures.items():
         page.add_related(png, "image", "png", cid=f"<{name}>", filename=f"{name}.png", disposition="inline")
+    for name, data in attached.items():
+        kind, _, subtype = ATTACHED_TYPES[name.rpartition(".")[2]].partition("/")
+        mail.add_attachment(data, kind, subtype, filename=name)
     for number, part in enumerate(mail.walk()):
         if part.is_multipart():  # Python draws boundaries by lot; the same digest is to be the same bytes
             part.set_boundary(f"==={sha256(html.encode()).hexdigest()[:32]}-{number}===")

@@ -555,6 +555,17 @@ class Baseline:
         """The place of the columns that has a number."""
         return self._places[number]
 
+    def numbers(self, codes: pa.ChunkedArray) -> Ints:
+        """The numbers that the columns have for some places; each place that the history does not know has one of its own
+        behind those."""
+        found = dict(self._codes)
+        return np.array([found.setdefault(code, len(found)) for code in codes.to_pylist()], np.int64)
+
+    def words(self, names: pa.ChunkedArray) -> Ints:
+        """The numbers that the columns have for some aircraft, as `numbers` has those of places."""
+        found = dict(self._words)
+        return np.array([found.setdefault(name, len(found)) for name in names.to_pylist()], np.int64)
+
     def tail(self, number: int) -> Tail:
         """The aircraft of the columns that has a number."""
         return self._tail_of(self._spelled[number])

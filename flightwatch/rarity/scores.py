@@ -192,14 +192,8 @@ class Judge:
         own = self._own.get((int(self._legs.aircraft[i]), route), 0)
         if days < ENOUGH_DAYS:
             return f"Too little history to say how rare a flight {way} is: {_times(count)} in the {span} before."
-        told = f"{_times(count).capitalize()} {way} in the {span} before, by any aircraft of this history"
-        if last is not None:
-            told += f", {_share(own, count, name)}; the last on {utc(last):%-d %b %Y}"
-        flights = f"{expected.low} to {expected.high}" if expected.high > expected.low else f"{expected.low}"
-        return (
-            f"{told}. Expected: {rate(expected.per_year)} a year, {flights} in {MONTH_DAYS:.0f} days (a {HOLDS:.0%} interval)."
-            f" Of flights of {name} that begin like this, {_odds(bits)} expected to go there.{self._doubt(i, days)}"
-        )
+        told = in_words(way, span, count, own, None if last is None else utc(last), name, expected)
+        return f"{told} Of flights of {name} that begin like this, {_odds(bits)} expected to go there.{self._doubt(i, days)}"
 
     def _doubt(self, i: int, days: int) -> str:
         """What keeps the counts from being those of everything that was flown."""
@@ -224,6 +218,16 @@ class Judge:
     def _name(self, i: int) -> str:
         icao24, registration = self._baseline.tail(int(self._legs.aircraft[i]))
         return self._baseline.word(int(self._legs.registration[i])) or registration or icao24 or UNKNOWN
+
+
+def in_words(way: str, span: str, count: int, own: int, last: datetime | None, name: str, expected: Expected) -> str:
+    """How often a way was flown before, `own` times of them by the aircraft itself, and how often it is to be expected in a
+    month."""
+    told = f"{_times(count).capitalize()} {way} in the {span} before, by any aircraft of this history"
+    if last is not None:
+        told += f", {_share(own, count, name)}; the last on {last:%-d %b %Y}"
+    flights = f"{expected.low} to {expected.high}" if expected.high > expected.low else f"{expected.low}"
+    return f"{told}. Expected: {rate(expected.per_year)} a year, {flights} in {MONTH_DAYS:.0f} days (a {HOLDS:.0%} interval)."
 
 
 def _times(count: int) -> str:
