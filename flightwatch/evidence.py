@@ -61,7 +61,7 @@ large all the same, because names are long or files many, is made with half of t
 FEWEST_POINTS = 50
 
 PAGES_BEFORE_INDEX = 50
-"""Where many are due at once, the index is brought up after so many."""
+"""Where more are due at once, the index is brought up before them, and again after so many each."""
 
 AGAIN_AFTER_S = 60.0
 """What could not be written is tried again after this."""
@@ -583,6 +583,9 @@ class Pages:
             self._not_before = time.monotonic() + AGAIN_AFTER_S
             where = self._folder.path
             log.error("evidence pages could not be written to %s (%s): tried again; alerts go out all the same", where, error)
+        except Exception:  # what nobody foresaw must not end the thread: later alerts have pages, too
+            self._not_before = time.monotonic() + AGAIN_AFTER_S
+            log.exception("evidence pages could not be brought up: please report this")
         return 0
 
     def _kept_up(self, stopping: Callable[[], bool]) -> int:
@@ -602,6 +605,8 @@ class Pages:
             return len(due)
 
     def _write(self, due: Sequence[OpenAlert], store: Store, book: AlertBook, stopping: Callable[[], bool]) -> None:
+        if len(due) > PAGES_BEFORE_INDEX:
+            self._folder.write_index(book.alerts(), store)
         for number, alert in enumerate(due, 1):
             if stopping():
                 break
