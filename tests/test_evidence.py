@@ -350,6 +350,8 @@ def test_positions_that_may_not_be_passed_on_are_in_no_page(
     assert len(page.track["t"]) == len(whole) // 2
     assert max(page.track["t"]) < T0.timestamp() + float(str(hidden[0]["at"]))
     assert f"Not on this page: positions of {terms.attribution}" in page.text
+    if not terms.republish:
+        assert "nm from Pyongyang" not in page.text, "the track ends before it was seen last"
     assert len(list(csv.DictReader(io.StringIO(page.files["csv"])))) == len(whole) // 2
     assert "no position that may be shown" in page.text
 

@@ -273,7 +273,7 @@ def _last_seen_fact(leg: Leg, context: Context) -> str:
         return ""
     told = sentence(leg.destination.reason.split(";")[0])
     airport, track = context.airports.get(leg.destination.airport), context.track
-    if airport is None or not track.latitude:
+    if airport is None or not track.latitude or context.withheld:  # then the track may end before it was seen last
         return told
     at = len(track.latitude) - 1 if track.departs is None else track.departs - 1
     others = (c.airport for c in leg.destination.candidates if c.airport not in (UNKNOWN, airport.ident))
