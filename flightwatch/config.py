@@ -360,6 +360,21 @@ class DigestSettings(Strict):
         return name
 
 
+class ReportSettings(Strict):
+    """Where evidence pages are written (beside the store, without a folder), and the address under which people can read that
+    folder, if there is one: then messages link to it."""
+
+    folder: str = ""
+    base_url: str = ""
+
+    @field_validator("base_url")
+    @classmethod
+    def _can_be_opened(cls, url: str) -> str:
+        if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc or set(url) & set(' <>|"')):
+            raise ValueError("base_url must be an address that browsers open, for example https://desk.example.org/alerts")
+        return url
+
+
 def _default_feeds() -> list[FeedSettings]:
     """adsb.lol: it needs no key, and its data may be used with attribution."""
     return [FeedSettings.model_validate({"name": "adsb-lol", "service": "adsb-lol"})]
@@ -373,6 +388,7 @@ class Settings(Strict):
     feeds: list[FeedSettings] = Field(default_factory=_default_feeds)
     channels: list[ChannelSettings] = []
     digest: DigestSettings | None = None
+    reports: ReportSettings = ReportSettings()
     rules: list[str] = ["shipped"]
     watchlists: list[str] = ["shipped"]
     history: list[str] = ["shipped"]

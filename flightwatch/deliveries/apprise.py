@@ -68,7 +68,8 @@ def _unheard() -> Iterator[None]:
 
 
 def _body(message: Message) -> str:
-    lines = [message.update, f"({message.qualifier})", *(f"- {fact}" for fact in message.facts), *message.footer]
+    page = f"Evidence page: {message.page}" if message.page else ""
+    lines = [message.update, f"({message.qualifier})", *(f"- {fact}" for fact in message.facts), page, *message.footer]
     return "\n".join(clean(line) for line in lines if line)
 
 
