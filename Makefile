@@ -7,7 +7,7 @@ TRAFFIC := .venv-traffic
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test slow chaos fuzz lint format bench bench-rarity bench-rules bench-traffic notebook clean
+.PHONY: help demo test slow chaos fuzz lint format bench bench-alerts bench-rarity bench-rules bench-traffic notebook clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -35,6 +35,9 @@ format: $(VENV)/.dev  ## put the code into shape
 
 bench: $(VENV)/.dev  ## how fast it is, as ratios of one run
 	@$(BIN)/python benchmarks/bench.py
+
+bench-alerts: $(VENV)/.dev  ## how long from a feed's answer to the message at Slack
+	@$(BIN)/python benchmarks/latency.py
 
 bench-rarity: $(VENV)/.dev  ## how good rarity is on flight lists: make bench-rarity LISTS="list.csv:21 jet.csv:180"
 	@$(BIN)/python benchmarks/rarity.py $(LISTS)

@@ -1,59 +1,63 @@
 """How fast flightwatch is, as ratios in one run: machines differ, ratios less so.
 
-    python benchmarks/bench.py [--aircraft 12500] [--polls 30]
+    python benchmarks/bench.py [--aircraft 12500] [--polls 30] [--positions 2000000]
 
 1. One live poll of a full sky through the step, against parsing the reply that it came in.
 2. One reply to a snapshot that is committed to the store, without the network's time, against parsing it.
-3. Stored positions to legs, against reading the same columns with pyarrow.
+3. Stored positions to legs, reading included, against reading the same columns with pyarrow: the first so many of the day
+   of the world that `traffic.py` makes. They are made once and kept in `data/bench`.
+4. Where that is the whole day (`--positions 0`): live polls of its last ten minutes, with the day behind them.
 
-The sky is made from a seed. Nothing here is a test: no figure fails.
+The sky is made from a seed. A busy machine changes seconds of the processor less than those by the clock. Nothing here is a
+test: no figure fails.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from flightwatch import ahead, backfill
 from flightwatch import legs as leg_stage
 from flightwatch.aircraft import Registry
 from flightwatch.feeds import v2
 from flightwatch.feeds.http import Reply
 from flightwatch.feeds.poller import Query
 from flightwatch.legs import LegState, Model
-from flightwatch.pipeline import Pipeline
+from flightwatch.legs.rows import USED
+from flightwatch.live import collect_between_polls
+from flightwatch.pipeline import Pipeline, model_day
 from flightwatch.places import airports
 from flightwatch.rarity import Baseline
-from flightwatch.records import Scope
-from flightwatch.store import Store, files
-from flightwatch.testing.world import Flight, World
+from flightwatch.records import POSITIONS, Scope, Snapshot
+from flightwatch.store import Store
+from flightwatch.testing.world import INLAND_SIBERIA, NORTH_KOREA, OCEANS, Jets
+from flightwatch.testing.world.coverage import floors
+from flightwatch.testing.world.traffic import Traffic
 
 BEGIN = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
-BIG = (
-    "EDDF",
-    "EGLL",
-    "LFPG",
-    "LEMD",
-    "KJFK",
-    "KLAX",
-    "KORD",
-    "RJTT",
-    "ZBAA",
-    "OMDB",
-    "WSSS",
-    "YSSY",
-    "SBGR",
-    "FAOR",
-    "UUEE",
-    "VIDP",
-)
+KEPT = Path(__file__).parents[1] / "data" / "bench"
+DAY = BEGIN.replace(hour=0)
+LAST, EVERY = timedelta(minutes=10), timedelta(seconds=10)
+"""What is left of the day for live polls, and how far they are apart."""
+
+MANY = 10_000
+"""Aircraft that a state of the whole world has at least."""
 
 
 def a_reply(count: int, seconds: int) -> bytes:
@@ -110,30 +114,95 @@ def kept(folder: Path, count: int, many: int) -> list[float]:
     return taking[1:]
 
 
-def stored(folder: Path) -> tuple[int, float, float]:
-    """Positions, seconds to read them, seconds to make legs of them."""
-    rng = np.random.default_rng(2)
-    one = Flight("400000", "T-1", "A320", "TST1", "EDDF", "EGLL", BEGIN)
-    flights = []
-    for n in range(400):
-        origin, to = rng.choice(BIG, 2, replace=False)
-        takeoff = BEGIN + timedelta(minutes=float(rng.uniform(0, 600)))
-        flights.append(replace(one, icao24=f"{0x400000 + n:06x}", origin=str(origin), destination=str(to), takeoff=takeoff))
-    table = (
-        World(tuple(flights), airports(), holes=()).positions(10.0).sort_by([("icao24", "ascending"), ("timestamp", "ascending")])
-    )
-    files.write_parquet(folder / "day.parquet", table)
-    begun = time.perf_counter()
-    read = pq.read_table(folder / "day.parquet")
-    reading = time.perf_counter()
-    leg_stage.advance(LegState(), read, Model(airports(), Baseline(airports()), Registry().who))
-    return len(read), reading - begun, time.perf_counter() - reading
+@dataclass(frozen=True)
+class Stored:
+    """What stored positions to legs took, in seconds by the clock and of the processor, beside reading the same columns; MB
+    of memory of a process at most; seconds of each live poll after the whole day."""
+
+    positions: int
+    legs: int
+    reading: float
+    reading_processor: float
+    whole: float
+    whole_processor: float
+    memory: float
+    live: list[float]
+
+
+def day(positions: int | None) -> Path:
+    """The first so many positions of the synthetic day, or all of it, sorted by aircraft and time; made once."""
+    file = KEPT / f"day-{positions or 'whole'}.parquet"
+    if not file.exists():
+        KEPT.mkdir(parents=True, exist_ok=True)
+        heard = floors((NORTH_KOREA, INLAND_SIBERIA, *OCEANS))
+        temporary, left = file.with_suffix(".part"), positions
+        with pq.ParquetWriter(temporary, POSITIONS, compression="zstd") as writer:
+            for piece in Traffic(airports(), DAY, floor=heard, wind=Jets()).pieces():
+                writer.write_table(piece if left is None else piece.slice(0, left))
+                left = None if left is None else left - len(piece)
+                if left is not None and left <= 0:
+                    break
+        temporary.replace(file)
+    return file
+
+
+def batches(file: Path, until: datetime, later: list[pa.Table]) -> Iterator[pa.Table]:
+    """The columns that legs are made of, as `backfill` reads them; what is not before `until` is put aside."""
+    texts = [f.name for f in POSITIONS if pa.types.is_string(f.type)]
+    for batch in pq.ParquetFile(file, read_dictionary=texts).iter_batches(backfill.BATCH_ROWS, columns=list(USED)):
+        table = pa.Table.from_batches([batch])
+        live = pc.greater_equal(table["timestamp"], until)
+        later.append(table.filter(live))
+        yield table.filter(pc.invert(live))
+
+
+def stored(file: Path) -> Stored:
+    """Legs of a stored day but for its last minutes, in a process that has done nothing else, or two where that is how
+    `backfill` does it: reading is part of it. Then, where it is the whole day, polls of these minutes with it behind them."""
+    model = Model(airports(), Baseline(airports()), Registry().who)
+    begun, used = time.perf_counter(), processor()
+    rows = sum(map(len, pq.ParquetFile(file).iter_batches(backfill.BATCH_ROWS, columns=list(USED))))
+    reading, reading_used = time.perf_counter() - begun, processor() - used
+    until, later = DAY + timedelta(days=1) - LAST, []
+    begun, used = time.perf_counter(), processor()
+    state, found = LegState(), 0
+    for _, days in ahead.tracked(batches(file, until, later), rows, ()):
+        for _, part in days:
+            state, outcome = leg_stage.draw_up(state, part, model)
+            found += len(outcome.settled)
+    whole, whole_used = time.perf_counter() - begun, processor() - used
+    memory = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+    live = sky(state, pa.concat_tables(later), until) if len(leg_stage.aircraft_of(state)) > MANY else []
+    return Stored(rows, found, reading, reading_used, whole, whole_used, memory, live)
+
+
+def sky(legs: LegState, positions: pa.Table, since: datetime) -> list[float]:
+    """Seconds of each step of live polls, with the legs behind them."""
+    pipeline = Pipeline(airports(), Registry())
+    state = replace(pipeline.start(Baseline(airports())._table), legs=legs, model_day=model_day(since))
+    positions = pa.table({name: positions[name].cast(POSITIONS.field(name).type) for name in positions.column_names})
+    taking = []
+    collect_between_polls()  # as `flightwatch run` does
+    for begins in (since + i * EVERY for i in range(LAST // EVERY)):
+        mine = pc.and_(pc.greater_equal(positions["timestamp"], begins), pc.less(positions["timestamp"], begins + EVERY))
+        table = positions.filter(mine).combine_chunks()
+        snapshot = Snapshot("synthetic", begins + EVERY, begins + EVERY, Scope("world"), table, {})
+        begun = time.perf_counter()
+        state, _ = pipeline.step(state, snapshot)
+        taking.append(time.perf_counter() - begun)
+    return taking
+
+
+def processor() -> float:
+    """Seconds that this process, and those that it began and that are over, have used."""
+    return sum(os.times()[:4])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--aircraft", type=int, default=12_500)
     parser.add_argument("--polls", type=int, default=30)
+    parser.add_argument("--positions", type=int, default=2_000_000, help="of the stored day; 0 is all of it, 117 million")
     asked = parser.parse_args()
     parsing, stepping = polls(asked.aircraft, asked.polls)
     middle, slowest = float(np.median(stepping)), float(np.quantile(stepping, 0.99))
@@ -144,10 +213,16 @@ def main() -> None:
     whole, read = float(np.median(taking)) * 1000, float(np.median(parsing)) * 1000
     print(f"one reply to a stored snapshot: {whole:.0f} ms median, of which parsing {read:.0f} ms;")
     print(f"  {whole / read:.1f} times what parsing the reply takes")
-    with tempfile.TemporaryDirectory() as folder:
-        rows, reading, deriving = stored(Path(folder))
-    print(f"stored positions to legs: {rows:,} positions, {rows / deriving / 1e6:.2f} million a second;")
-    print(f"  {deriving / reading:.1f} times what reading them takes")
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+        told = alone.submit(stored, day(asked.positions or None)).result()
+    print(f"stored positions to legs: {told.positions:,} positions, SYNTHETIC, {told.legs:,} final legs;")
+    print(f"  {told.positions / told.whole / 1e6:.2f} million a second, ", end="")
+    print(f"{told.positions / told.whole_processor / 1e6:.2f} a second of the processor, at most {told.memory:,.0f} MB;")
+    print(f"  {told.whole / told.reading:.1f} times what reading the same columns takes, ", end="")
+    print(f"{told.whole_processor / told.reading_processor:.1f} times on the processor")
+    if told.live:
+        middle, slowest = float(np.median(told.live)), float(np.quantile(told.live, 0.99))
+        print(f"one poll of the last minutes of that day: step {middle * 1000:.0f} ms median, {slowest * 1000:.0f} ms p99")
 
 
 if __name__ == "__main__":

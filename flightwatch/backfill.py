@@ -14,15 +14,18 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flightwatch import ahead
 from flightwatch import legs as leg_stage
 from flightwatch import pipeline as pipes
-from flightwatch.legs.rows import aircraft_number
+from flightwatch.legs.rows import USED, aircraft_number
 from flightwatch.pipeline import Correction, Pipeline, State, corrected
 from flightwatch.rarity import Baseline, Exposure
 from flightwatch.records import RENDEZVOUS, Event, Leg, legs_from_table, legs_table, utc
 from flightwatch.store import EVERYTHING, Store
 
-BATCH_ROWS = 1_000_000
+BATCH_ROWS = 500_000
+"""Positions that are taken at a time: some 0.3 GB of memory, and enough that going through what is open of all aircraft does
+not count."""
 
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -91,13 +94,13 @@ def derive(store: Store, pipeline: Pipeline, progress: Progress | None = None) -
     events: dict[str, Event] = {}
     late: set[str] = set()
     done, total = 0, store.snapshots.rows()
-    for batch in store.snapshots.batches(BATCH_ROWS):
-        state, outcome = pipeline.absorb(state, batch)
+    for rows, days in ahead.tracked(store.snapshots.batches(BATCH_ROWS, USED), total, pipeline.preferred):
+        state, outcome = pipeline.absorb_tracked(state, days)
         found |= {leg.leg_id: leg for leg in outcome.settled}
         frozen |= {leg.leg_id: leg for leg in outcome.frozen}
         events |= {event.event_id: event for event in outcome.events}
         late |= set(outcome.late)
-        done += len(batch)
+        done += rows
         if progress:
             progress(done, total)
     for feed, time in store.snapshots.clocks().items():

@@ -161,6 +161,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Pa
 @app.command()
 def check(config: ConfigPath = DEFAULT_FILE) -> None:
     """Check the configuration, the rules and the watchlists; tell every problem with its line."""
+    from flightwatch.deliveries.opening import in_words, obstacles
     from flightwatch.feeds.questions import requests_a_round
     from flightwatch.userfiles import read_all
 
@@ -172,6 +173,9 @@ def check(config: ConfigPath = DEFAULT_FILE) -> None:
             takes = f"{count} requests a round take {count * feed.spacing_s:.0f} s"
             print(f"feed {feed.name}: {takes}, so it is not asked every {feed.every_s:g} s")
     print(f"{config}: {len(settings.feeds)} feeds, {len(settings.channels)} channels, {'a' if settings.digest else 'no'} digest")
+    for channel in settings.channels:
+        found_wanting = "; ".join(obstacles(channel, config.parent))
+        print(f"channel {channel.name}: {in_words(channel)}" + (f"; {found_wanting}" if found_wanting else ""))
     open_ = sum(e.icao24 is None for w in lists for e in w.entries)
     others = f" and {open_} entries by registration, operator, callsign or type" if open_ else ""
     print(f"rules: {len(found.rules.rules)}; watchlists: {len(lists)} with {len(found.registry.addresses())} addresses{others}")
@@ -456,8 +460,8 @@ def run(
     if replay is not None:
         _replay(replay, found, config, store, speed)
         return
-    outlets = live.outlets(settings)
     clock = live.SystemClock()
+    outlets = live.outlets(settings, config.parent, clock.now)
     with _open(store, settings, config) as opened:
         _import_shipped_history(opened, settings, config)
         for feed in settings.feeds:
@@ -481,7 +485,7 @@ def doctor(config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
     from flightwatch.userfiles import settings_of
 
     settings = settings_of(config)
-    checks = [*examine(settings, _root(store, settings, config), datetime.now(UTC)), _rules_check(config)]
+    checks = [*examine(settings, config.parent, _root(store, settings, config), datetime.now(UTC)), _rules_check(config)]
     for found in checks:
         print(found)
     well = is_well(checks)
@@ -505,8 +509,44 @@ def _rules_check(config: Path) -> Check:
 
 # ---------------------------------------------------------------------------------------------------------------------- alerts
 
-Numbers = Annotated[list[int], typer.Argument(help="Their numbers, as `flightwatch alerts dead` shows them.")]
+Numbers = Annotated[list[int], typer.Argument(help="Their numbers, as the list of them shows.")]
+Because = Annotated[str, typer.Option("--because", help="Why; others read it.")]
 By = Annotated[str | None, typer.Option("--by", help="Who decides that; the user of this machine without it.")]
+
+
+@app.command()
+def digest(
+    preview: Annotated[bool, typer.Option("--preview", help="Write it as a page and open that; nothing is sent.")] = False,
+    day: Annotated[datetime | None, typer.Option("--day", help="That of another day.", formats=["%Y-%m-%d"])] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the page goes (HTML).")] = None,
+    config: ConfigPath = DEFAULT_FILE,
+    store: StorePath = None,
+) -> None:
+    """Show what the daily digest would say; `flightwatch run` sends it."""
+    import webbrowser
+
+    from flightwatch.backfill import exposures
+    from flightwatch.config import DigestSettings
+    from flightwatch.desk import Desk
+    from flightwatch.digests import preview as page_of
+    from flightwatch.places import airports
+    from flightwatch.rarity import Baseline
+    from flightwatch.userfiles import read_lists, settings_of
+
+    if not preview:
+        raise InputError("`flightwatch run` sends the digest at its time: --preview shows what it would say")
+    settings = settings_of(config)
+    registry = read_lists(settings, config.parent)
+    how = settings.digest or DigestSettings.model_validate({"to": ["nobody@localhost"], "from": "flightwatch@localhost"})
+    with _book(store, config, read_only=True) as book, _brought_up(store, settings, config, registry) as opened:
+        baseline = Baseline(airports(), opened.legs.table(), exposures(opened)())
+        desk = Desk(opened, airports(), registry)
+        name, page = page_of(desk, book, day.date() if day else None, datetime.now(UTC), how, baseline)
+    path = output or Path(f"digest-{name}.html")
+    path.write_text(page, encoding="utf-8")
+    print(path)
+    if not webbrowser.open(path.resolve().as_uri()):
+        print("No browser could be opened: open the file in one.")
 
 
 @alerts_app.command("list")
@@ -528,11 +568,86 @@ def alerts_dead(config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> N
 
 
 @alerts_app.command("acknowledge")
-def alerts_acknowledge(numbers: Numbers, by: By = None, config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
-    """Note that somebody knows of dead messages; they are not sent, and `doctor` is content."""
+def alerts_acknowledge(
+    what: Annotated[list[str], typer.Argument(help="Alerts, or numbers of dead messages.")],
+    by: By = None,
+    why: Because = "",
+    config: ConfigPath = DEFAULT_FILE,
+    store: StorePath = None,
+) -> None:
+    """Say that you look after alerts (their threads say so), or that you know of dead messages, which are not sent."""
+    now, who = datetime.now(UTC), by or _user()
+    numbers = [int(one) for one in what if one.isdecimal()]
     with _book(store, config) as book:
-        for dead in book.acknowledge(numbers, by or _user(), datetime.now(UTC)):
+        for dead in book.acknowledge(numbers, who, now) if numbers else []:
             print(f"{dead.number}: acknowledged; {dead.channel} does not get it ({dead.subject})")
+        for alert in [one for one in what if not one.isdecimal()]:
+            book.acknowledge_alert(alert, who, why, now)
+            print(f"{alert}: {who} looks after it; a running flightwatch tells those who heard of it")
+
+
+@alerts_app.command("silence")
+def alerts_silence(
+    rule: Annotated[str | None, typer.Option("--rule", help="The id of a rule.")] = None,
+    aircraft: Annotated[str | None, typer.Option("--aircraft", help="An address or a registration.")] = None,
+    near: Annotated[str | None, typer.Option("--near", help="An airport; what happens there or goes there.")] = None,
+    within: Annotated[float, typer.Option("--within", min=0.1, help="Of that airport, in nm.")] = 25.0,
+    country: Annotated[str | None, typer.Option("--country", help="Its ISO code, like KP.")] = None,
+    alert: Annotated[str | None, typer.Option("--alert", help="The aircraft of this alert.")] = None,
+    lasting: Annotated[str, typer.Option("--for", help="How long, like `12 h` or `3 days`.")] = "24 h",
+    by: By = None,
+    why: Because = "",
+    config: ConfigPath = DEFAULT_FILE,
+    store: StorePath = None,
+) -> None:
+    """Hear nothing of a rule, an aircraft or an area for a while; all that is given has to fit. The digest goes on."""
+    from flightwatch.places import airports, country_names
+    from flightwatch.rules.measures import span
+    from flightwatch.userfiles import read_all
+
+    found = read_all(config)
+    if rule is not None and rule not in {r.id for r in found.rules.rules}:
+        raise InputError(f"there is no rule {rule}: `flightwatch check` names them")
+    address = found.registry.address(aircraft) if aircraft else None
+    if aircraft and address is None:
+        raise InputError(f"{aircraft} is not known by an address: give that, six hex digits")
+    airport = airports().get(near.upper()) if near else None
+    if near and airport is None:
+        raise InputError(f"{near} is no airport that is known by its ICAO code")
+    if country and country.upper() not in country_names():
+        raise InputError(f"{country} is no ISO code of a country, like KP")
+    now = datetime.now(UTC)
+    try:
+        until = now + span(lasting)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    with _book(store, config) as book:
+        address = book.named(alert).finding.aircraft.icao24 if alert else address
+        silence = book.silence(
+            now, until, by or _user(), why,
+            rule=rule, aircraft=address, near=airport.ident if airport else None, within_nm=within,
+            country=country.upper() if country else None,
+        )  # fmt: skip
+    print(f"{silence.number}: silent until {silence.until:%-d %b %Y %H:%M} UTC: {silence.words}")
+    print("What was told of it before is still taken back if it proves wrong; the digest tells of it all.")
+
+
+@alerts_app.command("silences")
+def alerts_silences(config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
+    """Show what nobody wants to hear of, until when, by whom, and why."""
+    from flightwatch.alerts.listing import silences_of
+
+    with _book(store, config, read_only=True) as book:
+        print("\n".join(silences_of(book.silences(), datetime.now(UTC))))
+
+
+@alerts_app.command("unsilence")
+def alerts_unsilence(numbers: Numbers, by: By = None, config: ConfigPath = DEFAULT_FILE, store: StorePath = None) -> None:
+    """End silences early."""
+    with _book(store, config) as book:
+        for number in numbers:
+            silence = book.end_silence(number, by or _user(), datetime.now(UTC))
+            print(f"{silence.number}: over: {silence.words}")
 
 
 @alerts_app.command("retry")

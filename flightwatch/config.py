@@ -248,13 +248,28 @@ ADDRESS = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}")
 
 
 class SlackSettings(Strict):
-    """A channel of a Slack workspace, through a bot token."""
+    """A channel of a Slack workspace, through a bot token (with an app token, messages have buttons); or an incoming webhook,
+    which has no threads."""
 
     name: Name
     kind: Literal["slack"]
-    channel: str
+    channel: str | None = None
     token_env: str = "FLIGHTWATCH_SLACK_TOKEN"  # the name of a variable
+    app_token_env: str | None = None
+    webhook_env: str | None = None
     base_url: str = "https://slack.com/api/"
+
+    @model_validator(mode="after")
+    def _has_one_way(self) -> SlackSettings:
+        if self.channel is None and self.webhook_env is None:
+            raise ValueError(
+                "`channel` is missing: its id, for a bot token; or webhook_env, the variable with a webhook's address"
+            )
+        if self.channel is not None and self.webhook_env is not None:
+            raise ValueError("write channel (bot token) or webhook_env, not both: a webhook belongs to one channel already")
+        if self.app_token_env is not None and self.channel is None:
+            raise ValueError("app_token_env is for buttons, which a webhook has none of: write channel, and use a bot token")
+        return self
 
 
 class ConsoleSettings(Strict):
@@ -264,7 +279,45 @@ class ConsoleSettings(Strict):
     kind: Literal["console"]
 
 
-ChannelSettings = Annotated[SlackSettings | ConsoleSettings, Field(discriminator="kind")]
+class JsonLinesSettings(Strict):
+    """Alerts as lines of a file, one JSON object an update; relative to the configuration."""
+
+    name: Name
+    kind: Literal["json-lines"]
+    path: str = Field(min_length=1)
+
+
+class AtomSettings(Strict):
+    """Alerts as an Atom feed in a file, relative to the configuration. `url` is where others read it."""
+
+    name: Name
+    kind: Literal["atom"]
+    path: str = Field(min_length=1)
+    url: str | None = Field(None, pattern=r"^https?://")
+    most: int = Field(100, ge=1, le=10_000)
+
+
+class WebhookSettings(Strict):
+    """A signed POST for each update; `secret_env` names the variable with the key that signs."""
+
+    name: Name
+    kind: Literal["webhook"]
+    url: str = Field(pattern=r"^https?://[^/@]+(/|$)")
+    secret_env: str
+
+
+class AppriseSettings(Strict):
+    """One address of Apprise's (`tgram://...`, `ntfy://...`), which holds a secret and so stands in a variable."""
+
+    name: Name
+    kind: Literal["apprise"]
+    url_env: str
+
+
+ChannelSettings = Annotated[
+    SlackSettings | ConsoleSettings | JsonLinesSettings | AtomSettings | WebhookSettings | AppriseSettings,
+    Field(discriminator="kind"),
+]
 
 
 class DigestSettings(Strict):
@@ -279,6 +332,7 @@ class DigestSettings(Strict):
     security: Literal["none", "starttls", "tls"] = "none"
     user_env: str | None = None
     password_env: str | None = None
+    attach: list[Literal["csv", "parquet"]] = []
 
     @field_validator("timezone")
     @classmethod

@@ -42,6 +42,7 @@ from flightwatch.pipeline import Pipeline
 from flightwatch.places import Airports, airports
 from flightwatch.rules import read_rules
 from flightwatch.store import Store, files
+from flightwatch.testing import slack_page
 from flightwatch.testing.clock import FakeClock
 from flightwatch.testing.feed import FeedServer
 from flightwatch.testing.mail import MailServer
@@ -58,6 +59,7 @@ CHECKPOINT_EVERY = timedelta(hours=6)
 """Of this clock, which runs some thousand times too fast."""
 
 CHANNEL = "C0DEMO"
+SLACK_PAGE = "slack.html"
 HISTORY, SUMMER = "made-up-history.csv", "reconstructed-summer-2023.parquet"
 
 AROUND_A_VISIT = timedelta(days=4)
@@ -148,6 +150,7 @@ def run(folder: Path, console: Console) -> Result:
             _import(store, folder, settings, console)
             _live(store, settings, clock, console)
         thread = slack.thread(slack.posts[0].ts) if slack.posts else []
+        (folder / SLACK_PAGE).write_text(slack_page.page(CHANNEL.lower(), slack.posts), encoding="utf-8")
         _leave(folder, mail, store.root)
         _show(console, thread, slack, folder, time.monotonic() - started)
         return Result(folder, thread, slack.posts, time.monotonic() - started)
@@ -161,7 +164,7 @@ def clear(folder: Path) -> None:
     """Removes what an earlier run left, and nothing else."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder / "store", ignore_errors=True)
-    for pattern in ("digest-*.eml", "digest-*.html", "map.png", HISTORY, SUMMER, "flightwatch.yaml"):
+    for pattern in ("digest-*.eml", "digest-*.html", "map.png", SLACK_PAGE, HISTORY, SUMMER, "flightwatch.yaml"):
         for old in folder.glob(pattern):
             old.unlink()
 
@@ -325,7 +328,7 @@ def _import(store: Store, folder: Path, settings: Settings, console: Console) ->
 
 def _live(store: Store, settings: Settings, clock: FakeClock, console: Console) -> None:
     registry = Registry([read_watchlist(p) for p in files_in(settings.watchlists, "watchlists", Path())])
-    outlets = live.outlets(settings)
+    outlets = live.outlets(settings, store.root, clock.now)
     names = [*outlets.channels, "digest"]
     found = read_rules(files_in(settings.rules, "rules", Path()), registry, airports(), list(outlets.channels))
     rules = [rule.model_copy(update={"notify": names}) for rule in found.rules]
@@ -399,6 +402,7 @@ def _show(console: Console, thread: list[Post], slack: SlackServer, folder: Path
         f"  {digests[-1] if digests else 'no digest'}, the digest e-mail as a page: open it in a browser;"
         f" the .eml beside it in a mail program ({len(digests)} days)",
     )
+    _say(console, f"  {SLACK_PAGE}, the channel as a page")
     _say(console, "  map.png, the flight as a picture: open it in any viewer")
     _say(console, f"  {HISTORY} and {SUMMER}, what was imported: made up, as their names say")
     _say(

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -23,10 +24,13 @@ from flightwatch.alerts.book import OpenAlert
 from flightwatch.alerts.phrases import chance, duration, who
 from flightwatch.alerts.wording import bare_message, times
 from flightwatch.config import DigestSettings
-from flightwatch.deliveries.digest import Digest, FeedDay, Movement, render
+from flightwatch.deliveries.digest import Digest, FeedDay, Movement, RareMovement, render
 from flightwatch.deliveries.email import digest_mail
 from flightwatch.legs import believed
 from flightwatch.places import Airports
+from flightwatch.rarity import Baseline
+from flightwatch.rarity.rarest import SURE, Rarest, rarest
+from flightwatch.rarity.rates import ENOUGH_DAYS
 from flightwatch.records import (
     HAPPENED,
     SUSPECT_POSITION,
@@ -46,6 +50,10 @@ log = logging.getLogger(__name__)
 
 TRACK_POINTS = 400
 """Enough for a picture and a page; an alert with more of them says no more."""
+
+MOST_RARE, MOST_MOVEMENTS, MOST_LINES = 10, 100, 60
+"""What a digest lists of the rarest legs, of watched aircraft's movements, and of each kind of trouble: more would make it longer
+than mail programs show."""
 
 AROUND = timedelta(minutes=30)
 MOST_DRAWN = 3
@@ -132,15 +140,28 @@ class Desk:
 
     # --------------------------------------------------------------------------------------------------------------- digest
 
-    def digest(self, book: AlertBook, since: datetime, until: datetime, settings: DigestSettings) -> Digest:
-        """What the digest says of a span of time that ends with the day it is named after."""
+    def digest(
+        self,
+        book: AlertBook,
+        since: datetime,
+        until: datetime,
+        settings: DigestSettings,
+        baseline: Baseline,
+        notes: Sequence[str] = (),
+    ) -> Digest:
+        """What the digest says of a span of time that ends with the day it is named after. `baseline` is what rarity is
+        measured against, `notes` is what is to be said besides."""
         zone = ZoneInfo(settings.timezone)
-        changed = [a for a in book.alerts(since) if a.changed <= until]
+        changed = [a for a in book.alerts(since) if _falls_into(a, since, until)]
         named = {a.alert.alert_id for a in changed}
         still_open = [a for a in book.alerts(only_open=True) if a.alert.alert_id not in named and a.changed <= until]
-        watched = self._watched_legs(since, until)
+        legs = self.store.legs.table(since, until)
+        watched = self._watched_of(legs)
+        rare = rarest(baseline, _ended_after(legs, since), MOST_RARE)
+        unobserved = [*self._outages(since, until), *self._suspect(since, until), *self._unobserved(watched)]
+        undelivered = [f"{subject} to {channel}: {error}" for subject, channel, error in book.undelivered()]
         made_up = self.store.made_up()
-        notes = (
+        first = (
             (f"Reconstruction: nobody observed what stands under {' and '.join(sorted(made_up))}; the counts rest on it, too.",)
             if made_up
             else ()
@@ -148,15 +169,25 @@ class Desk:
         return Digest(
             day=until.astimezone(zone).date(),
             zone=settings.timezone,
+            since=since,
             written=until,
             flagged=tuple(a.message for a in changed),
             still_open=tuple(a.message for a in still_open),
-            movements=tuple(self._movement(leg) for leg in watched),
+            rarest=tuple(RareMovement(self._movement(one.leg), one.sentence) for one in rare.legs),
+            rarest_of=_among(rare),
+            movements=tuple(self._movement(leg) for leg in watched[-MOST_MOVEMENTS:]),
             feeds=tuple(self._feed_days(since, until)),
-            unobserved=(*self._outages(since, until), *self._suspect(since, until), *self._unobserved(watched)),
-            undelivered=tuple(f"{subject} to {channel}: {error}" for subject, channel, error in book.undelivered()),
-            notes=(*notes, *self._happened(since, until), *self._troubles()),
-            sources=self._sources([*changed, *still_open], watched),
+            unobserved=_at_most(unobserved, MOST_LINES),
+            undelivered=_at_most(undelivered, MOST_LINES),
+            notes=(
+                *first,
+                *notes,
+                *_cut(watched),
+                *_kept_quiet(book, since, until),
+                *self._happened(since, until),
+                *self._troubles(),
+            ),
+            sources=self._sources([*changed, *still_open], [*watched, *(one.leg for one in rare.legs)]),
         )
 
     def _sources(self, alerts: Iterable[OpenAlert], watched: Iterable[Leg]) -> tuple[str, ...]:
@@ -167,24 +198,34 @@ class Desk:
         found += [term for leg in watched for term in self._terms([leg], self._who(leg))]
         return credits_of(found)
 
-    def digest_mails(self, digest: Digest, settings: DigestSettings) -> list[tuple[str, bytes]]:
-        """The digest as finished e-mails, one a recipient."""
+    def digest_mails(
+        self, digest: Digest, settings: DigestSettings, attached: Mapping[str, bytes] = MappingProxyType({})
+    ) -> list[tuple[str, bytes]]:
+        """The digest as finished e-mails, one a recipient, with files by their names."""
         rendered = render(digest)
         day = digest.day.isoformat()
         return [
             (
                 to,
                 digest_mail(
-                    settings.sender, to, day, digest.written, rendered.subject, rendered.plain, rendered.html, rendered.pictures
+                    settings.sender,
+                    to,
+                    day,
+                    digest.written,
+                    rendered.subject,
+                    rendered.plain,
+                    rendered.html,
+                    rendered.pictures,
+                    attached,
                 ),
             )
             for to in settings.to
         ]
 
-    def _watched_legs(self, since: datetime, until: datetime) -> list[Leg]:
-        watched = self.registry.addresses()
-        legs = legs_from_table(self.store.legs.table(since, until, watched)) if watched else []
-        return [leg for leg in legs if leg.source == "tracked"]
+    def _watched_of(self, legs: pa.Table) -> list[Leg]:
+        """The tracked legs of watched aircraft."""
+        watched = pc.is_in(legs["icao24"], value_set=pa.array(self.registry.addresses(), pa.string()))
+        return legs_from_table(legs.filter(pc.and_(pc.equal(legs["source"], "tracked"), watched)))
 
     def _movement(self, leg: Leg) -> Movement:
         ends = [f"{self._place(e.airport)}" if e.airport else "not known where" for e in (leg.origin, leg.destination)]
@@ -255,11 +296,56 @@ class Desk:
         return out
 
 
+def _falls_into(alert: OpenAlert, since: datetime, until: datetime) -> bool:
+    """Whether an alert belongs to the digest of a span: it was written down in it last, or it was opened in it and went on
+    later, which only digests of the past see."""
+    return alert.changed <= until or since < alert.opened <= until
+
+
+def _ended_after(legs: pa.Table, time: datetime) -> pa.Table:
+    """Those that were seen or listed for the last time after a time: each is of one day alone."""
+    ended = pc.coalesce(legs["last_seen"], legs["landing_time"])
+    return legs.filter(pc.greater(ended, pa.scalar(time, ended.type)))
+
+
+def _among(rare: Rarest) -> str:
+    """Which legs the rarest were chosen from."""
+    if rare.legs:
+        return (
+            f"The rarest of {rare.judged:,} flights that are over and whose ends are observed or inferred with at least {SURE},"
+            f" after {rare.days:,} observed days."
+        )
+    if rare.days < ENOUGH_DAYS:
+        return f"The history is too short to say what is rare: {rare.days} observed days, and it takes {ENOUGH_DAYS}."
+    return f"No flight of this time is over and has both ends observed, or inferred with at least {SURE}."
+
+
+def _cut(watched: Sequence[Leg]) -> list[str]:
+    more = len(watched) - MOST_MOVEMENTS
+    return [f"{more} earlier movements of watched aircraft are left out: `flightwatch legs` shows them."] if more > 0 else []
+
+
+def _at_most(lines: Sequence[str], most: int) -> tuple[str, ...]:
+    """The first lines, and how many there are besides."""
+    return tuple(lines) if len(lines) <= most else (*lines[:most], f"and {len(lines) - most:,} more")
+
+
 def _legs_of(finding: Finding) -> list[Leg]:
     """The legs that a message about a visit tells of; one about an event tells of none."""
     if finding.visit is None:
         return []
     return [*finding.visit.way, *([finding.visit.departure] if finding.visit.departure else [])]
+
+
+def _kept_quiet(book: AlertBook, since: datetime, until: datetime) -> list[str]:
+    """Silences that were in force, and alerts that nobody expects to hear of any more."""
+    lasting = [s for s in book.silences() if s.since <= until and min(s.until, s.ended or s.until) > since]
+    told = [
+        f"Silenced until {s.until:%-d %b %Y %H:%M} UTC by {s.who}: {s.words} ({s.why or 'no reason given'})." for s in lasting
+    ]
+    return told + [
+        f"Closed, for nothing was heard of it since {a.changed:%-d %b %Y}: {a.message.headline}" for a in book.closed_since(since)
+    ]
 
 
 def _lay_in(leg: Leg, since: datetime, until: datetime) -> bool:

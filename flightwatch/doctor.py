@@ -7,7 +7,7 @@ none is bad.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,9 @@ from pathlib import Path
 from flightwatch.alerts import AlertBook, in_words
 from flightwatch.alerts.phrases import duration
 from flightwatch.config import Settings
+from flightwatch.deliveries.opening import in_words as place_of
+from flightwatch.deliveries.opening import obstacles
+from flightwatch.deliveries.worker import mail_to
 from flightwatch.errors import FlightwatchError, StoreError
 from flightwatch.feeds.outages import patience
 from flightwatch.records import HAPPENED, SUSPECT_POSITION, QueryHealth, utc
@@ -41,8 +44,8 @@ class Check:
         return f"{'ok  ' if self.good else 'BAD '} {self.text}"
 
 
-def examine(settings: Settings, root: Path, now: datetime) -> list[Check]:
-    """Everything that can be said from outside."""
+def examine(settings: Settings, base: Path, root: Path, now: datetime) -> list[Check]:
+    """Everything that can be said from outside; paths of the settings are relative to `base`."""
     checks = [_disk(root)]
     try:
         with Store(root, read_only=True) as store:
@@ -55,8 +58,8 @@ def examine(settings: Settings, root: Path, now: datetime) -> list[Check]:
             ]
             checks += [Check(False, in_words(outage, now)) for outage in store.health.ongoing()]
     except (FlightwatchError, OSError) as error:
-        return [*checks, Check(False, f"store: {error}")]
-    return [*checks, *_outbox(root / "alerts.sqlite")]
+        return [*checks, Check(False, f"store: {error}"), *_channels(settings, base, {})]
+    return [*checks, *_deliveries(settings, base, root / "alerts.sqlite")]
 
 
 def _disk(root: Path) -> Check:
@@ -156,19 +159,37 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items(), key=lambda pair: -pair[1]))
 
 
-def _outbox(path: Path) -> Iterator[Check]:
+def _deliveries(settings: Settings, base: Path, path: Path) -> Iterator[Check]:
     if not path.exists():
         yield Check(True, "outbox: nothing was ever told")
+        yield from _channels(settings, base, {})
         return
     try:
         book = AlertBook(path, read_only=True)
     except StoreError as error:
         yield Check(False, f"outbox: {error}")
         return
-    try:
-        counts, undelivered = book.counts(), book.undelivered()
-    finally:
-        book.close()
+    with book:
+        counts, undelivered, by_channel = book.counts(), book.undelivered(), book.by_channel()
+    yield from _outbox(counts, undelivered)
+    yield from _channels(settings, base, by_channel)
+
+
+def _channels(settings: Settings, base: Path, found: Mapping[str, Mapping[str, int]]) -> Iterator[Check]:
+    """Where messages go, and what became of them there. A secret that is not set here may be set where flightwatch runs."""
+    for channel in settings.channels:
+        wanting = list(obstacles(channel, base))
+        text = "; ".join([f"channel {channel.name} ({place_of(channel)}): {_states(found.get(channel.name))}", *wanting])
+        yield Check(all("in this environment" in one for one in wanting), text)
+    for recipient in settings.digest.to if settings.digest else ():
+        yield Check(True, f"digest to {recipient}: {_states(found.get(mail_to(recipient)))}")
+
+
+def _states(counts: Mapping[str, int] | None) -> str:
+    return ", ".join(f"{count} {state}" for state, count in sorted((counts or {}).items())) or "nothing sent yet"
+
+
+def _outbox(counts: Mapping[str, int], undelivered: Sequence[tuple[str, str, str]]) -> Iterator[Check]:
     dead, known = counts.get("dead", 0), counts.get("acknowledged", 0)
     text = f"outbox: {counts.get('sent', 0)} sent, {counts.get('waiting', 0)} waiting, {dead} dead"
     text += f", {known} acknowledged" if known else ""

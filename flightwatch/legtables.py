@@ -8,10 +8,11 @@ file (`flightwatch.terms`), and beside the others in a file of its own (`legs.cs
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -65,6 +66,14 @@ def write(table: pa.Table, path: Path, sources: Mapping[str, Terms]) -> list[str
     if told_of and suffix != ".parquet":
         files.write_bytes(path.with_name(f"{path.name}.terms.txt"), "".join(f"{line}\n" for line in _terms(sources)).encode())
     return [f"{path}: {len(table):,} legs", *([f"Data: {'; '.join(told_of)}."] if told_of else [])]
+
+
+def as_files(table: pa.Table, stem: str, kinds: Iterable[str], sources: Mapping[str, Terms]) -> dict[str, bytes]:
+    """The files that `write` makes of legs in some formats (`csv`, `parquet`, `json`), by their names: to be attached."""
+    with TemporaryDirectory() as folder:
+        for kind in kinds:
+            write(table, Path(folder) / f"{stem}.{kind}", sources)
+        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
 
 
 def _terms(sources: Mapping[str, Terms]) -> Iterator[str]:

@@ -3,11 +3,12 @@
 A snapshot is committed before anything is made of it. The checkpoint is written every few minutes; after a crash it
 is read and the snapshots behind it are stepped through again, which changes nothing that was told (see
 `alerts.book`). The cadence comes from a monotonic clock; apscheduler calls for the digest and for housekeeping, and
-the main loop does both, so that only one thread writes to the store. Deliveries have a thread of their own.
+the main loop does both, so that only one thread writes to the store. Deliveries have a thread for each outlet.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 import sqlite3
 import threading
@@ -24,16 +25,17 @@ from zoneinfo import ZoneInfo
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from flightwatch import backfill
+from flightwatch import backfill, digests
 from flightwatch import legs as leg_stage
 from flightwatch import pipeline as pipes
 from flightwatch.alerts import AlertBook, began, ended, rules_refused
-from flightwatch.config import ConsoleSettings, DigestSettings, Secret, Settings, SlackSettings, secret
+from flightwatch.config import DigestSettings, Secret, Settings, SlackSettings, secret
 from flightwatch.deliveries import Channel
+from flightwatch.deliveries.buttons import Buttons, Press
 from flightwatch.deliveries.console import Console
 from flightwatch.deliveries.email import Mailer, MailServer
-from flightwatch.deliveries.slack import Slack
-from flightwatch.deliveries.worker import Worker
+from flightwatch.deliveries.opening import open_channel
+from flightwatch.deliveries.worker import Worker, mail_to
 from flightwatch.desk import Desk
 from flightwatch.errors import ConfigError, FeedError, StoreError
 from flightwatch.feeds import outages
@@ -51,6 +53,9 @@ HOUSEKEEPING_EVERY = timedelta(hours=1)
 HEARTBEAT_EVERY_S = 60.0
 HEALTH_EVERY_S = 30.0
 """How often the health of the feeds is kept, and outages are looked for."""
+
+COLLECTED_EVERY_S = 900.0
+"""How often garbage is collected as a whole: what comes up in so long, Python goes through in a few milliseconds."""
 
 REREAD_EVERY_S = 10.0
 """How often it is looked whether rules or lists were changed."""
@@ -71,6 +76,9 @@ BLIND_AFTER = timedelta(minutes=5)
 
 DISK_FAULTS = (OSError, sqlite3.Error, StoreError)
 """What a full or failing disk raises: none of it ends the run, and what it kept from being done is done later."""
+
+PRESSED_FOR = timedelta(days=1)
+"""How long a button silences what it is about."""
 
 LAST_DELIVERY_S = 6.0
 """How long a stop waits for a message that is on its way."""
@@ -104,28 +112,32 @@ class SystemClock:
 
 @dataclass(frozen=True)
 class Outlets:
-    """Where alerts go: channels by name, and the mail server with the digest's settings."""
+    """Where alerts go: channels by name, and the mail server with the digest's settings; those whose buttons are listened to."""
 
     channels: Mapping[str, Channel]
     mailer: Mailer | None
     digest: DigestSettings | None
+    listened_to: Sequence[SlackSettings] = ()
 
     @property
     def recipients(self) -> list[str]:
         return list(self.digest.to) if self.digest else []
 
+    def apart(self) -> dict[str, Outlets]:
+        """Each channel by itself, and the mail: one that hangs holds no other up."""
+        alone = {name: Outlets({name: channel}, None, None) for name, channel in self.channels.items()}
+        return alone | ({"mail": Outlets({}, self.mailer, self.digest)} if self.mailer else {})
 
-def outlets(settings: Settings) -> Outlets:
-    """The configured outlets; the console where there is no other. Raises ConfigError where a secret is missing."""
-    channels: dict[str, Channel] = {}
-    for channel in settings.channels:
-        if isinstance(channel, SlackSettings):
-            channels[channel.name] = Slack(channel.channel, secret(channel.token_env), channel.base_url)
-        elif isinstance(channel, ConsoleSettings):
-            channels[channel.name] = Console()
+
+def outlets(settings: Settings, base: Path, now: Callable[[], datetime]) -> Outlets:
+    """The configured outlets; the console where there is no other. Files are relative to `base`. Raises ConfigError where a
+    secret or a package is missing."""
+    channels: dict[str, Channel] = {channel.name: open_channel(channel, base, now) for channel in settings.channels}
     if not channels:
         channels["console"] = Console()
-    return Outlets(channels, _mailer(settings.digest) if settings.digest else None, settings.digest)
+    listened_to = {c.app_token_env: c for c in settings.channels if isinstance(c, SlackSettings) and c.app_token_env}
+    mailer = _mailer(settings.digest) if settings.digest else None
+    return Outlets(channels, mailer, settings.digest, tuple(listened_to.values()))
 
 
 def _mailer(settings: DigestSettings) -> Mailer:
@@ -139,7 +151,7 @@ def _mailer(settings: DigestSettings) -> Mailer:
 class Runner:
     """Live: everything between the clock and the outlets.
 
-    Only the thread that made it may use it; `deliver` alone may run in another, with a book of its own.
+    Only the thread that made it may use it.
     """
 
     def __init__(
@@ -158,6 +170,8 @@ class Runner:
         self.schedule = Schedule(found, clock.monotonic(), by_question(store.health.queries()))
         self.book = AlertBook(store.root / "alerts.sqlite")
         self.book.take_over()
+        if left := self.book.put_aside([*outlets.channels, *map(mail_to, outlets.recipients)]):
+            log.warning("%d messages wait for channels that are not configured any more: `flightwatch alerts dead`", left)
         store.snapshots.number_after(self.book.applied)
         self._pipeline = pipeline
         self._clock = clock
@@ -330,9 +344,9 @@ class Runner:
         for icao24, since in outcome.late.items():
             self.store.mark(icao24, since)
 
-    def deliver(self, book: AlertBook | None = None) -> Worker:
-        """A worker for the outbox of a book (this runner's own, unless another thread brings one)."""
-        return Worker(book or self.book, self.outlets.channels, self.outlets.mailer, self.outlets.recipients)
+    def deliver(self) -> Worker:
+        """A worker for all outlets, for this thread."""
+        return Worker(self.book, self.outlets.channels, self.outlets.mailer, self.outlets.recipients)
 
     # ------------------------------------------------------------------------------------------------------------ now and then
 
@@ -343,6 +357,8 @@ class Runner:
                 self.look_at_feeds()
             self._save_some_legs()
             self.look_at_events()
+            for decision in self.book.take_acknowledgements(self._desk.compose, self._clock.now()):
+                log.info("alert %s: %s", decision.alert.alert_id if decision.alert else "", decision.reason)
             if self._clock.monotonic() - self._checkpointed >= self._checkpoint_every.total_seconds():
                 self.checkpoint()
             self.send_digest_if_due(self._clock.now())
@@ -458,6 +474,8 @@ class Runner:
         self.store.legs.file_settled(now - timedelta(days=SETTLED_AFTER_DAYS))
         self.store.health.forget(now - OUTAGES_KEPT)
         self.store.events.forget(now - EVENTS_KEPT)
+        for one in self.book.close_what_is_over(now):
+            log.info("alert %s is closed: nothing was heard of it since %s", one.alert.alert_id, one.changed)
         self.book.forget(now)
         self._kept_house = self._clock.monotonic()
 
@@ -472,8 +490,8 @@ class Runner:
             return False
         since = self.book.last_digest(now) or now - timedelta(days=1)
         self._save_legs(map(aircraft_number, self._pipeline.registry.addresses()))
-        digest = self._desk.digest(self.book, since, now, settings)
-        return self.book.post_digest(local.date().isoformat(), self._desk.digest_mails(digest, settings), now)
+        made = digests.mails(self._desk, self.book, since, now, settings, self._state.baseline)
+        return self.book.post_digest(local.date().isoformat(), made, now)
 
     def _skip_first_digest(self, now: datetime) -> None:
         """On its first day flightwatch sends no digest for a time at which it was not there."""
@@ -521,14 +539,20 @@ def _reasons(counts: Counter[str]) -> str:
 
 
 def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path, changed: Callable[[], Pipeline | None]) -> None:
-    """Runs until `stop` is set: the loop here, deliveries and the calendar in threads of their own. `changed` brings the
+    """Runs until `stop` is set: the loop here, the calendar and each outlet in threads of their own. `changed` brings the
     pipeline with other rules when there are any."""
     wake = threading.Event()
     scheduler = _calendar(runner.outlets.digest, wake)
-    deliverer = threading.Thread(target=_deliver_until, args=(runner, stop, clock, book_path), name="deliveries", daemon=True)
+    deliverers = [
+        threading.Thread(target=_deliver_until, args=(part, stop, clock, book_path), name=f"deliveries: {name}", daemon=True)
+        for name, part in runner.outlets.apart().items()
+    ]
     scheduler.start()
-    deliverer.start()
-    beat = looked = reread = clock.monotonic()
+    for deliverer in deliverers:
+        deliverer.start()
+    listeners = [_listening(channel, stop, clock, book_path) for channel in runner.outlets.listened_to]
+    beat = looked = reread = collected = clock.monotonic()
+    collect_between_polls()
     try:
         while not stop.is_set():
             due = runner.schedule.next()
@@ -539,6 +563,9 @@ def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path, ch
                 wake.clear()
                 looked = clock.monotonic()
                 runner.look_after()
+            if idle and clock.monotonic() - collected >= COLLECTED_EVERY_S:
+                collect_between_polls()
+                collected = clock.monotonic()
             if clock.monotonic() - reread >= REREAD_EVERY_S:
                 reread = clock.monotonic()
                 runner.reread(changed)
@@ -549,8 +576,19 @@ def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path, ch
             stop.wait(min(max(left, 0.0), SLICE_S))
     finally:
         stop.set()
+        gc.unfreeze()
         scheduler.shutdown(wait=False)
-        deliverer.join(LAST_DELIVERY_S)  # a server that hangs is left; its message is looked up at the next start
+        until = time.monotonic() + LAST_DELIVERY_S
+        for thread in (*deliverers, *listeners):  # a server that hangs is left; its message is looked up at the next start
+            thread.join(max(until - time.monotonic(), 0.0))
+
+
+def collect_between_polls() -> None:
+    """Collects garbage now and has later collections pass over what is left: nearly all of it is the state, which lasts, and
+    going through it takes longer than a step, in the middle of whichever step it falls into."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _calendar(digest: DigestSettings | None, wake: threading.Event) -> BackgroundScheduler:
@@ -564,9 +602,35 @@ def _calendar(digest: DigestSettings | None, wake: threading.Event) -> Backgroun
     return scheduler
 
 
-def _deliver_until(runner: Runner, stop: threading.Event, clock: Clock, book_path: Path) -> None:
+def _listening(channel: SlackSettings, stop: threading.Event, clock: Clock, book_path: Path) -> threading.Thread:
+    """A thread that hears of the buttons in a workspace."""
+    assert channel.app_token_env is not None  # else nobody listens there
+
+    def act(press: Press) -> str:
+        with AlertBook(book_path) as book:
+            return acted_on(press, book, clock.now())
+
+    buttons = Buttons(secret(channel.app_token_env), secret(channel.token_env), act, channel.base_url)
+    thread = threading.Thread(target=buttons.listen, args=(stop,), name=f"buttons of {channel.name}", daemon=True)
+    thread.start()
+    return thread
+
+
+def acted_on(press: Press, book: AlertBook, now: datetime) -> str:
+    """Does what a button asks for; returns what to answer. Raises InputError where there is no such alert."""
+    if press.action == "acknowledge":
+        book.acknowledge_alert(press.alert_id, press.who, "", now)
+        return "Noted; the thread is going to say so."
+    made = book.silence_alert(
+        press.alert_id, now + PRESSED_FOR, press.who, "by a button", now, its_rules=press.action == "silence_rules"
+    )
+    words = "; ".join(f"{s.words} (`flightwatch alerts unsilence {s.number}` ends that)" for s in made)
+    return f"Silent until {now + PRESSED_FOR:%-d %b %H:%M} UTC: {words}. The digest tells of it all the same."
+
+
+def _deliver_until(outlets: Outlets, stop: threading.Event, clock: Clock, book_path: Path) -> None:
     book = AlertBook(book_path)
-    worker = runner.deliver(book)
+    worker = Worker(book, outlets.channels, outlets.mailer, outlets.recipients)
     try:
         while not stop.wait(WORKER_IDLE_S):
             try:

@@ -53,8 +53,8 @@ def draw(spec: MapSpec) -> bytes:
     middle = _middle(points)
     span = _span(points, middle)
     axes.set_facecolor(SEA)
-    axes.add_patch(PathPatch(_land(middle), facecolor=LAND, linewidth=0))
-    axes.add_collection(LineCollection(_visible(middle, max(span) * 1.3), colors=LINE, linewidths=0.7))
+    axes.add_artist(PathPatch(_land(middle), facecolor=LAND, linewidth=0))  # a patch is measured, which takes a second
+    axes.add_collection(LineCollection(_visible(middle, max(span) * 1.3), colors=LINE, linewidths=0.7), autolim=False)
     for lat, lon in _seen(spec):
         x, y = _project(lat, lon, middle)
         axes.plot(x, y, color=SEEN, linewidth=2.2, solid_capstyle="round", marker="." if len(x) == 1 else None)

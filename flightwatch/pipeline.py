@@ -23,11 +23,12 @@ from flightwatch import legs as leg_stage
 from flightwatch import rarity, rules
 from flightwatch.aircraft import Registry
 from flightwatch.errors import Damaged
-from flightwatch.legs import LegState, Model
+from flightwatch.legs import LegState, Model, Tracked
 from flightwatch.legs.journeys import journeys, stop_between, visit
 from flightwatch.legs.meetings import meetings
 from flightwatch.legs.pieces import POINT
 from flightwatch.legs.rows import aircraft_number, aircraft_text
+from flightwatch.legs.tracking import OpenPieces
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline, Exposure
 from flightwatch.rarity.precedents import Precedents
@@ -55,6 +56,9 @@ from flightwatch.records import (
 from flightwatch.rules import Answer, Onward, Result, Rule
 from flightwatch.rules.language import PositionCondition
 from flightwatch.rules.measures import clock, span
+
+TrackedDay = tuple[date, Tracked]
+"""Pieces of tracks of some positions, and the day whose model is in force for them."""
 
 TICK = timedelta(minutes=5)
 """Aircraft in the air that a rule could match are looked at this often, whether or not anything changed."""
@@ -178,7 +182,7 @@ class Pipeline:
         now = snapshot.feed_time
         state = self.polled(state, snapshot.feed, now)
         state, frozen = self._freeze_if_due(state, model_day(now))
-        state, brought = self._take(state, snapshot.positions)
+        state, brought = self._draw_up(state, leg_stage.track(state.legs.open, snapshot.positions, self.preferred))
         ticking = state.ticked is None or now - state.ticked >= TICK
         state = replace(state, dismissed=state.dismissed - set(brought.turned), ticked=now if ticking else state.ticked)
         state, findings = self._look(state, self._worth_a_look(state, brought.turned, everything=ticking), now)
@@ -189,14 +193,18 @@ class Pipeline:
     def absorb(self, state: State, positions: pa.Table) -> tuple[State, Absorbed]:
         """Takes stored positions in, any amount at once, without looking at rules: `judge` does that when all are
         in."""
+        return self.absorb_tracked(state, tracked_by_day(state.legs.open, positions, self.preferred))
+
+    def absorb_tracked(self, state: State, parts: Iterable[TrackedDay]) -> tuple[State, Absorbed]:
+        """As `absorb`, with positions that were tracked from the open pieces of the state on."""
         settled: list[Leg] = []
         frozen: list[Leg] = []
         refused: dict[str, int] = {}
         events: dict[str, Event] = {}
         late: dict[str, datetime] = {}
-        for day, part in _by_model_day(positions):
+        for day, part in parts:
             state, legs = self._freeze_if_due(state, day)
-            state, brought = self._take(state, part)
+            state, brought = self._draw_up(state, part)
             frozen += legs or ()
             settled += brought.settled
             events |= {event.event_id: event for event in brought.events}
@@ -204,8 +212,8 @@ class Pipeline:
             refused = {r: refused.get(r, 0) + brought.refused.get(r, 0) for r in {*refused, *brought.refused}}
         return state, Absorbed(tuple(settled), tuple(frozen), refused, tuple(events.values()), late)
 
-    def _take(self, state: State, positions: pa.Table) -> tuple[State, leg_stage.Outcome]:
-        advanced, brought = leg_stage.advance(state.legs, positions, self.model(state))
+    def _draw_up(self, state: State, tracked: Tracked) -> tuple[State, leg_stage.Outcome]:
+        advanced, brought = leg_stage.draw_up(state.legs, tracked, self.model(state))
         settled = (*state.settled, legs_table(brought.settled)) if brought.settled else state.settled
         return replace(state, legs=advanced, settled=settled), brought
 
@@ -628,12 +636,22 @@ def _begins(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + DAY_BEGINS
 
 
+def tracked_by_day(opened: OpenPieces, positions: pa.Table, preferred: Sequence[str]) -> Iterator[TrackedDay]:
+    """Positions of any days as pieces of tracks, by the day whose model is in force, in order of the days."""
+    for day, part in _by_model_day(positions):
+        tracked = leg_stage.track(opened, part, preferred)
+        opened = tracked.opened
+        yield day, tracked
+
+
 def _by_model_day(positions: pa.Table) -> Iterator[tuple[date, pa.Table]]:
     """The positions of each model day, in order of the days."""
     shift = int(DAY_BEGINS.total_seconds()) * 1_000_000
     days = (np.asarray(positions["timestamp"].cast(pa.int64())) - shift) // 86_400_000_000
-    for day in np.unique(days):
-        yield date(1970, 1, 1) + timedelta(days=int(day)), positions.filter(pa.array(days == day))
+    found = np.unique(days)
+    for day in found:
+        part = positions if len(found) == 1 else positions.filter(pa.array(days == day))
+        yield date(1970, 1, 1) + timedelta(days=int(day)), part
 
 
 def _day(leg: Leg) -> date:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import smtplib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +16,7 @@ import pytest
 from flightwatch.alerts import Alert, AlertBook, message
 from flightwatch.config import Secret
 from flightwatch.deliveries.console import Console
-from flightwatch.deliveries.digest import Digest, FeedDay, Movement, render
+from flightwatch.deliveries.digest import Digest, FeedDay, Movement, RareMovement, render
 from flightwatch.deliveries.email import Mailer, MailServer, digest_mail, with_pictures_inside
 from flightwatch.deliveries.plain import clean
 from flightwatch.deliveries.slack import Slack, blocks, escape, fallback
@@ -25,6 +24,7 @@ from flightwatch.deliveries.worker import Worker
 from flightwatch.errors import DeliveryError
 from flightwatch.places import Airports
 from flightwatch.records import Finding, Message, RuleReference
+from flightwatch.testing import slack_page
 from flightwatch.testing.mail import MailServer as FakeMailServer
 from flightwatch.testing.slack import Failure, SlackServer
 from tests.test_alerts import GOLDEN, RULE, START, context, finding, told
@@ -106,7 +106,12 @@ def test_what_was_not_taken_is_sent_again(failure: Failure, book: AlertBook, sla
 
 @pytest.mark.parametrize(
     "failure",
-    [Failure(drop=True, after_accepting=True), Failure(500, after_accepting=True), Failure(200, b"<html>", after_accepting=True)],
+    [
+        Failure(drop=True, after_accepting=True),
+        Failure(500, after_accepting=True),
+        Failure(200, b"<html>", after_accepting=True),
+        Failure(200, b'{"ok":false,"error":"fatal_error"}', after_accepting=True),
+    ],
 )
 @pytest.mark.parametrize("number", [1, 2])
 def test_what_was_taken_but_not_answered_is_looked_for_first(
@@ -129,7 +134,7 @@ def test_a_repeat_is_better_than_silence_where_the_channel_cannot_be_read(
     slack.fail("conversations.history", Failure(200, b'{"ok":false,"error":"missing_scope"}'))
     book.apply(1, [finding("lost")], unmapped(airports), NOW)
     run(book, slack)
-    assert len(slack.posts) == 2
+    assert [p.text.count("possible repeat") for p in slack.posts] == [0, 1]
     assert book.counts() == {"sent": 1}
 
 
@@ -312,9 +317,19 @@ def a_digest(airports: Airports, *, flagged: int = 1, text: str | None = None) -
     return Digest(
         day=date(2023, 9, 26),
         zone="Europe/London",
+        since=datetime(2023, 9, 25, 6, 0, tzinfo=UTC),
         written=datetime(2023, 9, 26, 9, 0, tzinfo=UTC),
         flagged=messages,
         still_open=(),
+        rarest=(
+            RareMovement(
+                Movement(text or "B738 HL8001", "Seoul – Vladivostok", "25 Sep 2023 04:00 UTC", "from: observed; to: observed"),
+                text or "No flight from Seoul to Vladivostok in the 1,289 observed days before, by any aircraft of this history.",
+            ),
+        )
+        if flagged
+        else (),
+        rarest_of="The rarest of 214 flights." if flagged else "The history is too short to say what is rare.",
         movements=(
             Movement(
                 text or "Il-62 RA-86559", "Moscow – Pyongyang", "25 Sep 2023 13:10 UTC", "from: observed; to: inferred 0.93"
@@ -397,34 +412,16 @@ def test_a_mail_that_is_put_off_is_sent_once_later(answer: str, book: AlertBook)
     assert book.counts() == {"sent": 1}
 
 
-def test_one_bad_recipient_keeps_nothing_from_the_others(book: AlertBook) -> None:
-    with FakeMailServer() as server:
-        server.answers = ["550 no such user"]
-        to = ["gone@example.org", "b@example.org", "c@example.org"]
-        book.post_digest("2023-09-26", [(r, b"Message-ID: <1@x>\r\n\r\ntext\r\n") for r in to], NOW)
-        working = Worker(book, {}, Mailer(MailServer("127.0.0.1", server.port), "f@example.org"), to)
-        for step in range(60):
-            working.run_once(NOW + timedelta(seconds=20 * step))
-        assert [r for r, _ in server.received] == ["b@example.org", "c@example.org"]
-    assert book.counts() == {"sent": 2, "dead": 1}
-
-
-def test_a_mail_server_that_is_down_loses_nothing(book: AlertBook) -> None:
-    with FakeMailServer() as server:
-        port = server.port
-    book.post_digest("2023-09-26", [("desk@example.org", b"Message-ID: <1@x>\r\n\r\ntext\r\n")], NOW)
-    working = Worker(book, {}, Mailer(MailServer("127.0.0.1", port), "f@example.org"), ["desk@example.org"])
-    for step in range(100):
-        working.run_once(NOW + timedelta(minutes=step))
-    assert book.counts() == {"waiting": 1}
-
-
-def test_a_line_that_is_cut_after_the_message_is_an_unknown_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
-    def cut(*_: object, **__: object) -> None:
-        raise smtplib.SMTPServerDisconnected("cut")
-
-    with FakeMailServer() as server:
-        monkeypatch.setattr(smtplib.SMTP, "sendmail", cut)
-        with pytest.raises(DeliveryError) as raised:
-            Mailer(MailServer("127.0.0.1", server.port), "f@example.org").send(b"\r\n", "d@example.org")
-    assert raised.value.outcome_unknown
+def test_what_the_fake_took_can_be_looked_at_and_injects_nothing(slack: SlackServer, airports: Airports) -> None:
+    """A hostile name stays text, links and marks are shown as Slack shows them."""
+    channel = Slack("C1", TOKEN, slack.api)
+    hostile = replace(first(airports), headline=HOSTILE, map=None)
+    ts = channel.send(hostile, None)
+    channel.send(replace(hostile, number=2, update="It landed"), ts)
+    html = slack_page.page("desk", slack.posts)
+    assert "<script>" not in html
+    assert "&lt;!channel&gt;" in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert '<a href="https://adsb.lol/?icao=15521f&amp;showTrace=' in html
+    assert "<code>flightwatch alerts acknowledge 15521f-20230925T131139</code>" in html
+    assert html.index('class="replies"') < html.index("It landed")

@@ -21,6 +21,7 @@ from flightwatch.errors import InputError
 from flightwatch.eventtables import show, write
 from flightwatch.imports import import_file
 from flightwatch.places import Airports
+from flightwatch.rarity import Baseline
 from flightwatch.records import Event, Scope, Snapshot, Terms, legs_from_table
 from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
@@ -185,8 +186,10 @@ def test_digest_and_doctor_count_them(tmp_path: Path, airports: Airports) -> Non
         backfill.derive(store, pipe)
         settings = DigestSettings.model_validate({"to": ["a@b.c"], "from": "f@b.c"})
         book = AlertBook(tmp_path / "s" / "alerts.sqlite")
-        digest = Desk(store, airports, pipe.registry).digest(book, T0 - timedelta(hours=1), T0 + timedelta(hours=1), settings)
+        digest = Desk(store, airports, pipe.registry).digest(
+            book, T0 - timedelta(hours=1), T0 + timedelta(hours=1), settings, Baseline(airports)
+        )
         book.close()
     assert "Positions that cannot be true: 1 spoofed. `flightwatch events` tells of whom and where." in digest.unobserved
-    told = [check.text for check in examine(Settings(), tmp_path / "s", T0)]
+    told = [check.text for check in examine(Settings(), Path(), tmp_path / "s", T0)]
     assert "suspect positions in the last day of data: 1 spoofed; `flightwatch events` shows them" in told

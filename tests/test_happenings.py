@@ -157,7 +157,7 @@ def test_slack_digest_and_console_tell_of_events(airports: Airports) -> None:
     """A callsign-like text of strangers stays text, and the map of what is believed goes with it."""
     strange = replace(EVENTS["circling"], words="<b>3 rounds</b>")
     made = message(finding(strange), Alert("event-1", "happened", 1, (RULE,), ()), context(airports))
-    day = Digest(START.date(), "UTC", START, (made,), (), (), (), (), (), ())
+    day = Digest(START.date(), "UTC", START, START, (made,), (), (), "", (), (), (), (), ())
     rendered, screen = render(day), io.StringIO()
     Console(screen).send(made, None)
     for text in (rendered.plain, screen.getvalue(), str(blocks(made)), rendered.html):

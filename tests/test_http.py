@@ -19,8 +19,9 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
+from flightwatch.connections import retry_after, shown
 from flightwatch.errors import FeedError
-from flightwatch.feeds.http import Http, Limits, retry_after, shown
+from flightwatch.feeds.http import Http, Limits
 from flightwatch.testing.files import FileServer
 
 

@@ -175,6 +175,19 @@ def test_of_rows_of_one_feed_and_time_the_same_stays_in_whatever_order_they_came
     assert told(positions(shuffled)) == told(positions(rows))
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(DIFFERENT, min_size=2, max_size=6), st.integers(0, 6))
+def test_texts_may_be_dictionaries_of_whatever_words(rows: list[Row], at: int) -> None:
+    """As stored positions are read: each file has words of its own, and words that no row has."""
+    table = positions(rows)
+    parts = []
+    for part in (table.slice(0, at), table.slice(at)):
+        texts = [name for name in part.column_names if pa.types.is_string(part[name].type)]
+        coded = {name: part[name].dictionary_encode() if name in texts else part[name] for name in part.column_names}
+        parts.append(pa.table(coded))
+    assert told(pa.concat_tables(parts)) == told(table)
+
+
 def told(table: pa.Table) -> list[tuple[object, ...]]:
     """What the rows of a table are in their order, the words in full, and what is missing as nothing."""
     rows = rows_from_table(table)

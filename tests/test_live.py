@@ -189,7 +189,7 @@ def test_a_mail_server_that_hangs_holds_no_stop_up(tmp_path: Path, monkeypatch: 
         stopper.join()
         ((connection, begun),) = held
         assert 0.3 < time.monotonic() - begun < 8.0
-        (left,) = [t for t in threading.enumerate() if t.name == "deliveries"]
+        (left,) = [t for t in threading.enumerate() if t.name == "deliveries: mail"]
         assert left.daemon
         connection.close()
     left.join(20)

@@ -361,7 +361,7 @@ def test_late_data_revise_an_event_and_take_it_back(store: Store) -> None:
 def test_events_of_legs_are_shown_and_counted(tmp_path: Path, typed: Typed) -> None:
     with Store(tmp_path / "s") as store:
         events = events_of(store, seen([replace(PLANE, over=ring(51.0, 39.0, 5))]))
-        told = [check.text for check in examine(Settings(), tmp_path / "s", BEGIN + timedelta(days=1))]
+        told = [check.text for check in examine(Settings(), Path(), tmp_path / "s", BEGIN + timedelta(days=1))]
     assert "events in the last day of data: 1 circled; `flightwatch events` shows them" in told
     assert "a00001: circled (observed): " in show(events, {})
     assert "suspect" not in show(events, {})
@@ -374,7 +374,7 @@ def test_the_digest_counts_them(tmp_path: Path, airports: Airports) -> None:
         events_of(store, seen([replace(PLANE, over=ring(51.0, 39.0, 5))]))
         wanted = DigestSettings.model_validate({"to": ["a@b.c"], "from": "f@b.c"})
         book = AlertBook(tmp_path / "s" / "alerts.sqlite")
-        digest = Desk(store, airports, Registry()).digest(book, BEGIN, BEGIN + timedelta(days=1), wanted)
+        digest = Desk(store, airports, Registry()).digest(book, BEGIN, BEGIN + timedelta(days=1), wanted, Baseline(airports))
         book.close()
     assert any(note.startswith("What else happened, of all aircraft in sight: 1 circled.") for note in digest.notes)
 

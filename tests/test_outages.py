@@ -26,6 +26,7 @@ from flightwatch.feeds import outages, poller
 from flightwatch.feeds.http import Reply
 from flightwatch.feeds.poller import FORMATS, Pace, Query, Schedule, budgeted_s
 from flightwatch.feeds.questions import queries
+from flightwatch.rarity import Baseline
 from flightwatch.records import Outage, QueryHealth, Scope, Snapshot
 from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
@@ -367,7 +368,8 @@ def test_the_digest_tells_of_outages(tmp_path: Path) -> None:
     clock.sleep(1800)
     run.runner.look_after()
     desk = run.runner._desk
-    digest = desk.digest(run.runner.book, BEGIN, clock.now(), DigestSettings.model_validate({"to": ["a@b.c"], "from": "f@b.c"}))
+    settings = DigestSettings.model_validate({"to": ["a@b.c"], "from": "f@b.c"})
+    digest = desk.digest(run.runner.book, BEGIN, clock.now(), settings, Baseline(desk.airports))
     assert [line for line in digest.unobserved if line.startswith("feed sky is silent since 1 Mar 12:1")]
     assert digest.notes == ("Feed sky (everything) is not asked any more: sky answered 403: access is refused",)
     run.stop()
@@ -522,7 +524,7 @@ def test_a_feed_that_rests_for_want_of_credits_is_told_of_and_when_it_goes_on(sa
     (outage,) = run.store.health.ongoing()
     assert sorted(outage.questions) == ["north", "south", "west"]
     assert "RESTS for want of credits: sky (north)" in run.runner.heartbeat()
-    bad = [c.text for c in examine(Settings(feeds=[]), tmp_path, clock.now()) if not c.good]
+    bad = [c.text for c in examine(Settings(feeds=[]), Path(), tmp_path, clock.now()) if not c.good]
     assert [text for text in bad if "feed sky rests for want of credits since" in text]
     assert len([text for text in bad if "RESTS for want of credits until 02 Mar 00:0" in text]) == 3
     run.through(timedelta(hours=12, minutes=45))
@@ -678,12 +680,12 @@ def test_the_doctor_sees_what_is_wrong(place_with_feed: Callable[[Callable[[Requ
     place.run("run", "--once")
     now = datetime.now(UTC)
     settings = Settings(feeds=[FeedSettings(name="sky", base_url="http://127.0.0.1:1", ask=["all"])])
-    checks = examine(settings, place.store, now)
+    checks = examine(settings, Path(), place.store, now)
     assert [c.text for c in checks if not c.good] == ["running: no; `flightwatch run` starts it"]
     assert any("feed sky (everything, every 1 s): newest" in c.text for c in checks)
     with Store(place.store):
-        assert is_well(examine(settings, place.store, now))
-    assert not is_well(examine(settings, place.store, now + timedelta(hours=1)))
+        assert is_well(examine(settings, Path(), place.store, now))
+    assert not is_well(examine(settings, Path(), place.store, now + timedelta(hours=1)))
     answers["status"] = 403
     place.run("run", "--once")
     status, said, _ = typed("doctor")

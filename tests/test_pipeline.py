@@ -7,13 +7,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flightwatch import backfill
+from flightwatch import ahead, backfill
 from flightwatch import legs as leg_stage
 from flightwatch.aircraft import Registry, read_watchlist
+from flightwatch.errors import FlightwatchError
 from flightwatch.imports import import_file
 from flightwatch.pipeline import Pipeline, State
 from flightwatch.places import Airports, airports
@@ -61,6 +63,32 @@ def lived(folder: Path, sky: Sky, ledger: Ledger, end: datetime, kills: list[int
                 runner.store.legs.put(runner._pipeline.all_unsettled(runner._state, backfill.newest(runner.store)))
                 return runner._state
     raise AssertionError("the end was not reached")
+
+
+def test_two_processes_make_the_same_legs_as_one_in_however_many_batches(
+    tmp_path: Path, airports: Airports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a state that goes on alike."""
+    sky = world(
+        [STATE_TAIL, OTHER, replace(OTHER, origin="RJTT", destination="RKSI", takeoff=BEGIN + timedelta(hours=20))], airports
+    ).positions(60.0)
+    told = []
+    for name, worth_it in (("one", ahead.WORTH_IT), ("two", 0)):
+        monkeypatch.setattr(ahead, "WORTH_IT", worth_it)
+        monkeypatch.setattr(backfill, "BATCH_ROWS", 100)
+        with Store(tmp_path / name) as store:
+            store.snapshots.register_history("made", store.snapshots.write_history("a", "made", sky))
+            derived = backfill.derive(store, pipeline(store))
+            told.append((tracked(store), leg_stage.to_bytes(derived.state.legs)))
+    assert len(told[0][0]) == 3
+    assert told[0] == told[1]
+
+
+def test_a_second_process_that_ends_early_is_told_of_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the machine is out of memory."""
+    monkeypatch.setattr(ahead, "WORTH_IT", 0)
+    with pytest.raises(FlightwatchError, match="ended early"):
+        list(ahead.tracked([pa.table({"timestamp": [1]})], 1, ()))
 
 
 def stages(state: State) -> dict[tuple[str, str], str]:

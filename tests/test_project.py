@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import pkgutil
 import re
+import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ import typer
 
 import flightwatch
 from flightwatch.cli import app
+from flightwatch.config import Settings
+from flightwatch.documents import parse, validate
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -64,6 +68,32 @@ def test_files_that_the_documents_name_exist() -> None:
         for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / document).read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (ROOT / target).exists(), f"{document} links to {target}"
+
+
+def test_the_systemd_unit_is_one_and_calls_what_exists(tmp_path: Path) -> None:
+    """Checked by systemd itself, with a program and a user that this machine has."""
+    unit = (ROOT / "docs" / "flightwatch.service").read_text(encoding="utf-8")
+    command = re.search(r"^ExecStart=\S+/flightwatch (\w+) (.*)$", unit, re.MULTILINE)
+    assert command is not None
+    called = typer.main.get_command(app).get_command(None, command[1])  # type: ignore[attr-defined,arg-type]
+    known = {option for parameter in called.params for option in parameter.opts}
+    assert set(re.findall(r"--[\w-]+", command[2])) <= known
+    if (systemd := shutil.which("systemd-analyze")) is None:
+        pytest.skip("systemd is not installed")
+    here = re.sub(r"^ExecStart=.*$", "ExecStart=/bin/true", unit, flags=re.MULTILINE)
+    (tmp_path / "flightwatch.service").write_text(re.sub(r"^User=.*\n", "", here, flags=re.MULTILINE))
+    done = subprocess.run([systemd, "verify", tmp_path / "flightwatch.service"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_slack_manifest_asks_for_the_scopes_that_are_explained() -> None:
+    text = (ROOT / "docs" / "slack.md").read_text(encoding="utf-8")
+    manifest = parse(textwrap.dedent(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0]).encode(), "manifest").content
+    assert manifest["oauth_config"]["scopes"]["bot"] == re.findall(r"^\| `([a-z]+:[a-z]+)` \|", text, re.MULTILINE)
+    configured = [b for b in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "channels:" in b and "oauth" not in b]
+    assert configured
+    for block in configured:
+        validate(parse(textwrap.dedent(block).encode(), "docs/slack.md"), Settings)
 
 
 SILENT = """

@@ -202,9 +202,9 @@ def test_a_name_that_leads_to_a_metadata_address_is_refused(httpserver: HTTPServ
     """The connection is looked at, not the name; nothing is sent."""
     import ipaddress
 
-    from flightwatch.feeds import http
+    from flightwatch import connections
 
-    monkeypatch.setattr(http, "METADATA_ADDRESSES", (ipaddress.ip_address("127.0.0.1"),))
+    monkeypatch.setattr(connections, "METADATA_ADDRESSES", (ipaddress.ip_address("127.0.0.1"),))
     httpserver.expect_request("/x").respond_with_data("{}")
     with pytest.raises(FeedError, match="metadata address, which is not asked") as raised:
         Http().get(httpserver.url_for("/x"))

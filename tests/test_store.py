@@ -118,6 +118,28 @@ def test_compaction_changes_no_row_and_is_sorted_by_aircraft(store: Store) -> No
     assert store.snapshots.compact(later + timedelta(hours=2)) == 0
 
 
+def test_batches_hold_every_position_once_and_of_a_large_hour_some_aircraft_after_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many positions an hour has, few are in memory at a time, and those of one aircraft and hour stay together."""
+    monkeypatch.setattr(files, "ROW_GROUP", 4)
+    rows = [
+        {"at": minute * 60, "icao24": f"{number:06x}", "latitude": 50.0, "longitude": 9.0 + minute / 9}
+        for number in range(5)
+        for minute in range(3 + number)
+    ]
+    for feed in ("one", "two"):
+        store.snapshots.register_history(feed, store.snapshots.write_history("a", feed, positions(rows)))
+    store.snapshots.append(Snapshot("one", T0, T0, Scope("world"), positions(rows[:2])))
+    names = ["timestamp", "icao24", "longitude", "feed"]
+    batches = [batch.to_pylist() for batch in store.snapshots.batches(6, names)]
+    whole = store.snapshots.positions().select(names).to_pylist()
+    assert sorted(map(str, (row for batch in batches for row in batch))) == sorted(map(str, whole))
+    *filed, _ = [{row["icao24"] for row in batch} for batch in batches]
+    assert len(filed) > 2
+    assert sum(map(len, filed)) == len(set.union(*filed))
+
+
 def test_retention_is_the_shorter_of_the_store_s_and_the_feed_s(store: Store) -> None:
     for feed in ("free", "strict"):
         store.snapshots.append(poll(0, feed=feed))

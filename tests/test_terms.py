@@ -24,6 +24,7 @@ from flightwatch.feeds.poller import Query
 from flightwatch.feeds.recordings import BODIES, Recorder, expire, open_recording, terms_in
 from flightwatch.imports import How, import_file, import_files
 from flightwatch.places import Airports
+from flightwatch.rarity import Baseline
 from flightwatch.records import Message, Scope, Snapshot, Terms, Track, legs_from_table
 from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
@@ -150,7 +151,7 @@ def test_the_digest_names_everybody_once(tmp_path: Path, airports: Airports) -> 
     with store_of(tmp_path, {"adsb-lol": LOL, "fr24": FR24}) as store:
         book = AlertBook(tmp_path / "alerts.sqlite")
         desk = Desk(store, airports, state_registry())
-        digest = desk.digest(book, T0 - timedelta(days=1), T0 + timedelta(days=1), settings)
+        digest = desk.digest(book, T0 - timedelta(days=1), T0 + timedelta(days=1), settings, Baseline(airports))
         ((_, mail),) = desk.digest_mails(digest, settings)
         book.close()
     assert len(digest.movements) == 1

@@ -7,13 +7,16 @@ with growing waits, what can never work is put aside as dead, and a row whose ou
 it is repeated. What quiet hours hold back waits until they are over (`quiet`).
 
 Somebody retries a dead message or acknowledges it; who that was, when, and why it was dead stays (`handled`).
+
+Other processes and threads may only add to the book: that somebody looks after an alert (`acknowledge_alert`), or wants
+to hear nothing of something (`silence`). What becomes of alerts through that is written by the one that writes alerts.
 """
 
 from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -23,7 +26,21 @@ from urllib.parse import quote
 
 import msgspec
 
-from flightwatch.alerts.lifecycle import FINAL, Alert, Decision, alert_id, decide, foremost, held_until
+from flightwatch.alerts.lifecycle import (
+    Acknowledgement,
+    Alert,
+    Decision,
+    acknowledged,
+    alert_id,
+    closes_after,
+    decide,
+    foremost,
+    held_until,
+    is_open,
+    singly,
+)
+from flightwatch.alerts.notices import many
+from flightwatch.alerts.silences import USUAL_RADIUS_NM, Silence, silenced
 from flightwatch.errors import Damaged, InputError
 from flightwatch.records import Delivery, Finding, Message, message_from_bytes, message_to_bytes, micros, utc
 
@@ -54,6 +71,15 @@ CREATE TABLE IF NOT EXISTS quiet (
 CREATE TABLE IF NOT EXISTS handled (
     id INTEGER PRIMARY KEY, message INTEGER NOT NULL, what TEXT NOT NULL, who TEXT NOT NULL, time_us INTEGER NOT NULL,
     error TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS silences (
+    id INTEGER PRIMARY KEY, rule TEXT, aircraft TEXT, near TEXT, within_nm REAL NOT NULL, country TEXT,
+    since_us INTEGER NOT NULL, until_us INTEGER NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL,
+    ended_us INTEGER, ended_by TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS acknowledgements (
+    id INTEGER PRIMARY KEY, alert_id TEXT NOT NULL, who TEXT NOT NULL, time_us INTEGER NOT NULL, why TEXT NOT NULL,
+    done INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE IF NOT EXISTS digests (day TEXT PRIMARY KEY, written_us INTEGER NOT NULL) STRICT;
 """
@@ -126,6 +152,13 @@ class _Decided:
     message: Message | None
     opened_us: int
 
+    @property
+    def channels(self) -> list[str]:
+        """Those that get a message of it. A rule that joins is told to the channels that have not heard of the alert."""
+        if self.decision.alert is None or self.message is None or self.decision.reason == "silenced":
+            return []
+        return [c for c in self.decision.alert.channels if c != "digest"]
+
 
 class AlertBook:
     """The book in a file. Each thread needs one of its own; `read_only` never creates or changes anything."""
@@ -181,21 +214,19 @@ class AlertBook:
         """
         if not findings or seq <= self.applied:
             return []
-        decided = self._decided(findings, compose)
+        decided = self._decided(findings, compose, now)
         with self._transaction() as db:
-            for one in decided:
-                self._write(one, now)
+            self._write_all(decided, now)
             db.execute("INSERT INTO meta VALUES ('applied', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (seq,))
         return [one.decision for one in decided]
 
     def note(self, findings: Sequence[Finding], compose: Compose, now: datetime) -> list[Decision]:
         """Takes findings about events in; those that are in already change nothing. Returns what was decided of those that
         changed something."""
-        decided = [one for one in self._decided(findings, compose) if one.message is not None]
+        decided = [one for one in self._decided(findings, compose, now) if one.message is not None]
         if decided:
             with self._transaction():
-                for one in decided:
-                    self._write(one, now)
+                self._write_all(decided, now)
         return [one.decision for one in decided]
 
     def happened(self, since: datetime) -> list[Finding]:
@@ -206,18 +237,27 @@ class AlertBook:
         told = [(_decode_alert(alert), _decode_finding(finding)) for alert, finding in rows.fetchall()]
         return [replace(finding, rule=rule) for alert, finding in told for rule in alert.rules]
 
-    def _decided(self, findings: Sequence[Finding], compose: Compose) -> list[_Decided]:
+    def _decided(self, findings: Sequence[Finding], compose: Compose, now: datetime) -> list[_Decided]:
         ordered = sorted(findings, key=lambda f: (alert_id(f), f.rule.rule_id))
-        return [self._decide(list(group), compose) for _, group in groupby(ordered, key=alert_id)]
+        silences = [silence for silence in self.silences() if silence.holds_at(now)] if ordered else []
+        return [self._decide(list(group), compose, silences) for _, group in groupby(ordered, key=alert_id)]
 
-    def _decide(self, findings: list[Finding], compose: Compose) -> _Decided:
+    def _decide(self, findings: list[Finding], compose: Compose, silences: Sequence[Silence]) -> _Decided:
         key = alert_id(findings[0])
         row = self._db.execute("SELECT alert, opened_us FROM alerts WHERE alert_id = ?", (key,)).fetchone()
-        decision = decide(_decode_alert(row[0]) if row else None, findings, self._cooling(key, findings))
+        before = _decode_alert(row[0]) if row else None
+        decision = decide(before, findings, self._cooling(key, findings), self._not_wanted(before, findings, silences))
         finding = foremost(findings)
         changed = decision.alert is not None and decision.reason not in ("nothing new", "closed")
         message = compose(finding, decision.alert) if changed and decision.alert else None
         return _Decided(key, decision, finding, message, row[1] if row else micros(finding.as_of))
+
+    @staticmethod
+    def _not_wanted(before: Alert | None, findings: Sequence[Finding], silences: Sequence[Silence]) -> set[str]:
+        """The rules of an alert that nobody wants to hear of; those that hold from before are about the same aircraft and
+        place as what came in."""
+        rules = {f.rule.rule_id: f.rule for f in findings} | {r.rule_id: r for r in (before.rules if before else ())}
+        return {one for one, rule in rules.items() if silenced(replace(findings[-1], rule=rule), silences) is not None}
 
     def _cooling(self, key: str, findings: Sequence[Finding]) -> set[str]:
         """The rules of some findings that told of the same aircraft in another alert, no longer ago than they cool down."""
@@ -230,11 +270,47 @@ class AlertBook:
                     (aircraft, at - int(rule.cooldown_s * 1e6), at, key),
                 )
                 before = [_decode_alert(row[0]) for row in rows]
-                if any(rule.rule_id in {r.rule_id for r in a.rules} - set(a.silent) for a in before if a.stage != "withdrawn"):
+                if any(
+                    rule.rule_id in {r.rule_id for r in a.rules} - set(a.silent)
+                    for a in before
+                    if a.channels and a.stage != "withdrawn"
+                ):
                     cooling.add(rule.rule_id)
         return cooling
 
-    def _write(self, decided: _Decided, now: datetime) -> None:
+    def _write_all(self, decided: Sequence[_Decided], now: datetime) -> None:
+        """Writes what was decided at one time; where a channel would get too many messages of it, most share one."""
+        told = {one.key: one for one in decided if one.channels}
+        by_channel: dict[str, dict[str, _Decided]] = {}
+        for one in told.values():
+            for channel in one.channels:
+                by_channel.setdefault(channel, {})[one.key] = one
+        grouped: dict[str, set[str]] = {key: set() for key in told}
+        for channel, ones in by_channel.items():
+            alone = singly({key: one.message.severity for key, one in ones.items() if one.message})
+            together = [one for key, one in ones.items() if key not in alone]
+            for one in together:
+                grouped[one.key].add(channel)
+            if together:
+                self._post_many(channel, together, now)
+        for one in decided:
+            self._write(one, now, grouped.get(one.key, set()))
+
+    def _post_many(self, channel: str, together: Sequence[_Decided], now: datetime) -> None:
+        """One message for many alerts; its subject is made of them, so that doing it again makes no other one."""
+        message = many([one.message for one in together if one.message])
+        self._post(message.alert_id, message.number, [channel], message_to_bytes(message), micros(now))
+        ends = [self._held_until(one, now) for one in together]
+        if all(ends):
+            until = max(end for end in ends if end)
+            self._db.execute("INSERT OR IGNORE INTO quiet VALUES (?, ?, ?)", (message.alert_id, message.number, micros(until)))
+
+    @staticmethod
+    def _held_until(one: _Decided, now: datetime) -> datetime | None:
+        return held_until(one.decision.alert.rules, one.decision.alert.silent, now) if one.decision.alert else None
+
+    def _write(self, decided: _Decided, now: datetime, grouped: Collection[str]) -> None:
+        """`grouped` are channels that are told by a message about many alerts."""
         alert, finding, time = decided.decision.alert, decided.finding, micros(decided.finding.as_of)
         if alert is not None and decided.message is not None:
             payload = message_to_bytes(decided.message)
@@ -253,14 +329,18 @@ class AlertBook:
                 ),
             )
             # a rule that joins brings channels that have not heard of it yet; those that have keep what they have
-            self._post(decided.key, alert.number, [c for c in alert.channels if c != "digest"], payload, micros(now))
-            if (until := held_until(alert.rules, alert.silent, now)) is not None:
+            self._post(decided.key, alert.number, [c for c in decided.channels if c not in grouped], payload, micros(now))
+            if (until := self._held_until(decided, now)) is not None:
                 values = (decided.key, alert.number, micros(until))
                 self._db.execute("INSERT OR IGNORE INTO quiet VALUES (?, ?, ?)", values)
         stage = alert.stage if alert else finding.stage
+        reason = decided.decision.reason + (" (in a message about many)" if grouped else "")
+        self._note_decision(decided.key, time, stage, decided.decision.tell, reason)
+
+    def _note_decision(self, alert_id: str, time_us: int, stage: str, told: bool, reason: str) -> None:
         self._db.execute(
             "INSERT INTO decisions (alert_id, time_us, stage, told, reason) VALUES (?, ?, ?, ?, ?)",
-            (decided.key, time, stage, int(decided.decision.tell), decided.decision.reason),
+            (alert_id, time_us, stage, int(told), reason),
         )
 
     def alerts(self, since: datetime | None = None, *, only_open: bool = False) -> list[OpenAlert]:
@@ -282,12 +362,131 @@ class AlertBook:
             )
             for opened, updated, changed, alert, finding, message in rows
         ]
-        return [a for a in found if not only_open or a.alert.stage not in (*FINAL, "withdrawn")]
+        return [a for a in found if not only_open or is_open(a.alert)]
 
     def decisions(self, alert_id: str) -> list[tuple[datetime, str, bool, str]]:
         """What was decided about an alert, in order: time of the data, stage, whether anybody was told, why."""
         rows = self._db.execute("SELECT time_us, stage, told, reason FROM decisions WHERE alert_id = ? ORDER BY id", (alert_id,))
         return [(utc(us), stage, bool(told), reason) for us, stage, told, reason in rows]
+
+    # --------------------------------------------------------------------------------------- silences and acknowledgements
+
+    def silence(
+        self,
+        now: datetime,
+        until: datetime,
+        who: str,
+        why: str,
+        *,
+        rule: str | None = None,
+        aircraft: str | None = None,
+        near: str | None = None,
+        within_nm: float = USUAL_RADIUS_NM,
+        country: str | None = None,
+    ) -> Silence:
+        """Notes that nobody wants to hear of something until a time. Raises InputError where it is about everything, or
+        over already."""
+        if not (rule or aircraft or near or country):
+            raise InputError("a silence needs a rule, an aircraft or an area: everything would never be heard of again")
+        if until <= now:
+            raise InputError(f"the silence would be over already, at {until:%-d %b %Y %H:%M} UTC")
+        row = (rule, aircraft, near, within_nm, country, micros(now), micros(until), who, why)
+        number = self._db.execute(
+            "INSERT INTO silences (rule, aircraft, near, within_nm, country, since_us, until_us, who, why)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            row,
+        ).lastrowid
+        return Silence(number or 0, rule, aircraft, near, within_nm, country, now, until, who, why)
+
+    def silence_alert(
+        self, alert_id: str, until: datetime, who: str, why: str, now: datetime, *, its_rules: bool
+    ) -> list[Silence]:
+        """Notes that nobody wants to hear of the aircraft of an alert until a time, or of its rules. Raises InputError where
+        there is no such alert, or where the aircraft has no address."""
+        found = self.named(alert_id)
+        if its_rules:
+            return [self.silence(now, until, who, why, rule=rule.rule_id) for rule in found.alert.rules]
+        if found.finding.aircraft.icao24 is None:
+            raise InputError(f"{alert_id}: its aircraft is not known by an address; silence a rule or an area instead")
+        return [self.silence(now, until, who, why, aircraft=found.finding.aircraft.icao24)]
+
+    def named(self, alert_id: str) -> OpenAlert:
+        """One alert. Raises InputError where there is none of this name."""
+        found = next((a for a in self.alerts() if a.alert.alert_id == alert_id), None)
+        if found is None:
+            raise InputError(f"there is no alert {alert_id}: `flightwatch alerts list` shows them")
+        return found
+
+    def silences(self) -> list[Silence]:
+        """All that were ever noted, in their order."""
+        if not self._has_table("silences"):
+            return []
+        rows = self._db.execute(
+            "SELECT id, rule, aircraft, near, within_nm, country, since_us, until_us, who, why, ended_us, ended_by FROM silences"
+            " ORDER BY id"
+        )
+        return [
+            Silence(n, rule, icao24, near, nm, country, utc(since), utc(until), who, why, utc(ended) if ended else None, by)
+            for n, rule, icao24, near, nm, country, since, until, who, why, ended, by in rows
+        ]
+
+    def end_silence(self, number: int, who: str, now: datetime) -> Silence:
+        """Ends a silence early. Raises InputError where there is none of this number that lasts."""
+        found = next((s for s in self.silences() if s.number == number and s.holds_at(now)), None)
+        if found is None:
+            raise InputError(f"{number} is the number of no silence that lasts: `flightwatch alerts silences` shows them")
+        self._db.execute("UPDATE silences SET ended_us = ?, ended_by = ? WHERE id = ?", (micros(now), who, number))
+        return replace(found, ended=now, ended_by=who)
+
+    def acknowledge_alert(self, alert_id: str, who: str, why: str, now: datetime) -> None:
+        """Notes that somebody looks after an alert; whoever writes alerts tells those who were told of it. Raises InputError
+        where there is no such alert."""
+        self.named(alert_id)
+        row = (alert_id, who, micros(now), why)
+        self._db.execute("INSERT INTO acknowledgements (alert_id, who, time_us, why) VALUES (?, ?, ?, ?)", row)
+
+    def take_acknowledgements(self, compose: Compose, now: datetime) -> list[Decision]:
+        """Has the alerts say who looks after them: for the one that writes alerts. Returns what was decided."""
+        rows = self._db.execute(
+            "SELECT k.id, k.alert_id, k.who, k.time_us, k.why, a.alert, a.finding, a.opened_us FROM acknowledgements AS k"
+            " JOIN alerts AS a USING (alert_id) WHERE k.done = 0 ORDER BY k.id"
+        ).fetchall()
+        taken = []
+        for number, key, who, time_us, why, known, told_by, opened_us in rows:
+            finding = _decode_finding(told_by)
+            decision = acknowledged(_decode_alert(known), Acknowledgement(who, utc(time_us), why))
+            assert decision.alert is not None
+            said = replace(compose(finding, decision.alert), update=f"{who} looks after this" + (f": {why}" if why else "."))
+            with self._transaction() as db:
+                self._write(_Decided(key, decision, finding, said, opened_us), now, ())
+                db.execute("UPDATE acknowledgements SET done = 1 WHERE id = ?", (number,))
+            taken.append(decision)
+        return taken
+
+    def close_what_is_over(self, now: datetime) -> list[OpenAlert]:
+        """Closes the alerts of which nothing was heard for long; nobody is told but by the digest. Returns those that had
+        been open until then."""
+        found = [a for a in self.alerts() if not a.alert.closed and a.changed < now - closes_after(a.alert)]
+        with self._transaction() as db:
+            for one in found:
+                closed = _encode(replace(one.alert, closed=True))
+                db.execute("UPDATE alerts SET alert = ? WHERE alert_id = ?", (closed, one.alert.alert_id))
+                self._note_decision(one.alert.alert_id, micros(now), one.alert.stage, False, "closed")
+        return [one for one in found if is_open(one.alert)]
+
+    def closed_since(self, since: datetime) -> list[OpenAlert]:
+        """The alerts that were closed after a time although how they ended is not known."""
+        rows = self._db.execute(
+            "SELECT DISTINCT alert_id FROM decisions WHERE reason = 'closed' AND told = 0 AND time_us > ?", (micros(since),)
+        ).fetchall()
+        names = {key for (key,) in rows}
+        return [
+            a for a in self.alerts() if a.alert.alert_id in names and a.alert.closed and is_open(replace(a.alert, closed=False))
+        ]
+
+    def _has_table(self, name: str) -> bool:
+        """Whether a book that is opened for reading was made by a version that had it."""
+        return self._db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
 
     # --------------------------------------------------------------------------------------------------------------- outbox
 
@@ -339,6 +538,16 @@ class AlertBook:
             (int(LEASE.total_seconds() * 1e6),),
         )
 
+    def put_aside(self, known: Sequence[str]) -> int:
+        """Puts messages aside as dead that wait for a channel (`known`: all that there are) which the configuration has no
+        more: nobody would ever claim them. Returns how many; whoever puts the channel back can retry them."""
+        marks = ", ".join("?" * len(known))
+        return self._db.execute(
+            "UPDATE outbox SET state = 'dead', lease_us = 0, error = 'the configuration has no such channel any more'"
+            f" WHERE state = 'waiting' AND channel NOT IN ({marks})",  # only ?
+            tuple(known),
+        ).rowcount
+
     def sent(self, due: Delivery, receipt: str) -> None:
         self._db.execute(
             "UPDATE outbox SET state = 'sent', receipt = ?, lease_us = 0, error = NULL WHERE id = ?", (receipt, due.id)
@@ -353,7 +562,8 @@ class AlertBook:
             self._db.execute("UPDATE outbox SET state = 'dead', lease_us = 0, error = ? WHERE id = ?", (error, due.id))
             return
         ceiling = min(FIRST_WAIT_S * 2 ** min(due.attempts, 20), LONGEST_WAIT_S)
-        wait = max(random.uniform(FIRST_WAIT_S / 2, ceiling), retry_after_s or 0.0)  # no secret hangs on it
+        asked = min(retry_after_s or 0.0, LONGEST_WAIT_S)
+        wait = max(random.uniform(FIRST_WAIT_S / 2, ceiling), asked)  # no secret hangs on it
         doubt = due.unknown_since or (now if outcome_unknown else None)
         since = micros(doubt) if doubt else None
         self._db.execute(
@@ -365,6 +575,13 @@ class AlertBook:
     def counts(self) -> dict[str, int]:
         """Rows of the outbox by state."""
         return dict(self._db.execute("SELECT state, count(*) FROM outbox GROUP BY state").fetchall())
+
+    def by_channel(self) -> dict[str, dict[str, int]]:
+        """Rows of the outbox by channel and state."""
+        found: dict[str, dict[str, int]] = {}
+        for channel, state, count in self._db.execute("SELECT channel, state, count(*) FROM outbox GROUP BY 1, 2"):
+            found.setdefault(channel, {})[state] = count
+        return found
 
     def undelivered(self) -> list[tuple[str, str, str]]:
         """Messages that could not be delivered, or not yet in many attempts: subject, channel, why."""
@@ -392,8 +609,8 @@ class AlertBook:
 
     def handled(self) -> list[Handled]:
         """What was done with dead messages, in order."""
-        if self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'handled'").fetchone() is None:
-            return []  # made by an earlier version, and opened for reading
+        if not self._has_table("handled"):
+            return []
         rows = self._db.execute(
             "SELECT message, subject, channel, what, who, time_us, coalesce(handled.error, '') FROM handled"
             " JOIN outbox ON outbox.id = message ORDER BY handled.id"

@@ -12,19 +12,32 @@ An alert may open at any stage: flightwatch need not have been there at the begi
 aircraft that was presumed down is seen flying), and that is told, too. Only `returned` is final.
 
 A rule that cools down after another alert of the same aircraft tells nobody of this one; the alert stands in the book all
-the same, and in the digest. In its quiet hours a rule makes messages wait, unless another one that holds has none.
+the same, and in the digest. So does one of which all rules are silenced; what was told is taken back all the same. In its
+quiet hours a rule makes messages wait, unless another one that holds has none.
+
+An alert of which nothing was heard for `FORGOTTEN_AFTER` is closed, one that is final for `OVER_AFTER`; one that was not
+final is open again when something happens after all.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from flightwatch.records import Finding, Quiet, RuleReference, Severity, Stage
+
+FORGOTTEN_AFTER = timedelta(days=30)
+"""Where an aircraft is of which nothing was seen for a month, nobody expects to hear any more."""
+
+OVER_AFTER = timedelta(days=7)
+"""Better data correct what was told of the last days; what is final longer than this stays as it is."""
+
+AT_ONCE = 10
+"""Messages that one channel gets of one look at the sky. With their maps these are twenty, which takes it twenty seconds."""
 
 SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low")
 
@@ -33,9 +46,18 @@ FINAL: tuple[Stage, ...] = ("returned", "happened")
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Somebody looks after an alert, and says so."""
+
+    who: str
+    time: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
-    """One alert as it stands. `number` counts its messages; `rules` are those that hold, `silent` those of them that were
-    cooling down when they joined, and tell nobody."""
+    """One alert as it stands. `number` counts its messages; `rules` are those that hold, `channels` those that were told,
+    `silent` the rules that were cooling down when they joined, and tell nobody."""
 
     alert_id: str
     stage: Stage
@@ -43,9 +65,22 @@ class Alert:
     rules: tuple[RuleReference, ...]
     channels: tuple[str, ...]
     silent: tuple[str, ...] = ()
+    acknowledged: Acknowledgement | None = None
+    closed: bool = False
 
 
-Reason = Literal["opened", "stage changed", "another rule", "withdrawn", "nothing new", "closed", "never opened", "cooled down"]
+Reason = Literal[
+    "opened",
+    "stage changed",
+    "another rule",
+    "withdrawn",
+    "acknowledged",
+    "nothing new",
+    "closed",
+    "never opened",
+    "cooled down",
+    "silenced",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +97,15 @@ def alert_id(finding: Finding) -> str:
     return finding.subject_id.removeprefix("visit-")
 
 
-def decide(alert: Alert | None, findings: Sequence[Finding], cooling: Collection[str] = ()) -> Decision:
+def decide(
+    alert: Alert | None, findings: Sequence[Finding], cooling: Collection[str] = (), silenced: Collection[str] = ()
+) -> Decision:
     """The alert after findings of one visit (at least one, of different rules). `cooling` are rules that told of the same
-    aircraft a short while ago."""
+    aircraft a short while ago, `silenced` those that somebody does not want to hear of this."""
     holding = [f for f in findings if f.stage != "withdrawn"]
     gone = {f.rule.rule_id for f in findings if f.stage == "withdrawn"}
     if alert is None:
-        return _open(holding, cooling) if holding else Decision(None, False, "never opened")
+        return _open(holding, cooling, silenced) if holding else Decision(None, False, "never opened")
     if alert.stage == "returned":
         return Decision(alert, False, "closed")
     rules = _merged([r for r in alert.rules if r.rule_id not in gone], holding)
@@ -77,12 +114,35 @@ def decide(alert: Alert | None, findings: Sequence[Finding], cooling: Collection
     if not rules:
         return Decision(replace(alert, stage="withdrawn", number=alert.number + 1), bool(alert.channels), "withdrawn")
     silent = (*alert.silent, *_joining(alert, rules, cooling))
-    channels = tuple(dict.fromkeys([*alert.channels, *_channels(rules, silent)]))
-    updated = replace(alert, rules=tuple(rules), channels=channels, silent=silent)
+    speaking = _channels(rules, {*silent, *silenced})
+    updated = replace(
+        alert, rules=tuple(rules), channels=tuple(dict.fromkeys([*alert.channels, *speaking])), silent=silent, closed=False
+    )
+    nobody_listens = not speaking and any(r.rule_id in silenced for r in rules)
     stage = holding[-1].stage if holding else alert.stage
     if stage != alert.stage:
-        return Decision(replace(updated, stage=stage, number=alert.number + 1), bool(channels), "stage changed")
-    return Decision(updated, False, "another rule" if updated != alert else "nothing new")
+        updated = replace(updated, stage=stage, number=alert.number + 1)
+        return Decision(updated, not nobody_listens and bool(updated.channels), "silenced" if nobody_listens else "stage changed")
+    updated = replace(updated, closed=alert.closed)
+    if updated == alert:
+        return Decision(alert, False, "nothing new")
+    return Decision(updated, False, "silenced" if nobody_listens else "another rule")
+
+
+def acknowledged(alert: Alert, by: Acknowledgement) -> Decision:
+    """The alert that somebody looks after: whoever was told of it is told of that."""
+    updated = replace(alert, acknowledged=by, number=alert.number + 1)
+    return Decision(updated, bool(alert.channels), "acknowledged")
+
+
+def is_open(alert: Alert) -> bool:
+    """Whether something may still be said of it."""
+    return not alert.closed and alert.stage not in (*FINAL, "withdrawn")
+
+
+def closes_after(alert: Alert) -> timedelta:
+    """How long nothing may be heard of an alert before it is closed."""
+    return FORGOTTEN_AFTER if is_open(alert) else OVER_AFTER
 
 
 def foremost(findings: Sequence[Finding]) -> Finding:
@@ -92,12 +152,22 @@ def foremost(findings: Sequence[Finding]) -> Finding:
     return min(holding or findings, key=lambda f: (SEVERITIES.index(f.rule.severity), f.rule.places or math.inf, f.rule.rule_id))
 
 
-def _open(findings: Sequence[Finding], cooling: Collection[str]) -> Decision:
+def _open(findings: Sequence[Finding], cooling: Collection[str], silenced: Collection[str]) -> Decision:
     rules = tuple(_merged([], findings))
     silent = tuple(r.rule_id for r in rules if r.rule_id in cooling)
-    channels = _channels(rules, silent)
+    channels = _channels(rules, {*silent, *silenced})
     alert = Alert(alert_id(findings[0]), findings[-1].stage, 1, rules, channels, silent)
-    return Decision(alert, True, "opened") if channels else Decision(alert, False, "cooled down")
+    if channels:
+        return Decision(alert, True, "opened")
+    return Decision(alert, False, "silenced" if any(r.rule_id in silenced for r in rules) else "cooled down")
+
+
+def singly(told: Mapping[str, Severity]) -> set[str]:
+    """Of the alerts that a channel is to be told of at once, with their severities, those that get a message of their own:
+    all, or the severest where there are too many. The others share one."""
+    if len(told) <= AT_ONCE:
+        return set(told)
+    return set(sorted(told, key=lambda key: (SEVERITIES.index(told[key]), key))[: AT_ONCE - 1])
 
 
 def _joining(alert: Alert, rules: Sequence[RuleReference], cooling: Collection[str]) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 
 from flightwatch.alerts.book import Dead, Handled, OpenAlert
+from flightwatch.alerts.silences import Silence
 
 SHOWN = 40
 """The last ones; more than that nobody reads on a terminal."""
@@ -17,8 +19,13 @@ def list_of(alerts: Sequence[OpenAlert], deliveries: Mapping[str, Mapping[str, M
     if len(alerts) > SHOWN:
         yield f"... and {len(alerts) - SHOWN:,} before"
     for a in alerts[-SHOWN:]:
-        yield f"{a.alert.alert_id}  {a.alert.stage.replace('_', ' ')}, as of {a.updated:%-d %b %Y %H:%M} UTC"
+        closed = "; closed" if a.alert.closed else ""
+        yield f"{a.alert.alert_id}  {a.alert.stage.replace('_', ' ')}, as of {a.updated:%-d %b %Y %H:%M} UTC{closed}"
         yield f"    {_line(a.message.headline)} ({_line(a.message.qualifier)})"
+        if by := a.alert.acknowledged:
+            yield f"    {_line(by.who)} looks after it since {by.time:%-d %b %Y %H:%M} UTC" + (
+                f": {_line(by.why)}" if by.why else ""
+            )
         for channel, states in deliveries.get(a.alert.alert_id, {}).items():
             yield f"    {channel}: {', '.join(f'{count} {state}' for state, count in states.items())}"
 
@@ -34,6 +41,22 @@ def dead_ones(dead: Sequence[Dead], handled: Sequence[Handled]) -> Iterator[str]
     for done in handled[-SHOWN:]:
         by = f"{done.what} by {_line(done.who)}, {done.time:%-d %b %Y %H:%M} UTC"
         yield f"{done.number}: {by}: {done.subject} to {done.channel} ({_line(done.error)})"
+
+
+def silences_of(silences: Sequence[Silence], now: datetime) -> Iterator[str]:
+    """The silences that last, then the last ones that are over, with who wanted them and why."""
+    lasting = [s for s in silences if s.holds_at(now)]
+    if not lasting:
+        yield "No silence is in force."
+    for s in lasting:
+        why = _line(s.why) or "no reason given"
+        yield f"{s.number}: {s.words}, until {s.until:%-d %b %Y %H:%M} UTC, by {_line(s.who)}: {why}"
+    if lasting:
+        yield "`flightwatch alerts unsilence NUMBER` ends one."
+    for s in [s for s in silences if s not in lasting][-SHOWN:]:
+        how = f"ended by {_line(s.ended_by or '')}" if s.ended else "over"
+        how += f", {s.ended or s.until:%-d %b %Y %H:%M} UTC"
+        yield f"{s.number}: {s.words}: {how}"
 
 
 def _line(text: str) -> str:

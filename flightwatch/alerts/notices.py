@@ -1,14 +1,19 @@
-"""What people are told of flightwatch itself: that the rules on the disk cannot be read, and which are in force."""
+"""What people are told that is about no single alert: that the rules on the disk cannot be read, and many alerts at once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 
+from flightwatch.alerts.lifecycle import SEVERITIES
 from flightwatch.errors import ConfigError
 from flightwatch.records import Message
 
 MOST_NAMED = 5
+
+MOST_LISTED = 30
+"""Alerts that a message about many has a line for; more than that nobody reads in a chat."""
 
 
 def rules_refused(error: ConfigError, now: datetime) -> Message:
@@ -26,5 +31,25 @@ def rules_refused(error: ConfigError, now: datetime) -> Message:
         links=(),
         footer=("Correct the files; `flightwatch check` shows what is wrong. They are read again by themselves.",),
         severity="medium",
+        map=None,
+    )
+
+
+def many(messages: Sequence[Message]) -> Message:
+    """One message for what would be too many, the severest first."""
+    ordered = sorted(messages, key=lambda m: (SEVERITIES.index(m.severity), m.alert_id))
+    named = sha256("\n".join(f"{m.alert_id} {m.number}" for m in ordered).encode()).hexdigest()[:12]
+    more = [f"and {len(ordered) - MOST_LISTED:,} more"] if len(ordered) > MOST_LISTED else []
+    return Message(
+        alert_id=f"many-{named}",
+        number=1,
+        stage="many",
+        headline=f"{len(ordered):,} more alerts at once",
+        qualifier="together, because so many came out of one look at the sky: see first whether the data can be right",
+        facts=(*(f"{m.headline} ({m.qualifier})" for m in ordered[:MOST_LISTED]), *more),
+        update="",
+        links=(),
+        footer=("Each of them stands in the digest and in `flightwatch alerts list`.",),
+        severity=ordered[0].severity,
         map=None,
     )

@@ -510,6 +510,8 @@ def _footer(finding: Finding, alert: Alert, context: Context) -> list[str]:
         lines.append("Reconstruction: the tracks behind this were made to fit published facts. Nobody observed them.")
     if context.history_made_up:
         lines.append("The history that the counts come from is made up in part: how rare this really was, they do not say.")
+    if by := alert.acknowledged:
+        lines.append(f"{by.who} looks after this, {by.time:%-d %b %H:%M} UTC" + (f": {by.why}" if by.why else "."))
     lines += [f"Rule {r.rule_id}: {r.title}." for r in sorted(alert.rules, key=lambda r: SEVERITIES.index(r.severity))]
     if sources := credits_of(context.terms):
         lines.append(f"Data: {'; '.join(sources)}.")

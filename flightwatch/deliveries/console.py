@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
+from flightwatch.deliveries import CannotTell
 from flightwatch.deliveries.plain import clean
 from flightwatch.records import Message
 
 
 class Console:
-    """Writes to a stream. A line that was written cannot be found again, so a repeat is possible after a crash."""
+    """Writes to a stream. A line that was written cannot be found again, so a repeat is possible after a crash, and says
+    that it may be one."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
@@ -27,4 +29,4 @@ class Console:
         return f"{message.alert_id}/{message.number}"
 
     def find(self, message: Message, thread: str | None, since_s: float) -> str | None:
-        return None
+        raise CannotTell

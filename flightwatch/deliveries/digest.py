@@ -1,5 +1,5 @@
-"""The daily digest: what happened in a day, what is still open, what could not be observed. It goes out every day,
-also when there was nothing.
+"""The daily digest: what happened in a day, what is still open, what was rare, what could not be observed. It goes out every
+day, also when there was nothing.
 
 In: a `Digest` record. Out: subject, plain text, HTML (jinja2, everything escaped) and the maps. The HTML holds no
 script, no remote picture and no style sheet from elsewhere.
@@ -18,7 +18,11 @@ from flightwatch.deliveries.plain import clean
 from flightwatch.records import Message
 
 MOST_MAPS = 12
-"""More pictures make a mail that no server takes."""
+"""More pictures make a mail that no server takes. Flights beyond these have a line each: mail programs cut pages of more than
+100 kB."""
+
+SEVERITIES = ("high", "medium", "low")
+"""In the order in which they are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,14 @@ class Movement:
     route: str
     when: str
     certainty: str
+
+
+@dataclass(frozen=True, slots=True)
+class RareMovement:
+    """One leg that was rare, in words, and how rare."""
+
+    movement: Movement
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +57,18 @@ class FeedDay:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """Everything that the digest of a day says. `flagged` are alerts of the day, `still_open` older ones that are not
-    closed; `sources` are those whose data it shows, as they want to be named."""
+    """Everything that the digest of a day says, which is about the time from `since` on. `flagged` are alerts of the day,
+    `still_open` older ones that are not closed; `rarest` are legs whether or not a rule fired, and `rarest_of` says among which
+    they were; `sources` are those whose data it shows, as they want to be named."""
 
     day: date
     zone: str
+    since: datetime
     written: datetime
     flagged: tuple[Message, ...]
     still_open: tuple[Message, ...]
+    rarest: tuple[RareMovement, ...]
+    rarest_of: str
     movements: tuple[Movement, ...]
     feeds: tuple[FeedDay, ...]
     unobserved: tuple[str, ...]
@@ -71,9 +87,10 @@ class Rendered:
 
 def render(digest: Digest) -> Rendered:
     """The digest in words and pictures."""
-    drawn = [m for m in digest.flagged[:MOST_MAPS] if m.map is not None and m.map.track.latitude]
-    pictures = {f"map-{m.alert_id}": maps.draw(m.map) for m in drawn if m.map is not None}
-    values = {"digest": digest, "pictures": pictures, "title": _title(digest)}
+    flagged = sorted(digest.flagged, key=lambda m: SEVERITIES.index(m.severity))
+    told, more = flagged[:MOST_MAPS], flagged[MOST_MAPS:]
+    pictures = {f"map-{m.alert_id}": maps.draw(m.map) for m in told if m.map is not None and m.map.track.latitude}
+    values = {"digest": digest, "told": told, "more": more, "pictures": pictures, "title": _title(digest)}
     html = _environment(escaped=True).from_string(_template("digest.html.j2")).render(values)
     plain = _environment(escaped=False).from_string(_template("digest.txt.j2")).render(values)
     return Rendered(_title(digest), plain, html, pictures)

@@ -5,6 +5,9 @@ Through slack-sdk without its retries, which would post twice after a lost answe
 the number of the message travel in the message's metadata, so a message whose answer was lost is looked for before it
 is posted again. Text goes first, the map follows in the thread, and a map that fails is no reason to send anything
 twice.
+
+An incoming webhook (`SlackWebhook`) can post, and no more: each update is a message of its own, without a map, and one whose
+answer was lost cannot be looked for.
 """
 
 from __future__ import annotations
@@ -13,16 +16,19 @@ import http.client
 import logging
 import re
 import urllib.error
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, get_args
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.webhook import WebhookClient, WebhookResponse
 
 from flightwatch import maps
 from flightwatch.config import Secret
+from flightwatch.deliveries import CannotTell, buttons
 from flightwatch.deliveries.plain import clean
 from flightwatch.errors import DeliveryError
-from flightwatch.records import Message
+from flightwatch.records import Message, Notice
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +41,17 @@ within its limit."""
 MOST_SMALL = 10
 """Elements that Slack takes in a context block."""
 
-PERMANENT = {"msg_too_long", "msg_blocks_too_long", "invalid_blocks", "invalid_blocks_format", "no_text"}
+PERMANENT = {
+    "msg_too_long",
+    "msg_blocks_too_long",
+    "invalid_blocks",
+    "invalid_blocks_format",
+    "invalid_arguments",
+    "invalid_metadata_format",
+    "invalid_metadata_schema",
+    "metadata_too_large",
+    "no_text",
+}
 """What is wrong with a message stays wrong."""
 
 SHUT = {
@@ -49,6 +65,11 @@ SHUT = {
     "not_in_channel",
     "is_archived",
     "restricted_action",
+    "access_denied",
+    "no_permission",
+    "not_allowed_token_type",
+    "team_access_not_granted",
+    "message_limit_exceeded",
     "org_login_required",
     "ekm_access_denied",
 }
@@ -56,6 +77,12 @@ SHUT = {
 a quarter of an hour."""
 
 SHUT_FOR_S = 900.0
+
+UNSURE = {"internal_error", "fatal_error"}
+"""Slack's own faults, of which its documents say that a part of what was asked may have been done before."""
+
+HISTORY_PAGES, HISTORY_PAGE, CLOCKS_APART_S = 10, 100, 900.0
+"""How many messages of a channel are looked through for one that may be there, and how far our clock may be ahead of Slack's."""
 
 GONE = {"message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed"}
 """The first message was deleted or cannot be edited any more: what comes next is said without it."""
@@ -73,8 +100,12 @@ class Gone(DeliveryError):
 class Slack:
     """One channel of one workspace."""
 
-    def __init__(self, channel: str, token: Secret, base_url: str = "https://slack.com/api/") -> None:
+    def __init__(
+        self, channel: str, token: Secret, base_url: str = "https://slack.com/api/", *, with_buttons: bool = False
+    ) -> None:
+        """`with_buttons`: whether somebody listens to them (see `buttons`)."""
         self._channel = channel
+        self._buttons = with_buttons
         self._client = WebClient(token=token.reveal(), base_url=base_url, timeout=TIMEOUT_S, retry_handlers=[])
 
     def send(self, message: Message, thread: str | None) -> str:
@@ -90,37 +121,43 @@ class Slack:
                 thread = None
         if thread is None:
             answer = self._call(
-                "chat.postMessage", channel=self._channel, text=fallback(message), blocks=blocks(message), metadata=metadata
+                "chat.postMessage", channel=self._channel, text=fallback(message), blocks=self._blocks(message), metadata=metadata
             )
         ts = str(answer["ts"])
         self._attach_map(message, thread or ts)
         return ts
 
+    def _blocks(self, message: Message) -> list[dict[str, Any]]:
+        return [*blocks(message), *_handles(message, with_buttons=self._buttons)]
+
     def _edit(self, message: Message, thread: str) -> None:
         """Best effort: an edit that fails keeps nobody from the news in the thread."""
         try:
-            self._call("chat.update", channel=self._channel, ts=thread, text=fallback(message), blocks=blocks(message))
+            self._call("chat.update", channel=self._channel, ts=thread, text=fallback(message), blocks=self._blocks(message))
         except Gone:
             log.info("the first message for %s is gone or cannot be edited", message.alert_id)
 
     def find(self, message: Message, thread: str | None, since_s: float) -> str | None:
         method = "conversations.history" if thread is None else "conversations.replies"
-        place = {"ts": thread} if thread else {}
-        try:
-            answer = self._call(
-                method, channel=self._channel, oldest=f"{since_s - 60:.6f}", include_all_metadata=True, limit=100, **place
-            )
-        except Gone:
-            return None
-        except DeliveryError as error:
-            if "missing_scope" in str(error):  # it may not read the channel: then a repeat is possible, better than silence
+        asked: dict[str, Any] = {"oldest": f"{since_s - CLOCKS_APART_S:.6f}", "include_all_metadata": True, "limit": HISTORY_PAGE}
+        asked |= {"ts": thread} if thread else {}
+        for _ in range(HISTORY_PAGES):
+            try:
+                answer = self._call(method, channel=self._channel, **asked)
+            except Gone:
                 return None
-            raise
-        for post in answer.get("messages", []):
-            payload = (post.get("metadata") or {}).get("event_payload") or {}
-            if payload.get("alert") == message.alert_id and payload.get("number") == message.number:
-                return str(post["ts"])
-        return None
+            except DeliveryError as error:
+                if "missing_scope" in str(error):  # it may not read the channel: a repeat is better than silence
+                    raise CannotTell from None
+                raise
+            for post in answer.get("messages", []):
+                payload = (post.get("metadata") or {}).get("event_payload") or {}
+                if payload.get("alert") == message.alert_id and payload.get("number") == message.number:
+                    return str(post["ts"])
+            asked["cursor"] = (answer.get("response_metadata") or {}).get("next_cursor")
+            if not asked["cursor"]:
+                return None
+        raise CannotTell
 
     def _attach_map(self, message: Message, thread: str) -> None:
         if message.map is None or not message.map.track.latitude or (message.number > 1 and message.stage not in DRAWN_STAGES):
@@ -139,19 +176,46 @@ class Slack:
 
     def _call(self, method: str, **arguments: Any) -> Any:
         arguments |= {"unfurl_links": False, "unfurl_media": False} if method == "chat.postMessage" else {}
-        try:
-            if method.startswith("chat."):
-                return self._client.api_call(method, json=arguments)
-            return self._client.api_call(method, http_verb="GET", params=arguments)
-        except SlackApiError as error:
-            raise _refused(method, error) from None
-        except TimeoutError:
-            raise DeliveryError(f"Slack did not answer {method} within {TIMEOUT_S} s", outcome_unknown=True) from None
-        except urllib.error.URLError as error:
-            unknown = not isinstance(error.reason, ConnectionRefusedError)
-            raise DeliveryError(f"Slack cannot be reached ({error.reason})", outcome_unknown=unknown) from None
-        except (http.client.HTTPException, OSError, SlackClientError) as error:
-            raise DeliveryError(f"Slack broke off during {method} ({type(error).__name__})", outcome_unknown=True) from None
+        if method.startswith("chat."):
+            return _asked(method, lambda: self._client.api_call(method, json=arguments))
+        return _asked(method, lambda: self._client.api_call(method, http_verb="GET", params=arguments))
+
+
+class SlackWebhook:
+    """One incoming webhook: the channel that it was made for, without threads, edits and maps."""
+
+    def __init__(self, url: Secret) -> None:
+        self._client = WebhookClient(url.reveal(), timeout=TIMEOUT_S, retry_handlers=[])
+
+    def send(self, message: Message, thread: str | None) -> str:
+        """Posts the message, or what is new since the last one with what it is about."""
+        text = escape(message.update) if message.update else fallback(message)
+        shown = _news(message) if message.update else [*blocks(message), *_handles(message, with_buttons=False)]
+        answer = _asked("the webhook", lambda: self._client.send(text=text, blocks=shown, unfurl_links=False, unfurl_media=False))
+        if answer.status_code != 200:
+            raise _webhook_refused(answer)
+        return f"{message.alert_id}/{message.number}"
+
+    def find(self, message: Message, thread: str | None, since_s: float) -> str | None:
+        raise CannotTell
+
+
+Answer = TypeVar("Answer")
+
+
+def _asked(method: str, call: Callable[[], Answer]) -> Answer:
+    """The answer to a call; what slack-sdk and the network raise as DeliveryError."""
+    try:
+        return call()
+    except SlackApiError as error:
+        raise _refused(method, error) from None
+    except TimeoutError:
+        raise DeliveryError(f"Slack did not answer {method} within {TIMEOUT_S} s", outcome_unknown=True) from None
+    except urllib.error.URLError as error:
+        unknown = not isinstance(error.reason, ConnectionRefusedError)
+        raise DeliveryError(f"Slack cannot be reached ({error.reason})", outcome_unknown=unknown) from None
+    except (http.client.HTTPException, OSError, SlackClientError) as error:
+        raise DeliveryError(f"Slack broke off during {method} ({type(error).__name__})", outcome_unknown=True) from None
 
 
 def _refused(method: str, error: SlackApiError) -> DeliveryError:
@@ -167,15 +231,29 @@ def _refused(method: str, error: SlackApiError) -> DeliveryError:
         return DeliveryError(f"Slack refuses {method}: {code}", permanent=True)
     if code in SHUT:
         return DeliveryError(f"Slack refuses {method}: {code}: correct the channel or the token", retry_after_s=SHUT_FOR_S)
-    wait = _seconds((getattr(response, "headers", None) or {}).get("Retry-After"))
-    unknown = status >= 500 or (status == 200 and not code)  # an answer that is not Slack's says nothing about what Slack did
+    wait = _wait_s(getattr(response, "headers", None) or {})
+    # an answer that is not Slack's says nothing about what Slack did
+    unknown = status >= 500 or (status == 200 and (not code or code in UNSURE))
     return DeliveryError(
         f"Slack answered {method} with {code or f'status {status}'}", retry_after_s=wait, outcome_unknown=unknown
     )
 
 
-def _seconds(text: str | None) -> float | None:
-    return float(text) if text and re.fullmatch(r"\d+", text) else None
+def _webhook_refused(answer: WebhookResponse) -> DeliveryError:
+    """Webhooks answer with a status and a word or a sentence."""
+    status, code = answer.status_code, answer.body.strip()
+    told = f"Slack answered the webhook with {status}" + (f" ({code})" if re.fullmatch(r"[a-z_]{1,40}", code) else "")
+    if status in (400, 413):
+        return DeliveryError(f"{told}: it does not take this message", permanent=True)
+    if status == 429 or status >= 500:
+        return DeliveryError(told, retry_after_s=_wait_s(answer.headers), outcome_unknown=status >= 500)
+    return DeliveryError(f"{told}: make the webhook anew", retry_after_s=SHUT_FOR_S)
+
+
+def _wait_s(headers: Mapping[str, str]) -> float | None:
+    """What Slack asks to wait, in seconds; the names of headers come in any case."""
+    text = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
+    return float(text) if re.fullmatch(r"\d+", text) else None
 
 
 # --------------------------------------------------------------------------------------------------------------------- layout
@@ -208,6 +286,26 @@ def blocks(message: Message) -> list[dict[str, Any]]:
         small = [*small[: MOST_SMALL - 2], *small[-2:]]
     out.append({"type": "context", "elements": [{"type": "mrkdwn", "text": text} for text in small]})
     return out
+
+
+def _handles(message: Message, *, with_buttons: bool) -> list[dict[str, Any]]:
+    """What can be done about an alert: buttons, or the commands that do the same."""
+    if message.stage in get_args(Notice):
+        return []
+    if with_buttons:
+        return [buttons.element(message.alert_id)]
+    name = escape(message.alert_id)
+    text = (
+        f"Look after it: `flightwatch alerts acknowledge {name}` · "
+        f"hear nothing of this aircraft for a day: `flightwatch alerts silence --alert {name}`"
+    )
+    return [{"type": "context", "elements": [{"type": "mrkdwn", "text": text}]}]
+
+
+def _news(message: Message) -> list[dict[str, Any]]:
+    """An update where there is no thread to stand in: what is new, and below it what it is about."""
+    about = {"type": "mrkdwn", "text": fallback(message)}
+    return [_section(f"*{escape(message.update)}*"), {"type": "context", "elements": [about]}]
 
 
 def _section(text: str) -> dict[str, Any]:

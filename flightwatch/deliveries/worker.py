@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from flightwatch.deliveries import Channel
+from flightwatch.deliveries import CannotTell, Channel
 from flightwatch.deliveries.email import Mailer
 from flightwatch.errors import DeliveryError
-from flightwatch.records import Delivery, message_from_bytes
+from flightwatch.records import Delivery, Message, message_from_bytes
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,11 @@ LONGEST_REST = timedelta(minutes=15)
 """No channel is left alone for longer, whatever it asks for."""
 
 MAIL = "mail:"
+
+
+def mail_to(recipient: str) -> str:
+    """The channel that the digest for somebody goes out on: each recipient is one, and fails alone."""
+    return f"{MAIL}{recipient}"
 
 
 class Outbox(Protocol):
@@ -42,7 +48,7 @@ class Worker:
         self._outbox = outbox
         self._channels = channels
         self._mailer = mailer
-        self._names = [*channels, *(f"{MAIL}{recipient}" for recipient in (recipients if mailer else []))]
+        self._names = [*channels, *(map(mail_to, recipients) if mailer else [])]
         self._rests: dict[str, datetime] = {}
 
     def run_once(self, now: datetime, stopping: Callable[[], bool] = lambda: False) -> int:
@@ -89,7 +95,10 @@ class Worker:
     def _message(self, due: Delivery) -> str:
         channel, message = self._channels[due.channel], message_from_bytes(due.payload)
         if due.unknown_since is not None:
-            found = channel.find(message, due.thread, due.unknown_since.timestamp())
+            try:
+                found = channel.find(message, due.thread, due.unknown_since.timestamp())
+            except CannotTell:
+                message, found = possible_repeat(message), None
             if found is not None:
                 return found
         return channel.send(message, due.thread)
@@ -97,3 +106,10 @@ class Worker:
     def _mail(self, due: Delivery) -> str:
         assert self._mailer is not None  # no mail channel is claimed without one
         return self._mailer.send(due.payload, due.channel.removeprefix(MAIL))
+
+
+def possible_repeat(message: Message) -> Message:
+    """The message where it may have arrived before and nobody can look: it says so."""
+    if message.update:
+        return replace(message, update=f"{message.update} (possible repeat)")
+    return replace(message, qualifier=f"{message.qualifier}; possible repeat")

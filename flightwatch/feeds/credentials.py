@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from flightwatch.config import Secret
+from flightwatch.connections import shown
 from flightwatch.errors import FeedError
-from flightwatch.feeds.http import Http, Reply, shown
+from flightwatch.feeds.http import Http, Reply
 
 USUAL_LIFE_S = 1800.0
 LONGEST_LIFE_S = 86_400.0

@@ -1,37 +1,34 @@
 """Bounded HTTP: no reply can hold the poller longer, or take more memory, than it allows.
 
-`requests` limits neither the time of a whole reply nor the size after decompression. Its time-outs hold for one piece
-each, so a byte now and then renews them; the sockets here know when the exchange has to be over, too, which bounds
-connection, handshake, headers and body (looking up a name is the system's, in the system's own time). Reading the stream
-piece by piece bounds its size. Redirects are followed on the same host, and to those few that a caller names
-(`elsewhere`), without what might be a secret; addresses that only a machine itself should ask (link-local, where clouds
-keep their credentials) are refused when the connection is made, whatever name led there. What goes wrong comes out as
-`FeedError` with a reason in one word; no error text carries a key.
+`requests` limits neither the time of a whole reply nor the size after decompression. The time is bounded by the connections
+(`flightwatch.connections`), reading the stream piece by piece bounds its size. Redirects are followed on the same host, and to
+those few that a caller names (`elsewhere`), without what might be a secret. What goes wrong comes out as `FeedError` with a
+reason in one word; no error text carries a key.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import socket
-import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
-from urllib3.util.ssl_ import create_urllib3_context
+from urllib3.exceptions import ReadTimeoutError
 
+from flightwatch.connections import (
+    RefusedAddress,
+    cause_of,
+    deadline,
+    is_metadata,
+    refused_address,
+    retry_after,
+    session,
+    shown,
+)
 from flightwatch.errors import FeedError
 from flightwatch.records import Scope
 
@@ -59,9 +56,6 @@ NO_DATA_KINDS = ("image/", "audio/", "video/", "font/", "multipart/")
 """Content types that no feed has. Others say little: receivers' web servers call their JSON plain text, a stream of octets,
 or nothing at all, so the content decides."""
 
-LEAST_WAIT_S = 0.001
-"""A time-out of nothing would mean not to wait for anything at all, which is another thing."""
-
 HEADERS_ELSEWHERE = ("Accept", "Accept-Encoding", "Range", "If-Range", "If-None-Match")
 """What is told to another host that a redirect leads to: no key, no token."""
 
@@ -69,9 +63,6 @@ VERSION_GONE = (404, 410, 416)
 """Answers after which a part of a download is of no use."""
 
 GOES_ON = "run it again, and it goes on where it stopped"
-
-METADATA_ADDRESSES = (ipaddress.ip_address("fd00:ec2::254"),)
-"""A cloud's credentials service that has no link-local address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,121 +92,6 @@ class Reply:
         return int(text) if text.isascii() and text.isdecimal() else None
 
 
-class RefusedAddress(OSError):
-    """The address belongs to the machine or its cloud, not to a feed."""
-
-
-_until: ContextVar[float] = ContextVar("_until", default=float("inf"))
-"""When the exchange that this thread is in the middle of has to be over, on the monotonic clock."""
-
-
-class _Timed(socket.socket):
-    """A socket that waits for no piece longer than its time-out, and for none once the exchange has to be over."""
-
-    _piece_s: float | None = None
-
-    def settimeout(self, value: float | None) -> None:
-        self._piece_s = value
-        super().settimeout(value)
-
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        left = _until.get() - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        wait = left if self._piece_s is None else min(self._piece_s, left)
-        super().settimeout(None if wait == float("inf") else max(wait, LEAST_WAIT_S))
-        return super().recv_into(*args, **kwargs)
-
-
-class _TimedTls(_Timed, ssl.SSLSocket):
-    """The same, encrypted; OpenSSL takes the time-out for a handshake or a record as a whole."""
-
-
-def _connected(connection: HTTPConnection) -> socket.socket:
-    """A fresh connection. One that leads to an address that is not asked is closed again before anything is sent."""
-    try:
-        sock = _dialled(connection._dns_host, connection.port, float(connection.timeout or 0), connection.socket_options or ())
-    except TimeoutError as error:
-        raise ConnectTimeoutError(connection, "no connection in time") from error
-    except (OSError, UnicodeError) as error:  # the latter for what can be no name of a host
-        raise NewConnectionError(connection, str(error)) from error
-    peer = str(sock.getpeername()[0])
-    if _is_metadata(peer):
-        sock.close()
-        raise RefusedAddress(f"{peer} is a link-local or metadata address")
-    return sock
-
-
-def _dialled(host: str, port: int, timeout_s: float, options: Iterable[tuple[int, int, int | bytes]]) -> socket.socket:
-    """A connection to the first address of a host that answers. All of them have one time-out; each has an even share of
-    what is left, so that a dead one leaves some to the next."""
-    until = time.monotonic() + timeout_s
-    addresses = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-    failure: OSError | None = None
-    for number, (family, kind, protocol, _, address) in enumerate(addresses):
-        sock = _Timed(family, kind, protocol)
-        try:
-            for option in options:
-                sock.setsockopt(*option)
-            sock.settimeout(max((until - time.monotonic()) / (len(addresses) - number), LEAST_WAIT_S))
-            sock.connect(address)
-        except OSError as error:
-            sock.close()
-            failure = error
-        else:
-            sock.settimeout(max(until - time.monotonic(), LEAST_WAIT_S))
-            return sock
-    raise failure or OSError(f"{host} has no address")
-
-
-def _is_metadata(host: str) -> bool:
-    """Whether a host is such an address; a name is none."""
-    try:
-        address = ipaddress.ip_address(host.split("%")[0])
-    except ValueError:
-        return False
-    plain = getattr(address, "ipv4_mapped", None) or address
-    return plain.is_link_local or plain in METADATA_ADDRESSES
-
-
-class _Plain(HTTPConnection):
-    def _new_conn(self) -> socket.socket:
-        return _connected(self)
-
-
-class _Tls(HTTPSConnection):
-    def connect(self) -> None:
-        self.ssl_context = create_urllib3_context()
-        self.ssl_context.sslsocket_class = _TimedTls
-        super().connect()
-
-    def _new_conn(self) -> socket.socket:
-        return _connected(self)
-
-
-class _PlainPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Plain
-
-
-class _TlsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _Tls
-
-
-class _Adapter(HTTPAdapter):
-    """The usual one, with connections that look where they lead and at the clock."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
-
-
-def _session() -> requests.Session:
-    session = requests.Session()
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter())
-    return session
-
-
 @dataclass(frozen=True)
 class Http:
     """A session with limits. `ask` returns a 200 as it came, `get` its body, `post` that of a form; they raise
@@ -226,7 +102,7 @@ class Http:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     when_refused: str = ""
     elsewhere: tuple[str, ...] = ()
-    session: requests.Session = field(default_factory=_session, repr=False)
+    session: requests.Session = field(default_factory=session, repr=False)
 
     def get(self, url: str) -> bytes:
         return self.ask(url).body
@@ -321,7 +197,7 @@ class Http:
                     if time.monotonic() > until:
                         raise FeedError("too_slow", f"{shown(url)} took longer than {self.limits.deadline_s:.0f} s: {GOES_ON}")
         except (urllib3.exceptions.HTTPError, requests.RequestException) as error:
-            raise FeedError("cut_off", f"{shown(url)} broke off ({_kind(error)}): {GOES_ON}") from None
+            raise FeedError("cut_off", f"{shown(url)} broke off ({cause_of(error)}): {GOES_ON}") from None
 
     def _send(
         self,
@@ -338,10 +214,10 @@ class Http:
         left = max(min(until - time.monotonic(), self.limits.silence_s), 0.1)
         if urlsplit(url).scheme not in ("http", "https"):
             raise FeedError("bad_url", f"{shown(url)} is neither http nor https: correct base_url", permanent=True)
-        if _is_metadata(urlsplit(url).hostname or ""):
+        if is_metadata(urlsplit(url).hostname or ""):
             what = "is a link-local or metadata address, which is not asked"
             raise FeedError("refused_address", f"{shown(url)} {what}", permanent=True)
-        _until.set(time.monotonic() + left)  # for the connection and the headers
+        deadline.set(time.monotonic() + left)  # for the connection and the headers
         try:
             return self.session.request(
                 method if form is None else "POST",
@@ -357,13 +233,13 @@ class Http:
         except requests.exceptions.InvalidURL:
             raise FeedError("bad_url", f"{shown(url)} is not an address: correct base_url", permanent=True) from None
         except (requests.RequestException, RefusedAddress) as error:
-            if (refused := _refused_address(error)) is not None:
+            if (refused := refused_address(error)) is not None:
                 raise FeedError("refused_address", f"{shown(url)}: {refused}, which is not asked", permanent=True) from None
-            raise FeedError("unreachable", f"{shown(url)} cannot be reached ({_kind(error)})") from None
+            raise FeedError("unreachable", f"{shown(url)} cannot be reached ({cause_of(error)})") from None
         except ValueError:  # from requests, which looks at where a redirect leads even if it does not follow
             raise FeedError("redirected", f"{shown(url)} redirects to what is no address: not followed") from None
         finally:
-            _until.set(until)
+            deadline.set(until)
 
     def _read(self, response: requests.Response, url: str, until: float) -> bytes:
         parts: list[bytes] = []
@@ -383,7 +259,7 @@ class Http:
                 "cut_off", f"{shown(url)} broke off in the middle of its reply", body=b"".join(parts)[:KEPT_BODY]
             ) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise FeedError("cut_off", f"{shown(url)} broke off ({_kind(error)})", body=b"".join(parts)[:KEPT_BODY]) from None
+            raise FeedError("cut_off", f"{shown(url)} broke off ({cause_of(error)})", body=b"".join(parts)[:KEPT_BODY]) from None
         return b"".join(parts)
 
     def _too_slow(self, url: str) -> str:
@@ -466,48 +342,3 @@ def _advice(status: int) -> str:
         404: ": this service does not have that address; it is asked again, but rarely",
         429: ": too many requests; it is asked less often now",
     }.get(status, "")
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to wait: `Retry-After` as a number or a date, or OpenSky's own header."""
-    text = headers.get("Retry-After") or headers.get("X-Rate-Limit-Retry-After-Seconds")
-    if not text:
-        return None
-    try:
-        return max(float(text), 0.0)
-    except ValueError:
-        pass
-    try:
-        return max((parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds(), 0.0)
-    except (ValueError, TypeError):
-        return None
-
-
-def shown(url: str) -> str:
-    """An address for messages: no query, no password."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    try:
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        port = ""
-    path = parts.path if len(parts.path) <= 60 else parts.path[:57] + "..."
-    return f"{parts.scheme}://{host}{port}{path}"
-
-
-def _refused_address(error: BaseException) -> RefusedAddress | None:
-    """The refusal inside the errors that requests and urllib3 wrap around it."""
-    seen: BaseException | None = error
-    while seen is not None and not isinstance(seen, RefusedAddress):
-        inner = next((a for a in (*seen.args, getattr(seen, "reason", None)) if isinstance(a, BaseException)), None)
-        seen = inner or seen.__cause__ or seen.__context__
-    return seen
-
-
-def _kind(error: BaseException) -> str:
-    """The innermost reason of a network error in a few words."""
-    seen: BaseException = error
-    while seen.__cause__ or seen.__context__:
-        seen = seen.__cause__ or seen.__context__  # type: ignore[assignment]  # one of them is set
-    text = seen.strerror if isinstance(seen, OSError) and seen.strerror else type(seen).__name__
-    return str(text)

@@ -12,10 +12,11 @@ from pathlib import Path
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from flightwatch.config import BOX, LISTED, POINT, FeedSettings, Secret, secret
+from flightwatch.connections import shown
 from flightwatch.errors import ConfigError, FeedError, Problem
 from flightwatch.feeds.basestation import Lines
 from flightwatch.feeds.credentials import ClientCredentials, authorized
-from flightwatch.feeds.http import Http, Reply, shown
+from flightwatch.feeds.http import Http, Reply
 from flightwatch.feeds.poller import Pace, Query
 from flightwatch.feeds.receivers import Receiver
 from flightwatch.feeds.tiles import Box, Circle, box_tiles, circle_tiles

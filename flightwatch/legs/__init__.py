@@ -36,12 +36,13 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec import structs
 
 from flightwatch.errors import Damaged
 from flightwatch.legs import emergencies, suspicion
 from flightwatch.legs import merging as _merging
 from flightwatch.legs import pieces as _pieces
-from flightwatch.legs.cleaning import ACCEPTED, judge
+from flightwatch.legs.cleaning import ACCEPTED, judge, pair_distances
 from flightwatch.legs.completion import LOST_AFTER, Model, Names, complete, settle
 from flightwatch.legs.manoeuvres import CIRCLED_DEG, CRUISE_FT
 from flightwatch.legs.merging import Sources
@@ -49,7 +50,7 @@ from flightwatch.legs.pieces import Pieces
 from flightwatch.legs.rows import ARRAYS, LONG_AGO, Floats, Ints, Rows, aircraft_text, rows_from_table
 from flightwatch.legs.rows import concatenate as rows_together
 from flightwatch.legs.segmentation import Log, absorb, each_piece
-from flightwatch.legs.tracking import OpenPieces
+from flightwatch.legs.tracking import Advance, OpenPieces
 from flightwatch.legs.tracking import advance as _track
 from flightwatch.legs.turning import MILLI, STRETCH, STRETCH_S, notable
 from flightwatch.places import Airports
@@ -62,12 +63,14 @@ __all__ = [
     "Model",
     "Outcome",
     "Says",
+    "Tracked",
     "absent",
     "advance",
     "aircraft_of",
     "began_again",
     "believed",
     "current",
+    "draw_up",
     "emptied",
     "from_bytes",
     "going_round",
@@ -84,6 +87,7 @@ __all__ = [
     "seen_last",
     "seen_since",
     "to_bytes",
+    "track",
     "unsettled",
     "without",
 ]
@@ -132,10 +136,28 @@ class Outcome:
     late: Mapping[str, datetime]
 
 
+@dataclass(frozen=True)
+class Tracked:
+    """Positions as pieces of tracks: `opened` are the open ones after them, `step` is what they brought."""
+
+    opened: OpenPieces
+    step: Advance
+
+
 def advance(state: LegState, positions: pa.Table, model: Model) -> tuple[LegState, Outcome]:
     """Takes positions (columns of `POSITIONS`, any order) into the state."""
-    opened, step = _track(state.open, rows_from_table(positions), model.preferred)
-    names = Names(opened.feeds, state.aliases)
+    return draw_up(state, track(state.open, positions, model.preferred), model)
+
+
+def track(opened: OpenPieces, positions: pa.Table, preferred: Sequence[str]) -> Tracked:
+    """The part of `advance` that goes through positions. It knows neither history nor names, so it can run ahead."""
+    return Tracked(*_track(opened, rows_from_table(positions), preferred))
+
+
+def draw_up(state: LegState, tracked: Tracked, model: Model) -> tuple[LegState, Outcome]:
+    """The part of `advance` that makes legs: the state with the positions that were tracked from its open pieces on."""
+    step = tracked.step
+    names = Names(tracked.opened.feeds, state.aliases)
     changed: dict[int, Log] = {}
     settled: list[Leg] = []
     for piece in each_piece(step.ended):
@@ -148,7 +170,7 @@ def advance(state: LegState, positions: pa.Table, model: Model) -> tuple[LegStat
     logs = {**state.logs, **changed} if changed else state.logs
     open_events, suspect = suspicion.noted(step.suspects, state.events)
     open_events, sent = emergencies.noted(step.alarms, open_events)
-    state = replace(state, open=opened, logs=logs, events=open_events)
+    state = replace(state, open=tracked.opened, logs=logs, events=open_events)
     return state, Outcome(turned, tuple(settled), step.refused, step.doubted, (*suspect, *sent), late)
 
 
@@ -156,7 +178,7 @@ def believed(positions: pa.Table) -> pa.Table:
     """Those positions of one aircraft that make legs, in order of time; what stands before and after them is not asked."""
     rows = rows_from_table(positions)
     nothing = np.zeros(len(rows), bool)
-    verdicts = judge(rows, nothing, nothing, np.zeros(len(rows), np.int64), nothing)
+    verdicts = judge(rows, pair_distances(rows), nothing, nothing, np.zeros(len(rows), np.int64), nothing)
     accepted = pa.array(rows.time[verdicts.code == ACCEPTED])
     times = positions["timestamp"].cast(pa.int64())
     return positions.filter(pc.is_in(times, accepted)).sort_by("timestamp")
@@ -357,7 +379,7 @@ def renamed(state: LegState, aliases: Mapping[str, str]) -> LegState:
     if not aliases:
         return state
     logs = {
-        n: replace(log, settled=tuple(rename(leg, aliases) for leg in log.settled)) if log.settled else log
+        n: structs.replace(log, settled=tuple(rename(leg, aliases) for leg in log.settled)) if log.settled else log
         for n, log in state.logs.items()
     }
     return replace(state, logs=logs, aliases={**state.aliases, **aliases})

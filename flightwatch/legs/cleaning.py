@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from flightwatch.legs.phases import may_hover
 from flightwatch.legs.rows import MINUTE, POOR, SECOND, SOUND, Flags, Floats, Ints, Rows
-from flightwatch.places.great_circle import EARTH_RADIUS_NM, distance_nm
+from flightwatch.places.great_circle import apart_nm, steps_nm
 
 Codes = NDArray[np.int8]
 
@@ -127,14 +127,18 @@ class Verdicts:
     turn: Ints
 
 
-def pair_distances(rows: Rows) -> tuple[Floats, Ints, Flags]:
+Pairs = tuple[Floats, Ints, Flags]
+
+
+def pair_distances(rows: Rows) -> Pairs:
     """For each row: nm and microseconds since the row before, and whether that row is of the same aircraft."""
     distance, elapsed = np.zeros(len(rows)), np.zeros(len(rows), np.int64)
     same = np.r_[np.zeros(min(len(rows), 1), bool), rows.aircraft[1:] == rows.aircraft[:-1]]
     if len(rows) > 1:
-        distance[1:] = distance_nm(rows.latitude[:-1], rows.longitude[:-1], rows.latitude[1:], rows.longitude[1:])
+        distance[1:] = steps_nm(rows.latitude, rows.longitude)
         elapsed[1:] = np.diff(rows.time)
-    return np.where(same, distance, 0.0), np.where(same, elapsed, 0), same
+    distance[~same], elapsed[~same] = 0.0, 0
+    return distance, elapsed, same
 
 
 def reachable(distance: Floats | float, elapsed: Ints | int, limit_kt: Floats | float = MAX_SPEED_KT) -> Flags:
@@ -148,15 +152,15 @@ def _limit_kt(speed: Floats | float, elapsed: Ints | int) -> Floats:
     return np.asarray(np.fmin(limit, MAX_SPEED_KT))
 
 
-def judge(rows: Rows, context: Flags, waited: Flags, confirmed: Ints, sound: Flags) -> Verdicts:
-    """The verdict on every row. Context rows are accepted already, `waited` ones waited for theirs; `confirmed` and
-    `sound` are what was remembered of each row's aircraft (as in `Verdicts`)."""
+def judge(rows: Rows, pairs: Pairs, context: Flags, waited: Flags, confirmed: Ints, sound: Flags) -> Verdicts:
+    """The verdict on every row. `pairs` are those of `pair_distances`. Context rows are accepted already, `waited` ones
+    waited for theirs; `confirmed` and `sound` are what was remembered of each row's aircraft (as in `Verdicts`)."""
     n = len(rows)
     first = np.r_[np.ones(min(n, 1), bool), rows.aircraft[1:] != rows.aircraft[:-1]]
     start = np.flatnonzero(first)
     group = np.cumsum(first) - 1
     again = _repeats(rows, ~first)
-    odd = np.unique(group[np.r_[np.flatnonzero(waited | (confirmed == CONTESTED)), _odd(rows, np.flatnonzero(~again))]])
+    odd = np.unique(group[np.r_[np.flatnonzero(waited | (confirmed == CONTESTED)), _odd(rows, pairs, np.flatnonzero(~again))]])
     accepted = np.add.reduceat(~again & ~context, start) if n else np.zeros(0, np.int64)
     known = np.minimum(confirmed[start] + accepted, CONFIRMATIONS)
     degraded, shown = _degraded(rows, start, group, sound)
@@ -188,14 +192,14 @@ def _repeats(rows: Rows, same: Flags) -> Flags:
     return np.asarray(again & (rows.onground != 1) & ~(rows.groundspeed < STANDING_KT))
 
 
-def _odd(rows: Rows, index: Ints) -> Ints:
+def _odd(rows: Rows, pairs: Pairs, index: Ints) -> Ints:
     """Of these rows, those that do not follow from the one before of the same aircraft."""
     if len(index) < 2:
         return np.zeros(0, np.int64)
     everyone = len(index) == len(rows)  # as nearly always: slices are much cheaper than indices
     i, j = (slice(None, -1), slice(1, None)) if everyone else (index[:-1], index[1:])
-    elapsed = rows.time[j] - rows.time[i]
-    distance = distance_nm(rows.latitude[i], rows.longitude[i], rows.latitude[j], rows.longitude[j])
+    whole_distance, whole_elapsed, whole_same = pairs if everyone else pair_distances(rows.take(index))
+    distance, elapsed, same = whole_distance[1:], whole_elapsed[1:], whole_same[1:]
     height, before = rows.altitude[j], rows.altitude[i]
     limit: Floats | float = MAX_SPEED_KT
     if rows.mlat.any():
@@ -203,7 +207,7 @@ def _odd(rows: Rows, index: Ints) -> Ints:
     strange = ~reachable(distance, elapsed, limit)
     strange |= np.abs(height - before) > HEIGHT_SLACK_FT + MOST_CLIMB_FT_MIN * (elapsed / MINUTE)
     strange |= (rows.groundspeed[j] < SLOW_KT) & (rows.groundspeed[i] >= FAST_KT) & (height > SLOW_ABOVE_FT)
-    return np.asarray(index[1:][strange & (rows.aircraft[i] == rows.aircraft[j])])
+    return np.asarray(index[1:][strange & same])
 
 
 def _degraded(rows: Rows, start: Ints, group: Ints, sound: Flags) -> tuple[Flags, Flags]:
@@ -478,7 +482,4 @@ class _Watch:
         return int(self._get("time", j) - self._get("time", i))
 
     def _distance(self, i: int, j: int) -> float:
-        lat1, lat2 = math.radians(self._get("latitude", i)), math.radians(self._get("latitude", j))
-        half_lat, half_lon = (lat2 - lat1) / 2, math.radians(self._get("longitude", j) - self._get("longitude", i)) / 2
-        chord = math.sin(half_lat) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin(half_lon) ** 2
-        return 2 * EARTH_RADIUS_NM * math.asin(min(math.sqrt(chord), 1.0))
+        return apart_nm(*(self._get(name, k) for k in (i, j) for name in ("latitude", "longitude")))

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Protocol
 
 import numpy as np
+from msgspec import structs
 
 from flightwatch.aircraft.types import performance
 from flightwatch.legs import ends, manoeuvres, ways
@@ -25,7 +26,7 @@ from flightwatch.legs.rows import MINUTE, SECOND, aircraft_text
 from flightwatch.legs.segmentation import CONTIGUOUS_S, Draft, Ground, Hole, Log
 from flightwatch.legs.ways import ended
 from flightwatch.places import Airports
-from flightwatch.places.great_circle import distance_nm
+from flightwatch.places.great_circle import apart_nm, distance_nm
 from flightwatch.records import (
     JOURNEY_BREAK,
     UNKNOWN,
@@ -72,6 +73,9 @@ NEGLIGIBLE = 1e-4
 """Candidates with less than this do not move the probability of being down."""
 
 APPROACH = 8 * MINUTE
+DELAY = 30 * MINUTE
+"""What taxiing, holding and a field without coverage add to the flying between the ground and the air."""
+
 SETTLED_KEPT = 12
 """Settled legs that an aircraft keeps in memory: a journey there and back with stops."""
 
@@ -109,13 +113,15 @@ def settle(log: Log, model: Model, names: Names) -> tuple[Log, tuple[Leg, ...]]:
     settled ones, too."""
     done: list[Leg] = []
     if len(log.legs) > 2:
-        log = replace(log, legs=(*_with_unseen_legs(log.legs[:-1], model), log.legs[-1]))
+        log = structs.replace(log, legs=(*_with_unseen_legs(log.legs[:-1], model), log.legs[-1]))
     while len(log.legs) > 2:
         first, second, *rest = log.legs
         last_seen = utc(first.last_seen)
         leg, origin = _finish(first, second, log.settled[-1] if log.settled else None, model, names, last_seen)
         done.append(leg)
-        log = replace(log, legs=(replace(second, origin=origin), *rest), settled=(*log.settled, leg)[-SETTLED_KEPT:])
+        log = structs.replace(
+            log, legs=(structs.replace(second, origin=origin), *rest), settled=(*log.settled, leg)[-SETTLED_KEPT:]
+        )
     return log, tuple(done)
 
 
@@ -129,7 +135,7 @@ def complete(log: Log, model: Model, now: datetime, names: Names) -> tuple[Leg, 
         previous, origin = _finish(draft, following, previous, model, names, now)
         legs.append(previous)
         if following is not None:
-            drafts[i + 1] = replace(following, origin=origin)
+            drafts[i + 1] = structs.replace(following, origin=origin)
     return tuple(legs)
 
 
@@ -138,11 +144,11 @@ def _finish(
 ) -> tuple[Leg, End | None]:
     """One leg, and the origin of the one after it."""
     who = _identity(draft, model)
-    origin = draft.origin or _first_origin(draft, who, model)
+    origin = draft.origin or _first_origin(draft, model)
     destination = _destination_alone(draft, origin, who, model, following.head[0].time if following is not None else micros(now))
     following_origin = None
     if following is not None:
-        destination, following_origin = _stop(draft, destination, following, _identity(following, model), model)
+        destination, following_origin = _stop(draft, destination, following, model)
     landed = _landed_probability(draft, destination, who, model, now)
     end = _end("destination", draft, destination, model, latest=following.head[0].time if following else None)
     if following is not None and following_origin is not None:
@@ -194,7 +200,7 @@ def _heading(draft: Draft, origin: int, place: int, who: Aircraft, prior: ends.F
     fixes = _fixes_of(way)
     runs: list[Heading] = []
     for i in range(1, len(fixes)):
-        until = replace(draft, tail=fixes[: i + 1][-ENDS:], metres=_metres(fixes[: i + 1]), landing=None, ending="open")
+        until = structs.replace(draft, tail=fixes[: i + 1][-ENDS:], metres=_metres(fixes[: i + 1]), landing=None, ending="open")
         found = ends.posterior(_look(until, "destination", origin, who, prior, model), prior)
         lead = int(found.probability.argmax()) if len(found.rows) else -1
         led = float(found.probability[lead]) if lead >= 0 else 0.0
@@ -238,7 +244,7 @@ def _parted(draft: Draft, model: Model) -> tuple[Draft, ...]:
     elsewhere = 1.0 - float(found.probability[_at(found, ground, model)].sum())
     if elsewhere < 0.5:
         return (draft,)
-    went = replace(draft, landing=None, ending="gap", landed_in_gap=elsewhere)
+    went = structs.replace(draft, landing=None, ending="gap", landed_in_gap=elsewhere)
     return went, _unseen_leg(draft, ground, elsewhere)
 
 
@@ -249,9 +255,9 @@ def _arrived_unseen(draft: Draft, ground: Ground) -> bool:
 def _unseen_leg(draft: Draft, ground: Ground, probability: float) -> Draft:
     """The leg from wherever it went to where it was seen on the ground next."""
     at, last = ground.first, draft.tail[-1]
-    way = float(distance_nm(last.latitude, last.longitude, at.latitude, at.longitude))
+    way = apart_nm(last.latitude, last.longitude, at.latitude, at.longitude)
     hole = Hole(draft.last_seen, ground.since, 0.0, "lost on the way to another place, seen next on the ground here")
-    return replace(
+    return structs.replace(
         draft,
         first_seen=draft.last_seen,
         last_seen=ground.since,
@@ -311,17 +317,16 @@ def _identity(draft: Draft, model: Model) -> Aircraft:
 # ------------------------------------------------------------------------------------------------------------------- the two ends
 
 
-def _first_origin(draft: Draft, who: Aircraft, model: Model) -> End:
+def _first_origin(draft: Draft, model: Model) -> End:
     """The origin of a leg with nothing known before it but perhaps the ground."""
-    return _end("origin", draft, _origin_guess(draft, draft.takeoff, who, model), model)
+    return _end("origin", draft, _origin_guess(draft, draft.takeoff, model), model)
 
 
-def _origin_guess(draft: Draft, ground: Ground | None, who: Aircraft, model: Model) -> Guess:
+def _origin_guess(draft: Draft, ground: Ground | None, model: Model) -> Guess:
     start = draft.head[0]
-    other = _landing_row(draft, model)
     if ground is None:
-        prior = _prior("origin", draft, who, other, model)
-        alone = ends.posterior(_look(draft, "origin", other, who, prior, model), prior)
+        likelihood, prior = _origin_unseen(draft, model)
+        alone = ends.posterior(likelihood, prior)
         return Guess(alone, "inferred", _unseen_words("first", draft))
     field = ends.at_field(ground.latitude, ground.longitude, model.airports)
     if draft.count == 0:
@@ -329,9 +334,15 @@ def _origin_guess(draft: Draft, ground: Ground | None, who: Aircraft, model: Mod
     if start.time - ground.until <= CONTIGUOUS_S * SECOND:
         return Guess(field, "observed", "seen on the ground there until it took off")
     apart_days = (start.time - ground.until) / (24 * HOUR)
-    prior = _prior("origin", draft, who, other, model)
-    _, begin = ends.same_stop(field, _look(draft, "origin", other, who, prior, model), prior, apart_days)
+    _, begin = ends.same_stop(field, *_origin_unseen(draft, model), apart_days)
     return Guess(begin, "inferred", f"stood there until {utc(ground.until):%d %b %H:%M} UTC; {_unseen_words('first', draft)}")
+
+
+def _origin_unseen(draft: Draft, model: Model) -> tuple[ends.Likelihood, ends.Floats]:
+    """What the beginning of a track says of where it came from, and where such legs begin."""
+    who, other = _identity(draft, model), _landing_row(draft, model)
+    prior = _prior("origin", draft, who, other, model)
+    return _look(draft, "origin", other, who, prior, model), prior
 
 
 def _destination_alone(draft: Draft, origin: End, who: Aircraft, model: Model, silent_until: int) -> Guess:
@@ -360,17 +371,14 @@ def _weaker(field: Posterior) -> Posterior:
     return Posterior(field.rows, field.probability * SEEN_ARRIVING)
 
 
-def _stop(draft: Draft, alone: Guess, following: Draft, who: Aircraft, model: Model) -> tuple[Guess, End]:
+def _stop(draft: Draft, alone: Guess, following: Draft, model: Model) -> tuple[Guess, End]:
     """The end of one leg and the beginning of the next, each with what the other says of the stop between them."""
     if following.count == 0 and following.takeoff is None and following.landing is not None:
-        return _stop_before_unseen(draft, following, following.landing, who, model)
+        return _stop_before_unseen(draft, following, following.landing, _identity(following, model), model)
     if draft.landing is not None:
-        return alone, _end(
-            "origin", following, _origin_guess(following, following.takeoff, who, model), model, earliest=draft.landing.since
-        )
-    other = _landing_row(following, model)
-    prior = _prior("origin", following, who, other, model)
-    likelihood = _look(following, "origin", other, who, prior, model)
+        seen = _origin_guess(following, following.takeoff, model)
+        return alone, _end("origin", following, seen, model, earliest=draft.landing.since)
+    likelihood, prior = _origin_unseen(following, model)
     apart_days = (following.head[0].time - draft.tail[-1].time) / (24 * HOUR)
     end, begin = ends.same_stop(_in_time(alone.posterior, draft, following, model), likelihood, prior, apart_days)
     later = f"; seen again {utc(following.first_seen):%d %b %H:%M} UTC on its next leg"
@@ -531,7 +539,7 @@ def _flying_span(fix: Fix, lead: Candidate | None, draft: Draft, model: Model) -
     row = model.airports.row(lead.airport) if lead is not None else None
     if row is None:
         return 0, round(performance(draft.typecode).range_nm / _speed(draft) * HOUR)
-    way = float(distance_nm(fix.latitude, fix.longitude, model.airports.latitude[row], model.airports.longitude[row]))
+    way = apart_nm(fix.latitude, fix.longitude, model.airports.latitude[row], model.airports.longitude[row])
     direct = way / _speed(draft) * HOUR
     return round(0.95 * direct), round(1.3 * direct + APPROACH + 2 * MINUTE)
 
@@ -622,8 +630,11 @@ def _taxi_in(draft: Draft) -> int:
 def _direct(a: Fix, b: Fix, draft: Draft) -> bool:
     """Whether the time between the ground and the air, or the air and the ground, is what flying there takes, with
     some delay."""
-    way = float(distance_nm(a.latitude, a.longitude, b.latitude, b.longitude))
-    return b.time - a.time <= max(CONTIGUOUS_S * SECOND, 1.5 * way / _speed(draft) * HOUR + 30 * MINUTE)
+    elapsed = b.time - a.time
+    if elapsed <= DELAY:
+        return True
+    way = apart_nm(a.latitude, a.longitude, b.latitude, b.longitude)
+    return elapsed <= 1.5 * way / _speed(draft) * HOUR + DELAY
 
 
 def _gap(hole: Hole) -> Gap:

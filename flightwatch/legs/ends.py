@@ -30,7 +30,7 @@ from flightwatch.legs.gaps import TREND_FT_MIN, Edge, Fix
 from flightwatch.legs.rows import MINUTE
 from flightwatch.legs.silence import Seen
 from flightwatch.places import Airports
-from flightwatch.places.great_circle import EARTH_RADIUS_NM, bearing_deg, distance_nm, turn_deg, unit_vectors
+from flightwatch.places.great_circle import EARTH_RADIUS_NM, apart_nm, bearing_deg, distance_nm, turn_deg, unit_vectors
 from flightwatch.records import UNKNOWN, Candidate
 
 Ints = NDArray[np.int64]
@@ -202,7 +202,7 @@ def look(
     distance = distance_nm(fix.latitude, fix.longitude, airports.latitude[rows], airports.longitude[rows])
     behind = math.inf
     if other is not None:
-        behind = float(distance_nm(fix.latitude, fix.longitude, airports.latitude[other], airports.longitude[other]))
+        behind = apart_nm(fix.latitude, fix.longitude, airports.latitude[other], airports.longitude[other])
     leaving = math.exp(-behind / LEAVING_NM)
     height = _height_log(which, fix.altitude, _climb(which, edge, behind), distance, airports.elevation_ft[rows])
     course = COURSE_WEIGHT * _course_log(which, fix, path, distance, leaving, airports, rows)
@@ -382,7 +382,8 @@ def _normalised(weight: Floats, unknown: float) -> Posterior:
 def at_field(latitude: float, longitude: float, airports: Airports) -> Posterior:
     """The airport on whose ground an aircraft stands: near its reference point, as far as its runways reach."""
     rows, distance = airports.near(latitude, longitude, FIELD_NM)
-    reach = 0.5 + np.nan_to_num(airports.runway_ft[rows], nan=2000.0) / 6076 / 2
+    runway = airports.runway_ft[rows]
+    reach = 0.5 + np.where(np.isnan(runway), 2000.0, runway) / 6076 / 2
     size = np.array([FIELD_WEIGHTS[s] for s in airports.size[rows]])
     fit = size * np.exp(-0.5 * (distance / reach) ** 2) + 1e-12
     nothing = 1e-4

@@ -16,12 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from flightwatch.legs import silence
 from flightwatch.legs.rows import MINUTE
 from flightwatch.legs.silence import Point, Seen
 from flightwatch.places import Airports
-from flightwatch.places.great_circle import between, distance_nm
+from flightwatch.places.great_circle import apart_nm, between, distance_nm
 
 HOUR = 60 * MINUTE
 
@@ -60,8 +61,7 @@ TREND_FT_MIN = 300.0
 HIGH_FT, LOW_FT = 20_000.0, 6_000.0
 
 
-@dataclass(frozen=True, slots=True)
-class Fix:
+class Fix(Struct, frozen=True):
     """One position at the edge of a piece; NaN where unknown."""
 
     time: int
@@ -73,8 +73,7 @@ class Fix:
     vertical_rate: float
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(Struct, frozen=True):
     """How an aircraft was moving where its track breaks off or begins: the fix, its speed and its trend up or
     down."""
 
@@ -99,7 +98,7 @@ def edge(fixes: Sequence[Fix], *, at_end: bool) -> Edge:
     if far is not None and far.time != fix.time:
         hours = abs(far.time - fix.time) / HOUR
         if math.isnan(speed):
-            speed = float(distance_nm(fix.latitude, fix.longitude, far.latitude, far.longitude)) / hours
+            speed = apart_nm(fix.latitude, fix.longitude, far.latitude, far.longitude) / hours
         if math.isnan(climb):
             rise = fix.altitude - far.altitude if at_end else far.altitude - fix.altitude
             climb = rise / (hours * 60)
@@ -228,7 +227,7 @@ def _height(edge: Edge) -> float:
 
 
 def _distance(a: Fix, b: Fix) -> float:
-    return float(distance_nm(a.latitude, a.longitude, b.latitude, b.longitude))
+    return apart_nm(a.latitude, a.longitude, b.latitude, b.longitude)
 
 
 def _words(edge: Edge) -> str:

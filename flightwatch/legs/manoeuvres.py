@@ -30,7 +30,7 @@ from flightwatch.legs.silence import Seen
 from flightwatch.legs.turning import MILLI, STRETCH, STRETCH_S
 from flightwatch.places import Airports
 from flightwatch.places.airports import Airport
-from flightwatch.places.great_circle import bearing_deg, destination, distance_nm, turn_deg
+from flightwatch.places.great_circle import apart_nm, bearing_deg, destination, distance_nm, turn_deg
 from flightwatch.records import (
     CIRCLING,
     DIVERSION,
@@ -183,7 +183,7 @@ def _diverted(leg: Leg, draft: Draft, heading: Heading | None, airports: Airport
     meant, landed = airports.get(heading.airport), airports.get(leg.destination.airport)
     if meant is None or landed is None or landed.ident == leg.origin.airport:
         return []
-    apart = float(distance_nm(meant.latitude, meant.longitude, landed.latitude, landed.longitude))
+    apart = apart_nm(meant.latitude, meant.longitude, landed.latitude, landed.longitude)
     if apart < ELSEWHERE_NM or not (_flew_long(leg, landed, airports) or _turned_away(draft, heading, meant, landed)):
         return []
     way = _way(draft, heading.since)
@@ -222,7 +222,7 @@ def _flew_long(leg: Leg, landed: Airport, airports: Airports) -> bool:
     origin = airports.get(leg.origin.airport)
     if origin is None:
         return False
-    straight = float(distance_nm(origin.latitude, origin.longitude, landed.latitude, landed.longitude))
+    straight = apart_nm(origin.latitude, origin.longitude, landed.latitude, landed.longitude)
     return leg.distance_nm >= max(OUT_OF_THE_WAY * straight, straight + ELSEWHERE_NM)
 
 
@@ -301,7 +301,7 @@ def _basis_words(end: End) -> str:
 
 def _way(draft: Draft, since: int = 0) -> NDArray[np.void]:
     way = np.frombuffer(draft.way, WAYPOINT)
-    return way[way["time"].astype(np.int64) * SECOND >= since - MINUTE]
+    return way[way["time"].astype(np.int64) * SECOND >= since - MINUTE] if since else way
 
 
 def _landed_us(leg: Leg) -> int:
@@ -350,7 +350,7 @@ def _both(a: Turns, b: Turns) -> Turns:
 
 
 def _radius_nm(turns: Turns) -> float:
-    return float(distance_nm(turns.south, turns.west, turns.north, turns.east)) / 2
+    return apart_nm(turns.south, turns.west, turns.north, turns.east) / 2
 
 
 def _going_round(leg: Leg, turns: Sequence[Turns], airports: Airports) -> list[Event]:
@@ -368,7 +368,7 @@ def _is_arriving(leg: Leg, turns: Turns, airports: Airports) -> bool:
     place = airports.get(leg.destination.airport)
     if place is None or leg.last_seen is None or place.ident == leg.origin.airport:
         return False
-    away = float(distance_nm(*turns.middle, place.latitude, place.longitude))
+    away = apart_nm(*turns.middle, place.latitude, place.longitude)
     return away <= HOLDING_NM and turns.until >= round(leg.last_seen.timestamp() * SECOND) - HOLDING_BEFORE
 
 
@@ -427,7 +427,7 @@ def _silent_between(leg: Leg, draft: Draft, hole: Hole, seen: Seen) -> Event | N
         return None
     hours = (times[after[0]] - times[before[-1]]) / HOUR
     course = float(bearing_deg(a["latitude"], a["longitude"], b["latitude"], b["longitude"]))
-    speed = float(distance_nm(a["latitude"], a["longitude"], b["latitude"], b["longitude"])) / hours
+    speed = apart_nm(a["latitude"], a["longitude"], b["latitude"], b["longitude"]) / hours
     place = float(a["latitude"]), float(a["longitude"]), float(a["altitude"])
     probability = _would_have_been_seen(*place, course, speed, seen)
     if probability is None:
@@ -445,7 +445,7 @@ def _lost_for_good(leg: Leg, draft: Draft, airports: Airports, seen: Seen) -> Ev
         return None
     place = airports.get(leg.destination.airport)
     if place is not None:
-        left = float(distance_nm(fix.latitude, fix.longitude, place.latitude, place.longitude))
+        left = apart_nm(fix.latitude, fix.longitude, place.latitude, place.longitude)
         if left < FAR_FROM_DESCENT * NM_PER_FT * fix.altitude:
             return None
     where = fix.latitude, fix.longitude, fix.altitude

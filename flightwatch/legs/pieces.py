@@ -91,6 +91,11 @@ class Pieces:
         return len(self.aircraft)
 
     def take(self, index: Ints | Flags | slice) -> Pieces:
+        """Those of some places, or where a flag is set: mostly that is all or none."""
+        if isinstance(index, np.ndarray):
+            index = np.flatnonzero(index) if index.dtype == bool else index
+            if len(index) == len(self) and (index == np.arange(len(self))).all():
+                return self
         return Pieces(**{name: getattr(self, name)[index] for name in NAMES})
 
 
@@ -136,8 +141,7 @@ def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints, confirmed: Int
     # of two feeds one place may come twice within a second, which says nothing of an aircraft that tells its speed
     unmoved = ~steps.begins & (steps.metres == 0) & ((steps.elapsed >= SECOND) | np.isnan(rows.groundspeed))
     still = (phase == GROUND) & ((rows.groundspeed < ON_THE_MOVE_KT) | unmoved)
-    points = np.stack([getattr(rows, name).astype(np.float64) for name in POINT], axis=1)
-    head, tail = _ends(rows.time, points, start, stop)
+    head, tail = _ends(rows, start, stop)
     stretch, turns = turning.stretched(rows, steps.turned, start, stop)
     return Pieces(
         aircraft=rows.aircraft[start],
@@ -157,7 +161,7 @@ def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints, confirmed: Int
         feeds=np.bitwise_or.reduceat(feed_bits, start),
         head=head,
         tail=tail,
-        last=points[stop - 1],
+        last=_points(rows, stop - 1),
         way=ways.thinned(rows, start, stop),
         heading=steps.heading[stop - 1],
         stretch=stretch,
@@ -176,9 +180,14 @@ def _last_word(rows: Rows, name: str, start: Ints, stop: Ints) -> NDArray[np.obj
     return np.asarray(np.where(latest >= start, words[codes[latest]], None), dtype=object)
 
 
-def _ends(time: Ints, points: Floats, start: Ints, stop: Ints) -> tuple[Floats, Floats]:
+def _points(rows: Rows, index: Ints) -> Floats:
+    """Columns as `POINT` of some rows."""
+    return np.stack([getattr(rows, name)[index].astype(np.float64) for name in POINT], axis=-1)
+
+
+def _ends(rows: Rows, start: Ints, stop: Ints) -> tuple[Floats, Floats]:
     """The first position in each of the first and of the last `ENDS` minutes of every piece."""
-    minute = time // MINUTE
+    minute = rows.time // MINUTE
     opens = np.r_[True, minute[1:] != minute[:-1]]
     opens[start] = True
     chosen = np.flatnonzero(opens)
@@ -187,7 +196,7 @@ def _ends(time: Ints, points: Floats, start: Ints, stop: Ints) -> tuple[Floats, 
     tails = end - ENDS + np.arange(ENDS)
 
     def gather(index: Ints, used: Flags) -> Floats:
-        found = points[chosen[np.clip(index, 0, len(chosen) - 1)]]
+        found = _points(rows, chosen[np.clip(index, 0, len(chosen) - 1)])
         return np.where(used[..., None], found, np.nan)
 
     return gather(heads, heads < end), gather(tails, tails >= first)

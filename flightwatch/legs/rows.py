@@ -7,7 +7,9 @@ flags.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -57,10 +59,26 @@ LAGS_S = 90.0
 NUMBERS = ("latitude", "longitude", "altitude", "groundspeed", "track", "vertical_rate")
 TEXTS = ("callsign", "registration", "typecode", "category", "feed")
 
+USED = (
+    *("timestamp", "received", "icao24", "source", "onground", "geoaltitude", "nic", "nac_p", "squawk", "emergency"),
+    *NUMBERS,
+    *TEXTS,
+)
+"""The columns of `POSITIONS` that are read."""
+
 
 def aircraft_number(icao24: str) -> int:
     """`15521f` to 0x15521f; `~2a0001` lies above all ICAO addresses."""
     return NON_ICAO | int(icao24[1:], 16) if icao24.startswith("~") else int(icao24, 16)
+
+
+def _aircraft_numbers(addresses: list[str]) -> Ints:
+    """The number of each address: all in one go, for a poll of the world has thousands."""
+    digits = bytes.fromhex("".join([address[-6:] for address in addresses]))
+    numbers = np.frombuffer(digits, np.uint8).reshape(-1, 3) @ np.array([1 << 16, 1 << 8, 1])
+    other = [i for i, address in enumerate(addresses) if address[0] == "~"]
+    numbers[other] += NON_ICAO
+    return np.asarray(numbers, dtype=np.int64)
 
 
 def aircraft_text(number: int) -> str:
@@ -100,8 +118,10 @@ class Rows:
         return len(self.aircraft)
 
     def take(self, index: Ints | Flags | slice) -> Rows:
-        if isinstance(index, np.ndarray) and index.dtype == bool and index.all():
-            return self
+        if isinstance(index, np.ndarray) and index.dtype == bool:
+            if index.all():
+                return self
+            index = np.flatnonzero(index)
         return replace(self, **{name: getattr(self, name)[index] for name in ARRAYS})
 
     def text(self, name: str, codes: NDArray[np.int32]) -> list[str | None]:
@@ -118,36 +138,52 @@ RANKED = (*_BY, *(name for name in ARRAYS if name not in _BY))
 
 def _floats(table: pa.Table, name: str) -> Floats:
     column = pc.cast(table[name], pa.float64())
-    return np.array(column.to_numpy(zero_copy_only=False), dtype=np.float64)
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def _times(table: pa.Table, name: str) -> Ints:
     column = pc.fill_null(pc.cast(table[name], pa.int64()), 0)
-    return np.array(column.to_numpy(zero_copy_only=False), dtype=np.int64)
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def _codes(table: pa.Table, name: str) -> tuple[NDArray[np.int32], list[str]]:
-    encoded = table[name].combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int32)
-    return codes, encoded.dictionary.to_pylist()
+    """A column of texts, plain or as a dictionary, as codes into its words; -1 where there is none."""
+    column = table[name]
+    if _is_empty(table, name):
+        return np.full(len(table), -1, np.int32), []
+    encoded = column.unify_dictionaries() if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    encoded = encoded.chunk(0) if encoded.num_chunks == 1 else encoded.combine_chunks()
+    codes = pc.fill_null(encoded.indices, -1) if encoded.indices.null_count else encoded.indices
+    return np.asarray(codes.to_numpy(), dtype=np.int32), encoded.dictionary.to_pylist()
+
+
+def _is_empty(table: pa.Table, name: str) -> bool:
+    """Whether a column says nothing, as those that a feed does not have."""
+    return bool(table[name].null_count == len(table))
+
+
+def _by_word(codes: NDArray[np.int32], words: list[str], values: Mapping[str, int], default: int) -> NDArray[np.int8]:
+    """What stands for the word of each row; the default for other words, and for none."""
+    return np.array([*(values.get(word, default) for word in words), default], dtype=np.int8)[codes]
 
 
 def usable(table: pa.Table) -> pa.Table:
     """Rows with an address, a time and a place that an aircraft reported: nothing rests on estimated positions."""
-    known = pc.and_(pc.is_valid(table["latitude"]), pc.is_valid(table["longitude"]))
-    known = pc.and_(known, pc.and_(pc.is_valid(table["icao24"]), pc.is_valid(table["timestamp"])))
-    estimated = pc.fill_null(pc.equal(table["source"], "estimated"), False)
-    return table.filter(pc.and_(known, pc.invert(estimated)))
-
-
-def _grades(table: pa.Table, time: Ints, received: Ints) -> Grades:
-    """How good each position is, 0 the best: twice its quality, and one more where it was old when it came."""
+    known = [pc.is_valid(table[name]) for name in ("latitude", "longitude", "icao24", "timestamp") if table[name].null_count]
     source, words = _codes(table, "source")
-    quality = np.array([*(QUALITY.get(word, QUALITY["other"]) for word in words), QUALITY["other"]])[source]
-    unsure = (_floats(table, "nic") == 0) | (_floats(table, "nac_p") == 0)
-    quality = np.where((quality == QUALITY["adsb"]) & unsure, DOUBTED, quality)
+    if "estimated" in words:
+        known.append(pa.array(source != words.index("estimated")))
+    return table.filter(reduce(pc.and_, known)) if known else table
+
+
+def _grades(table: pa.Table, source: NDArray[np.int32], words: list[str], time: Ints, received: Ints) -> Grades:
+    """How good each position is, 0 the best: twice its quality, and one more where it was old when it came. `source` are
+    codes into `words`."""
+    quality = _by_word(source, words, QUALITY, QUALITY["other"])
+    for name in ("nic", "nac_p"):
+        if not _is_empty(table, name):
+            unsure = _floats(table, name) == 0
+            quality = np.where(unsure & (quality == QUALITY["adsb"]), DOUBTED, quality).astype(np.int8)
     return np.asarray(2 * quality + (received - time > LAGS_S * SECOND), dtype=np.int8)
 
 
@@ -156,19 +192,20 @@ def rows_from_table(table: pa.Table) -> Rows:
     stays, and of those the one received first."""
     table = usable(table)
     address, addresses = _codes(table, "icao24")
-    numbers = np.array([aircraft_number(a) for a in addresses], dtype=np.int64)
+    numbers = _aircraft_numbers(addresses)
     texts = {name: _codes(table, name) for name in TEXTS}
     columns: dict[str, Any] = {name: _floats(table, name) for name in NUMBERS}
     columns |= {name: codes for name, (codes, _) in texts.items()}
     time, received = _times(table, "timestamp"), _times(table, "received")
+    source, sources = _codes(table, "source")
     rows = Rows(
-        aircraft=numbers[address] if len(numbers) else np.empty(0, np.int64),
+        aircraft=numbers[address],
         time=time,
         received=received,
         onground=_on_ground(table),
-        integrity=_integrity(table),
-        mlat=_is_source(table, "mlat"),
-        grade=_grades(table, time, received),
+        integrity=_integrity(table, _is_word("adsb", source, sources)),
+        mlat=_is_word("mlat", source, sources),
+        grade=_grades(table, source, sources, time, received),
         also=np.zeros(len(time), np.int64),
         alarm=_alarms(table),
         **columns,
@@ -185,15 +222,15 @@ def _on_ground(table: pa.Table) -> NDArray[np.int8]:
     return np.asarray(flag, dtype=np.int8)
 
 
-def _is_source(table: pa.Table, source: str) -> Flags:
-    return np.asarray(pc.fill_null(pc.equal(table["source"], source), False).to_numpy(zero_copy_only=False), dtype=bool)
+def _is_word(word: str, codes: NDArray[np.int32], words: list[str]) -> Flags:
+    return np.asarray(codes == words.index(word) if word in words else np.zeros(len(codes), bool))
 
 
-def _integrity(table: pa.Table) -> NDArray[np.int8]:
-    if table["nic"].null_count == len(table):
+def _integrity(table: pa.Table, own: Flags) -> NDArray[np.int8]:
+    """`own`: positions that the aircraft itself sent; what ground stations send on has numbers of its own, and often none."""
+    if _is_empty(table, "nic"):
         return np.full(len(table), UNTOLD, np.int8)
     nic, nac_p = _floats(table, "nic"), _floats(table, "nac_p")
-    own = _is_source(table, "adsb")  # what ground stations send on has numbers of its own, and often none
     sound = own & (nic >= SOUND_NIC) & (nac_p >= SOUND_NAC_P)
     poor = own & (nic < SOUND_NIC) & (nac_p < SOUND_NAC_P)
     return np.where(sound, SOUND, np.where(poor, POOR, UNTOLD)).astype(np.int8)
@@ -201,16 +238,16 @@ def _integrity(table: pa.Table) -> NDArray[np.int8]:
 
 def _alarms(table: pa.Table) -> NDArray[np.int8]:
     """What each position says of an emergency: its code, or the word beside it where the code is a plain one."""
-    code = pc.index_in(table["squawk"], value_set=pa.array(ALARMS))
-    if table["emergency"].null_count < len(table):
-        words = pc.index_in(table["emergency"], value_set=pa.array(list(ALARM_WORDS)))
-        said = pa.array([ALARMS.index(same) for same in ALARM_WORDS.values()], pa.int32())
-        code = pc.coalesce(code, pc.take(said, words))
-    return np.asarray(pc.fill_null(code, -1).to_numpy(zero_copy_only=False), dtype=np.int8)
+    code = _by_word(*_codes(table, "squawk"), {code: i for i, code in enumerate(ALARMS)}, -1)
+    if _is_empty(table, "emergency"):
+        return code
+    said = {word: ALARMS.index(same) for word, same in ALARM_WORDS.items()}
+    return np.where(code == -1, _by_word(*_codes(table, "emergency"), said, -1), code)
 
 
 def _sorted_once(rows: Rows) -> Rows:
-    rows = rows.take(np.lexsort((rows.time, rows.aircraft)))
+    if not _are_sorted(rows):
+        rows = rows.take(np.lexsort((rows.time, rows.aircraft)))
     if not _repeats(rows, "aircraft", "time").any():
         return rows
     rows = rows.take(np.lexsort((_alphabetical(rows, "feed"), rows.time, rows.aircraft)))
@@ -219,6 +256,11 @@ def _sorted_once(rows: Rows) -> Rows:
     order = np.arange(len(rows))
     order[alike] = alike[_best_first(rows.take(alike))]
     return rows.take(order).take(~again)
+
+
+def _are_sorted(rows: Rows) -> bool:
+    before, after = rows.aircraft[:-1], rows.aircraft[1:]
+    return bool(((after > before) | ((after == before) & (rows.time[1:] >= rows.time[:-1]))).all())
 
 
 def _best_first(rows: Rows) -> Ints:

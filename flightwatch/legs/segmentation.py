@@ -3,16 +3,20 @@
 In: the pieces of one aircraft in order. Out: drafts, one a leg, with what was seen of its beginning and end. The
 state of an aircraft (`Log`) is the drafts that may still change and where it was last seen on the ground. Decisions
 on holes come from `gaps`; where a leg came from and went to is worked out in `completion`.
+
+What there are many of is a `Struct`, which is made and changed several times as fast as a frozen dataclass.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from flightwatch.aircraft.types import performance
 from flightwatch.legs.gaps import Edge, Fix, edge, judge_gap
@@ -24,7 +28,7 @@ from flightwatch.legs.turning import MOST as MOST_TURNS
 from flightwatch.legs.turning import STRETCH, worth_keeping
 from flightwatch.legs.ways import packed, together
 from flightwatch.places import Airports
-from flightwatch.places.great_circle import distance_nm
+from flightwatch.places.great_circle import apart_nm
 from flightwatch.records import End, Leg, utc
 
 SAME_FIELD_NM = 4.0
@@ -65,8 +69,7 @@ class SeenShare(Protocol):
     def __call__(self, day: date, latitude: Floats, longitude: Floats, altitude: Floats) -> tuple[Floats, Floats]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """One element of `Pieces`, for reading one at a time."""
 
     aircraft: int
@@ -110,11 +113,10 @@ def each_piece(pieces: Pieces) -> Iterator[Piece]:
 
 
 def _fixes(points: list[list[float]]) -> tuple[Fix, ...]:
-    return tuple(Fix(int(p[0]), *p[1:]) for p in points if not math.isnan(p[0]))
+    return tuple([Fix(int(t), *rest) for t, *rest in points if not math.isnan(t)])
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
+class Ground(Struct, frozen=True):
     """A time on the ground at one place: when it was seen there first and last, and standing still."""
 
     since: int
@@ -129,8 +131,7 @@ class Ground:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
+class Hole(Struct, frozen=True):
     """A stretch without positions in a leg, and why it was taken for flying (or landed, at its end)."""
 
     start: int
@@ -139,8 +140,7 @@ class Hole:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """A leg as seen. `takeoff` and `landing` are the times on the ground before and after it, where those were seen.
 
     `origin` is set once the leg before is settled. `ending`: open (nothing seen since), ground (seen on the ground
@@ -181,8 +181,7 @@ class Draft:
         return edge(self.tail, at_end=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(Struct, frozen=True):
     """One aircraft: its last legs as drafts, the last of them perhaps open, and where it stands if it was last seen
     on the ground.
 
@@ -210,6 +209,8 @@ def absorb(log: Log, piece: Piece, airports: Airports, seen_share: SeenShare) ->
 
 def _hangs_in_the_air(piece: Piece, airports: Airports) -> bool:
     """Whether a piece that was taken for ground because it is slow is well above all land that is known near it."""
+    if math.isnan(piece.lowest):
+        return False
     last = piece.tail[-1]
     rows, _ = airports.near(last.latitude, last.longitude, SAME_COUNTRYSIDE_NM)
     return len(rows) > 0 and piece.lowest > float(airports.elevation_ft[rows].max()) + ABOVE_GROUND_FT
@@ -218,7 +219,7 @@ def _hangs_in_the_air(piece: Piece, airports: Airports) -> bool:
 def _never_flew(ground: Ground, piece: Piece, airports: Airports) -> bool:
     """Whether a piece that says `air` is taxiing at the field where the aircraft stands: slow, near and low."""
     first = piece.head[0]
-    away = float(distance_nm(ground.latitude, ground.longitude, first.latitude, first.longitude))
+    away = apart_nm(ground.latitude, ground.longitude, first.latitude, first.longitude)
     if away > SAME_FIELD_NM or not piece.fastest < TAXIING_KT or piece.metres > HOP_NM * METRES_PER_NM:
         return False
     rows, _ = airports.near(ground.latitude, ground.longitude, SAME_FIELD_NM)
@@ -324,7 +325,7 @@ def _stayed(a: Ground, b: Ground) -> Ground:
 
 
 def _same_field(a: Ground, b: Ground) -> bool:
-    return float(distance_nm(a.latitude, a.longitude, b.latitude, b.longitude)) <= SAME_FIELD_NM
+    return apart_nm(a.latitude, a.longitude, b.latitude, b.longitude) <= SAME_FIELD_NM
 
 
 def _contiguous(ended: int, started: int) -> bool:
@@ -361,9 +362,7 @@ def _begin(piece: Piece, takeoff: Ground | None) -> Draft:
 
 def _extend(draft: Draft, piece: Piece, hole: Hole | None) -> Draft:
     """The leg goes on with a piece, after a hole that was judged or none."""
-    between = float(
-        distance_nm(draft.tail[-1].latitude, draft.tail[-1].longitude, piece.head[0].latitude, piece.head[0].longitude)
-    )
+    between = apart_nm(draft.tail[-1].latitude, draft.tail[-1].longitude, piece.head[0].latitude, piece.head[0].longitude)
     told = hole is not None and hole.end - hole.start >= HOLE_S * SECOND
     return replace(
         draft,
@@ -404,7 +403,7 @@ def _dark_leg(piece: Piece, left: Ground, arrived: Ground) -> Draft:
         dark,
         first_seen=left.until,
         last_seen=arrived.since,
-        metres=round(float(distance_nm(left.latitude, left.longitude, arrived.latitude, arrived.longitude)) * METRES_PER_NM),
+        metres=round(apart_nm(left.latitude, left.longitude, arrived.latitude, arrived.longitude) * METRES_PER_NM),
         longest_gap=arrived.since - left.until,
         holes=(hole,),
         landing=arrived,

@@ -62,12 +62,15 @@ def advance(state: OpenPieces, batch: Rows, preferred: Sequence[str] = ()) -> tu
     aircraft = _concerned(state, batch, gave_way)
     concerned = np.isin(state.waiting.aircraft, aircraft)
     rows, is_context, waited = _merged(_context(state.pieces, aircraft), state.waiting.take(concerned), batch)
-    verdicts = cleaning.judge(rows, is_context, waited, *_remembered(state.pieces, rows.aircraft))
+    pairs = cleaning.pair_distances(rows)
+    verdicts = cleaning.judge(rows, pairs, is_context, waited, *_remembered(state.pieces, rows.aircraft))
     old, rows = _named(_reminded(state.pieces, rows.aircraft, verdicts), rows, verdicts.code, is_context, gave_way, feeds)
     waiting = _still_waiting(state.waiting.take(~concerned), rows.take(verdicts.code == cleaning.WAITING))
     kept = verdicts.code == cleaning.ACCEPTED
     accepted = _without_heights(rows.take(kept), verdicts.no_height[kept])
-    new, steps, phase = _steps(accepted, is_context[kept], verdicts, kept, state.pieces)
+    new, steps, phase = _steps(
+        accepted, pairs if kept.all() else cleaning.pair_distances(accepted), is_context[kept], verdicts, kept, state.pieces
+    )
     fresh = kept & ~is_context
     parts = pieces.cut(new, phase, steps, _bits(feeds, new) | new.also, verdicts.confirmed[fresh], verdicts.sound[fresh])
     opened, ended = _continue(old, parts, steps, new)
@@ -184,18 +187,19 @@ def _look_up(keys: Ints, values: Ints, wanted: Ints, default: int) -> Ints:
 
 def _context(open_pieces: Pieces, aircraft: Ints) -> Rows:
     """The last accepted position of each of these aircraft as rows."""
-    found = open_pieces.take(np.isin(open_pieces.aircraft, aircraft, assume_unique=True))
+    found = np.isin(open_pieces.aircraft, aircraft, assume_unique=True)
     empty = empty_rows()
-    columns: dict[str, Any] = {name: found.last[:, i] for i, name in enumerate(pieces.POINT) if name != "time"}
-    n = len(found)
+    last = open_pieces.last[found]
+    columns: dict[str, Any] = {name: last[:, i] for i, name in enumerate(pieces.POINT) if name != "time"}
+    n = len(last)
     columns |= {name: np.full(n, -1, np.int32) for name in TEXTS}
     return Rows(
-        aircraft=found.aircraft,
-        time=found.ended,
+        aircraft=open_pieces.aircraft[found],
+        time=open_pieces.ended[found],
         received=np.zeros(n, np.int64),
         grade=np.zeros(n, np.int8),
         also=np.zeros(n, np.int64),
-        onground=np.where(found.phase == phases.GROUND, 1, 0).astype(np.int8),
+        onground=np.where(open_pieces.phase[found] == phases.GROUND, 1, 0).astype(np.int8),
         integrity=np.full(n, UNTOLD, np.int8),
         mlat=np.zeros(n, bool),
         alarm=np.full(n, -1, np.int8),
@@ -208,9 +212,11 @@ def _merged(context: Rows, waiting: Rows, batch: Rows) -> tuple[Rows, Flags, Fla
     """Context, waiting rows and batch in order, and which of them are context and which waited."""
     if not len(context) and not len(waiting):
         return batch, np.zeros(len(batch), bool), np.zeros(len(batch), bool)
-    rows = rows_together(rows_together(context, waiting), batch)
-    order = np.lexsort((rows.time, rows.aircraft))
-    return rows.take(order), order < len(context), (order >= len(context)) & (order < len(context) + len(waiting))
+    before = rows_together(context, waiting)
+    order = np.lexsort((before.time, before.aircraft))
+    at = np.searchsorted(batch.aircraft, before.aircraft[order])  # the batch is sorted, and newer than what was before
+    order = np.insert(np.arange(len(batch)) + len(before), at, order)
+    return rows_together(before, batch).take(order), order < len(context), (order >= len(context)) & (order < len(before))
 
 
 # ---------------------------------------------------------------------------------------------------------------- provenance
@@ -269,10 +275,10 @@ def _last_before(rows: Rows, counts: Flags, aircraft: Ints, time: Ints) -> Ints:
 
 
 def _steps(
-    rows: Rows, is_context: Flags, verdicts: cleaning.Verdicts, kept: Flags, open_pieces: Pieces
+    rows: Rows, pairs: cleaning.Pairs, is_context: Flags, verdicts: cleaning.Verdicts, kept: Flags, open_pieces: Pieces
 ) -> tuple[Rows, pieces.Steps, phases.Phases]:
     """The accepted rows without the context, with what lies before each of them."""
-    distance, elapsed, same = cleaning.pair_distances(rows)
+    distance, elapsed, same = pairs
     jump = verdicts.jump[kept]
     before = _look_up(open_pieces.aircraft, open_pieces.phase.astype(np.int64), rows.aircraft, phases.UNCLEAR).astype(np.int8)
     said = phases.evidence(rows, distance, elapsed, verdicts.no_height[kept], verdicts.degraded[kept])
@@ -303,9 +309,8 @@ def _continue(old: Pieces, parts: Pieces, steps: pieces.Steps, rows: Rows) -> tu
     parent = np.searchsorted(old.aircraft, parts.aircraft[goes_on])
     at = start[goes_on]
     joined = pieces.join(old.take(parent), parts.take(goes_on), steps.metres[at], steps.elapsed[at])
-    closed_by_new = np.ones(len(old), bool)
-    closed_by_new[parent] = False
-    stays = ~np.isin(old.aircraft, parts.aircraft)
-    together = pieces.concatenate([old.take(closed_by_new & ~stays), joined, parts.take(~goes_on)])
+    not_joined = np.ones(len(old), bool)
+    not_joined[parent] = False
+    together = pieces.concatenate([old.take(not_joined), joined, parts.take(~goes_on)])
     is_last = np.r_[together.aircraft[1:] != together.aircraft[:-1], True]
-    return pieces.concatenate([old.take(stays), together.take(is_last)]), together.take(~is_last)
+    return together.take(is_last), together.take(~is_last)

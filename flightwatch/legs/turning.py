@@ -56,10 +56,13 @@ def headings(rows: Rows, distance: Floats, elapsed: Ints, same: Flags, known: In
     """The direction (thousandths of a degree) in which each row was reached, or `UNKNOWN`. `distance` (nm) and `elapsed`
     (µs) lie between a row and the one before, `same` where that is of the same aircraft; `known` says it of rows that were
     seen before, and is `UNKNOWN` elsewhere."""
-    before = np.r_[0, np.arange(len(rows) - 1)] if len(rows) else np.zeros(0, np.int64)
-    north = rows.latitude - rows.latitude[before]
-    east = ((rows.longitude - rows.longitude[before] + 180) % 360 - 180) * np.cos(np.radians(rows.latitude))
-    found = np.round(np.degrees(np.arctan2(east, north)) * MILLI).astype(np.int64) % ROUND
+    north = np.diff(rows.latitude, prepend=rows.latitude[:1])
+    along = np.diff(rows.longitude, prepend=rows.longitude[:1]) + 180
+    across = np.flatnonzero((along < 0) | (along >= 360))  # the antimeridian
+    along[across] %= 360
+    east = (along - 180) * np.cos(np.radians(rows.latitude))
+    found = np.round(np.degrees(np.arctan2(east, north)) * MILLI).astype(np.int64)
+    found[found < 0] += ROUND
     soon = same & (elapsed <= SLOWEST_S * SECOND)
     told = np.where(distance < SHORTEST_NM, CARRIED, found)
     told = np.where(soon & (distance * 3600 * SECOND >= SLOWEST_KT * elapsed), told, UNKNOWN)
@@ -72,7 +75,9 @@ def turns(heading: Ints, begins: Flags) -> Ints:
     """How far each row turned from the one before (thousandths of a degree, to the right positive); nothing at the
     beginning of a piece."""
     before = np.r_[heading[:1], heading[:-1]]
-    turned = (heading - before + ROUND // 2) % ROUND - ROUND // 2
+    turned = heading - before
+    turned -= np.where(turned >= ROUND // 2, ROUND, 0)
+    turned += np.where(turned < -ROUND // 2, ROUND, 0)
     counts = ~begins & (heading != UNKNOWN) & (before != UNKNOWN) & (np.abs(turned) <= AMBIGUOUS_DEG * MILLI)
     return np.where(counts, turned, 0)
 

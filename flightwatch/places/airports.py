@@ -6,6 +6,7 @@ they are rows of this table, counted from 0.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -74,12 +75,18 @@ class Airports:
         self.vectors: Floats = unit_vectors(self.latitude, self.longitude)
         self.landable = self.size != "city"
         self.notable = (self.size == "large") | ((self.size == "medium") & self.scheduled)
+        self._asked: dict[int, Airport] = {}
         self._codes = {kind: _first_rows(frame[kind]) for kind in ("ident", "icao", "iata", "local")}
 
     def __len__(self) -> int:
         return len(self.ident)
 
     def __getitem__(self, row: int) -> Airport:
+        if row not in self._asked:
+            self._asked[row] = self._made(row)
+        return self._asked[row]
+
+    def _made(self, row: int) -> Airport:
         return Airport(
             self.ident[row],
             self.name[row],
@@ -158,28 +165,40 @@ class Airports:
     def near(self, latitude: float, longitude: float, radius_nm: float) -> tuple[Ints, Floats]:
         """Rows of airports (no cities) within a radius, nearest first, with their distances."""
         rows = self._around(latitude, longitude, radius_nm)
-        chord = np.clip(self.vectors[rows] @ unit_vectors(latitude, longitude), -1, 1)
-        distance = np.arccos(chord) * EARTH_RADIUS_NM
+        chord = self.vectors[rows] @ unit_vectors(latitude, longitude)
+        distance = np.arccos(np.minimum(np.maximum(chord, -1), 1)) * EARTH_RADIUS_NM
         order = np.argsort(distance, kind="stable")
         order = order[distance[order] <= radius_nm]
         return rows[order], distance[order]
 
     def _around(self, latitude: float, longitude: float, radius_nm: float) -> Ints:
-        """A superset of the rows within a radius, from the one-degree bands that the circle can touch."""
+        """A superset of the rows within a radius, from the cells of one degree that the circle can touch."""
+        rows, starts = self._cells
         reach = radius_nm / NM_PER_DEGREE
-        low, high = np.floor(latitude - reach), np.floor(latitude + reach)
+        south, north = max(math.floor(latitude - reach), -90), min(math.floor(latitude + reach), 89)
         widest = max(abs(latitude - reach), abs(latitude + reach))
-        rows = np.concatenate([self._bands[int(b)] for b in np.arange(max(low, -90), min(high, 89) + 1)])
+        west, east = 0, 359
         if widest < 85:
-            lon_reach = reach / np.cos(np.radians(widest)) + 0.01
-            rows = rows[np.abs((self.longitude[rows] - longitude + 180) % 360 - 180) <= lon_reach]
-        return rows
+            lon_reach = reach / math.cos(math.radians(widest)) + 0.01
+            if lon_reach < 179:
+                west, east = math.floor(longitude - lon_reach) + 180, math.floor(longitude + lon_reach) + 180
+        spans = [(max(west, 0), min(east, 359))]
+        spans += [(west + 360, 359)] if west < 0 else []
+        spans += [(0, east - 360)] if east > 359 else []
+        cells = [
+            (360 * (band + 90) + first, 360 * (band + 90) + last) for band in range(south, north + 1) for first, last in spans
+        ]
+        return np.concatenate([rows[starts[first] : starts[last + 1]] for first, last in cells])
 
     @cached_property
-    def _bands(self) -> dict[int, Ints]:
-        band = np.clip(np.floor(self.latitude), -90, 89).astype(int)
+    def _cells(self) -> tuple[Ints, list[int]]:
+        """The rows of airports (no cities) by cells of one degree, from the south-west corner of the map eastward and then
+        northward, and where each cell begins among them."""
         rows = np.flatnonzero(self.landable)
-        return {b: rows[band[rows] == b] for b in range(-90, 90)}
+        band = np.clip(np.floor(self.latitude[rows]), -90, 89).astype(np.int64) + 90
+        cell = 360 * band + np.floor(self.longitude[rows] + 180).astype(np.int64) % 360
+        order = np.argsort(cell, kind="stable")
+        return rows[order], np.searchsorted(cell[order], np.arange(180 * 360 + 1)).tolist()
 
 
 def _first_rows(codes: pd.Series) -> dict[str, int]:

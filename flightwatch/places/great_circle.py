@@ -7,6 +7,8 @@ far less than a position's age makes uncertain. Distances that people read come 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -21,6 +23,22 @@ def distance_nm(lat1: ArrayLike, lon1: ArrayLike, lat2: ArrayLike, lon2: ArrayLi
     half_lat, half_lon = (b - a) / 2, np.radians(np.subtract(lon2, lon1)) / 2
     h = np.sin(half_lat) ** 2 + np.cos(a) * np.cos(b) * np.sin(half_lon) ** 2
     return np.asarray(2 * EARTH_RADIUS_NM * np.arcsin(np.sqrt(np.clip(h, 0, 1))))
+
+
+def steps_nm(lat: Floats, lon: Floats) -> Floats:
+    """The distance from each of some points in a row to the next one; one less than there are points."""
+    a, o = np.radians(lat), np.radians(np.diff(lon))
+    level = np.cos(a)
+    h = np.sin(np.diff(a) / 2) ** 2 + level[:-1] * level[1:] * np.sin(o / 2) ** 2
+    return np.asarray(2 * EARTH_RADIUS_NM * np.arcsin(np.sqrt(np.minimum(h, 1))))
+
+
+def apart_nm(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
+    """The same of two points, which an array of one takes ten times as long for."""
+    a, b = math.radians(lat1), math.radians(lat2)
+    half_lat, half_lon = (b - a) / 2, math.radians(lon2 - lon1) / 2
+    h = math.sin(half_lat) ** 2 + math.cos(a) * math.cos(b) * math.sin(half_lon) ** 2
+    return 2 * EARTH_RADIUS_NM * math.asin(math.sqrt(min(h, 1.0)))
 
 
 def bearing_deg(lat1: ArrayLike, lon1: ArrayLike, lat2: ArrayLike, lon2: ArrayLike) -> Floats:
@@ -49,7 +67,11 @@ def unit_vectors(lat: ArrayLike, lon: ArrayLike) -> Floats:
     """Points as unit vectors, shape (..., 3): near points have near vectors, also across the antimeridian and at the
     poles."""
     a, o = np.radians(lat), np.radians(lon)
-    return np.stack([np.cos(a) * np.cos(o), np.cos(a) * np.sin(o), np.sin(a)], axis=-1)
+    level, height = np.cos(a), np.sin(a)
+    x, y = level * np.cos(o), level * np.sin(o)
+    out = np.empty((*np.shape(x), 3))
+    out[..., 0], out[..., 1], out[..., 2] = x, y, height
+    return out
 
 
 def between(lat1: float, lon1: float, lat2: float, lon2: float, parts: int) -> tuple[Floats, Floats]:

@@ -274,10 +274,9 @@ class Baseline:
     def _places(self) -> list[str]:
         return list(self._codes)
 
-    @cached_property
-    def leg_ids(self) -> list[str]:
-        """The ids of the legs of the columns."""
-        ids: list[str] = self._table["leg_id"].take(pa.array(self.columns.row)).to_pylist()
+    def leg_ids(self, legs: Ints) -> list[str]:
+        """The ids of some legs of the columns."""
+        ids: list[str] = self._table["leg_id"].take(pa.array(self.columns.row[legs])).to_pylist()
         return ids
 
     @cached_property
@@ -531,6 +530,17 @@ class Baseline:
     def code(self, number: int) -> str:
         """The place of the columns that has a number."""
         return self._places[number]
+
+    def numbers(self, codes: pa.ChunkedArray) -> Ints:
+        """The numbers that the columns have for some places; each place that the history does not know has one of its own
+        behind those."""
+        found = dict(self._codes)
+        return np.array([found.setdefault(code, len(found)) for code in codes.to_pylist()], np.int64)
+
+    def words(self, names: pa.ChunkedArray) -> Ints:
+        """The numbers that the columns have for some aircraft, as `numbers` has those of places."""
+        found = dict(self._words)
+        return np.array([found.setdefault(name, len(found)) for name in names.to_pylist()], np.int64)
 
     def tail(self, number: int) -> Tail:
         """The aircraft of the columns that has a number."""

@@ -64,6 +64,7 @@ class Judge:
     def __init__(self, baseline: Baseline) -> None:
         self._baseline = baseline
         self._legs = baseline.columns
+        self._ids = baseline.leg_ids(np.arange(len(self._legs.row)))
         self._destinations = Destinations(baseline.airports)
         self._routes, self._arrivals = Rates(), Rates()
         self._recurrence = Recurrence()
@@ -113,7 +114,7 @@ class Judge:
         odds = 0.0 if route[0] == NOWHERE else self._recurrence.log_odds(self._flown(i, callsigns))
         bits = self._destinations.bits(flight, route[1])
         return RouteRarity(
-            leg_id=self._baseline.leg_ids[i],
+            leg_id=self._ids[i],
             registration=self._name(i),
             origin=self._code(route[0]),
             destination=self._code(route[1]),
@@ -133,7 +134,7 @@ class Judge:
     def _nothing_known(self, i: int) -> RouteRarity:
         name = self._name(i)
         return RouteRarity(
-            leg_id=self._baseline.leg_ids[i],
+            leg_id=self._ids[i],
             registration=name,
             origin=self._code(self._route(i)[0]),
             destination=UNKNOWN,
@@ -163,7 +164,7 @@ class Judge:
 
     def _flown(self, i: int, callsigns: Mapping[str, str]) -> Flown:
         flight, route = self._flight(i), self._route(i)
-        callsign = callsigns.get(self._baseline.leg_ids[i])
+        callsign = callsigns.get(self._ids[i])
         return Flown(flight.aircraft, flight.typecode, callsign, *route, flight.time_d)
 
     def _route(self, i: int) -> Route:
@@ -192,14 +193,8 @@ class Judge:
         own = self._own.get((int(self._legs.aircraft[i]), route), 0)
         if days < ENOUGH_DAYS:
             return f"Too little history to say how rare a flight {way} is: {_times(count)} in the {span} before."
-        told = f"{_times(count).capitalize()} {way} in the {span} before, by any aircraft of this history"
-        if last is not None:
-            told += f", {_share(own, count, name)}; the last on {utc(last):%-d %b %Y}"
-        flights = f"{expected.low} to {expected.high}" if expected.high > expected.low else f"{expected.low}"
-        return (
-            f"{told}. Expected: {rate(expected.per_year)} a year, {flights} in {MONTH_DAYS:.0f} days (a {HOLDS:.0%} interval)."
-            f" Of flights of {name} that begin like this, {_odds(bits)} expected to go there.{self._doubt(i, days)}"
-        )
+        told = in_words(way, span, count, own, None if last is None else utc(last), name, expected)
+        return f"{told} Of flights of {name} that begin like this, {_odds(bits)} expected to go there.{self._doubt(i, days)}"
 
     def _doubt(self, i: int, days: int) -> str:
         """What keeps the counts from being those of everything that was flown."""
@@ -224,6 +219,16 @@ class Judge:
     def _name(self, i: int) -> str:
         icao24, registration = self._baseline.tail(int(self._legs.aircraft[i]))
         return self._baseline.word(int(self._legs.registration[i])) or registration or icao24 or UNKNOWN
+
+
+def in_words(way: str, span: str, count: int, own: int, last: datetime | None, name: str, expected: Expected) -> str:
+    """How often a way was flown before, `own` times of them by the aircraft itself, and how often it is to be expected in a
+    month."""
+    told = f"{_times(count).capitalize()} {way} in the {span} before, by any aircraft of this history"
+    if last is not None:
+        told += f", {_share(own, count, name)}; the last on {last:%-d %b %Y}"
+    flights = f"{expected.low} to {expected.high}" if expected.high > expected.low else f"{expected.low}"
+    return f"{told}. Expected: {rate(expected.per_year)} a year, {flights} in {MONTH_DAYS:.0f} days (a {HOLDS:.0%} interval)."
 
 
 def _times(count: int) -> str:

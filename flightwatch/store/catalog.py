@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -167,10 +167,13 @@ class Catalog:
             (day, 1 << hour, scope),
         )
 
-    def read(self, path: str, empty: pa.Table, filters: pc.Expression | None = None) -> pa.Table:
-        """The rows of a listed file; a damaged one is named, marked, and counts as `empty`."""
+    def read(
+        self, path: str, empty: pa.Table, filters: pc.Expression | None = None, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """The rows of a listed file; a damaged one is named, marked, and counts as `empty`. `columns`: see
+        `files.read_parquet`."""
         try:
-            return self.read_surely(path, filters)
+            return self.read_surely(path, filters, columns)
         except Damaged as error:
             log.error("%s", error)
             if not self._read_only:
@@ -185,10 +188,10 @@ class Catalog:
         except Damaged as error:
             log.error("%s", error)
 
-    def read_surely(self, path: str, filters: pc.Expression | None = None) -> pa.Table:
+    def read_surely(self, path: str, filters: pc.Expression | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of a listed file. Raises Damaged."""
         (footer,) = self.db.execute("SELECT footer FROM files WHERE path = ?", (path,)).fetchone()
-        return files.read_parquet(self._root / path, filters, footer)
+        return files.read_parquet(self._root / path, filters, footer, columns)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -95,13 +95,37 @@ def _footer_size(end: bytes) -> int:
     return int.from_bytes(end[-8:-4], "little") + 8
 
 
-def read_parquet(path: Path, filters: object = None, footer: str | None = None) -> pa.Table:
-    """Reads one file and verifies its page checksums, and its footer where the digest of that is given. Raises
-    Damaged where it does not hold what was written."""
+def read_parquet(path: Path, filters: object = None, footer: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+    """Reads one file and verifies its page checksums, and its footer where the digest of that is given. Where columns are
+    given, only these, with the texts as dictionaries, which takes a third of the time. Raises Damaged where it does not hold
+    what was written."""
     with _named(path):
         if footer is not None and footer != footer_digest(_end(path)):
             raise pa.ArrowInvalid("its footer is not the one that was written")
-        return pq.read_table(path, filters=filters, page_checksum_verification=True, partitioning=None)
+        if columns is None:
+            return pq.read_table(path, filters=filters, page_checksum_verification=True, partitioning=None)
+        texts = [field.name for field in pq.read_schema(path) if pa.types.is_string(field.type)]
+        return pq.read_table(
+            path,
+            columns=list(columns),
+            filters=filters,
+            read_dictionary=texts,
+            page_checksum_verification=True,
+            partitioning=None,
+        )
+
+
+def first_values(path: Path, column: str) -> list[tuple[str, int]]:
+    """The least text of a column in each row group, and the rows of it; nothing where that is not told or the file cannot be
+    read, which whoever reads it will find."""
+    try:
+        told = pq.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        return []
+    groups = [told.row_group(i) for i in range(told.num_row_groups)]
+    at = told.schema.to_arrow_schema().names.index(column)
+    statistics = [(group.column(at).statistics, group.num_rows) for group in groups]
+    return [(s.min, rows) for s, rows in statistics if s is not None and s.has_min_max]
 
 
 def read_pieces(path: Path, footer: str, wanted: Callable[[int, int], bool]) -> Iterator[tuple[int, ReadColumns]]:

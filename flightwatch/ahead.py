@@ -1,0 +1,114 @@
+"""Stored positions become pieces of tracks in a process of their own, ahead of the legs that are drawn up of them.
+
+Going through positions needs neither history nor names, drawing up legs needs both and no positions: two processes
+share the work of a backfill about evenly, and what comes out is the same. The other process is a plain interpreter
+that reads batches from its input and writes `TrackedDay`s to its output, pickled; both ends are this program's.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import IO
+
+import pyarrow as pa
+
+from flightwatch.errors import FlightwatchError
+from flightwatch.legs import LegState
+from flightwatch.pipeline import TrackedDay, tracked_by_day
+
+WORTH_IT = 3_000_000
+"""Positions from which on a second process, which takes a second or two to begin, is worth it."""
+
+AHEAD = 1
+"""Batches that wait for the other process; each is some hundred MB."""
+
+
+def tracked(batches: Iterable[pa.Table], positions: int, preferred: Sequence[str]) -> Iterator[tuple[int, list[TrackedDay]]]:
+    """Batches of so many positions in all, tracked from nothing on: how many rows each had, and its days in order."""
+    if positions < WORTH_IT or (os.cpu_count() or 1) < 2:
+        yield from _in_turn(batches, preferred)
+    else:
+        yield from _apart(batches, preferred)
+
+
+def _in_turn(batches: Iterable[pa.Table], preferred: Sequence[str]) -> Iterator[tuple[int, list[TrackedDay]]]:
+    opened = LegState().open
+    for batch in batches:
+        days = list(tracked_by_day(opened, batch, preferred))
+        opened = days[-1][1].opened if days else opened
+        yield len(batch), days
+
+
+def _apart(batches: Iterable[pa.Table], preferred: Sequence[str]) -> Iterator[tuple[int, list[TrackedDay]]]:
+    waiting: queue.Queue[object] = queue.Queue(AHEAD)
+    other = subprocess.Popen([sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdin is not None
+    assert other.stdout is not None
+    sender = threading.Thread(target=_send, args=(waiting, other.stdin), name="positions", daemon=True)
+    sender.start()
+    try:
+        waiting.put(tuple(preferred))
+        under_way = 0
+        for batch in batches:
+            waiting.put(batch)
+            under_way += 1
+            if under_way > AHEAD:
+                yield _received(other.stdout)
+                under_way -= 1
+        for _ in range(under_way):
+            yield _received(other.stdout)
+    finally:
+        other.kill()  # it has nothing left to do, or nobody wants it any more
+        waiting.put(None)
+        sender.join()
+        other.stdout.close()
+        other.wait()
+
+
+def _send(waiting: queue.Queue[object], to: IO[bytes]) -> None:
+    """Sends what waits until None comes. Where the other process is gone, what still comes is let go: whoever waits for
+    its answers finds out."""
+    with suppress(OSError), to:
+        for thing in iter(waiting.get, None):
+            pickle.dump(thing, to, pickle.HIGHEST_PROTOCOL)
+            to.flush()
+        return
+    for _ in iter(waiting.get, None):
+        pass
+
+
+def _received(source: IO[bytes]) -> tuple[int, list[TrackedDay]]:
+    try:
+        rows, days = pickle.load(source)
+    except EOFError:
+        raise FlightwatchError("the process that goes through stored positions ended early; see what it said above") from None
+    return rows, days
+
+
+def _work(source: IO[bytes], to: IO[bytes]) -> None:
+    preferred = pickle.load(source)
+    for answer in _in_turn(_batches(source), preferred):
+        pickle.dump(answer, to, pickle.HIGHEST_PROTOCOL)
+        to.flush()
+
+
+def _batches(source: IO[bytes]) -> Iterator[pa.Table]:
+    while True:
+        try:
+            yield pickle.load(source)
+        except EOFError:
+            return
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asked hears it, too, and says what is to become of this one
+    with suppress(BrokenPipeError):
+        _work(sys.stdin.buffer, sys.stdout.buffer)
