@@ -36,6 +36,9 @@ AIRCRAFT, OPERATORS, DAYS = 20_000, 400, 3650
 BEGIN = datetime(2015, 1, 1, tzinfo=UTC)
 PER_FILE = 1_000_000
 TRACKED_EVERY = 10
+IN_FULL = 150
+"""Three examples of each rule, as a report tells of."""
+
 FEW, RARELY = 97, 0.01
 """One aircraft in so many goes to the rare places, with so many of its flights."""
 
@@ -163,13 +166,18 @@ def judge(folder: Path) -> None:
     table = airports()
     watched = [Exposure(Scope("world"), BEGIN.date(), date(2025, 1, 1))]
     pipeline = Pipeline(table, Registry(), fifty_rules(table), lambda: watched)
-    begun = time.perf_counter()
     with Store(folder, read_only=True) as store:
+        begun, worked = time.perf_counter(), time.process_time()
         done = backtest(store, pipeline)
-    took, most = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
-    print(
-        f"{done.legs:,} legs, {len(pipeline.rules)} rules: {took:.1f} s, {most:.2f} GiB at most; {len(done.findings):,} findings"
-    )
+        took, cost = time.perf_counter() - begun, time.process_time() - worked
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
+        print(
+            f"{done.legs:,} legs, {len(pipeline.rules)} rules: {took:.1f} s, {cost:.1f} s of processors, {most:.2f} GiB at most;"
+            f" {len(done.findings):,} findings"
+        )
+        begun = time.perf_counter()
+        told = [done.in_full(finding) for finding in done.findings[-IN_FULL:]]
+        print(f"How rare the last {len(told)} of them are: {time.perf_counter() - begun:.1f} s")
 
 
 def main() -> None:

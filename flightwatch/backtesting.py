@@ -155,7 +155,7 @@ Asked = dict[int, list[Rule]]
 
 def _asked(pipeline: Pipeline, gathered: Gathered, wanted: Flags) -> Asked:
     asked: Asked = {}
-    told = wanted & gathered.past.counted
+    told = wanted & gathered.columns.past.counted
 
     def journeys_of(rule: Rule) -> Ints:
         rows = possible(rule, gathered.columns)
@@ -187,7 +187,7 @@ def _findings(
     counted = [own, *(gathered.visits_of(of, some, pipeline) for of, some in counts.items())]
     record = gathered.record(_distinct(np.concatenate(counted), len(gathered)), pipeline, read)
     state = State(Baseline.of(pipeline.airports, record, pipeline.exposures()))
-    told = wanted & gathered.past.counted
+    told = wanted & gathered.columns.past.counted
     for batch in np.array_split(np.arange(len(firsts)), len(firsts) // BATCH + 1):
         rows = np.unique(_ranges(begins[batch], ends[batch]))
         rows = rows[np.isin(gathered.numbers[rows], numbers)]  # without those that are damaged
@@ -310,7 +310,6 @@ class Gathered:
     alone."""
 
     columns: LegColumns
-    past: Past
     numbers: Ints
     words: Sequence[str]
     aircraft: Codes
@@ -390,7 +389,7 @@ class Gathered:
         visits = self._visits(firsts, pipeline, whole_countries=True)
         if of == "anybody":
             return visits
-        number, wanted = self.past.subjects[of]
+        number, wanted = self.columns.past.subjects[of]
         asked = np.zeros(len(self.words) + 2, bool)
         who = wanted[self.columns.aircraft[firsts]]
         asked[who[who != NOT_ONE]] = True
@@ -404,8 +403,8 @@ class Gathered:
         visits = self._visits(firsts, pipeline, whole_countries=False)
         there = np.zeros(len(self.words) + 1, bool)
         there[self.aircraft[visits]] = True
-        theirs = np.flatnonzero(there[self.aircraft] & self.past.counted)
-        came = pd.DataFrame({"time": self.past.arrived[visits], "aircraft": self.aircraft[visits]})
+        theirs = np.flatnonzero(there[self.aircraft] & self.columns.past.counted)
+        came = pd.DataFrame({"time": self.columns.past.arrived[visits], "aircraft": self.aircraft[visits]})
         went = pd.DataFrame({"time": self.departed[theirs], "aircraft": self.aircraft[theirs], "leg": theirs})
         left = pd.merge_asof(
             came.sort_values("time"),
@@ -420,7 +419,7 @@ class Gathered:
 
     def _visits(self, firsts: Ints, pipeline: Pipeline, whole_countries: bool) -> Ints:
         places = self._places(firsts, pipeline, whole_countries)
-        return np.flatnonzero(places[self.past.destination] & self.past.counted)
+        return np.flatnonzero(places[self.columns.past.destination] & self.columns.past.counted)
 
     def _first_of_fleets(self, firsts: Ints) -> Ints:
         """The first flight of each aircraft for the operators of some journeys."""
@@ -429,7 +428,7 @@ class Gathered:
         people = {self.columns.people[person].operator for person in np.unique(self.columns.aircraft[firsts]).tolist()}
         asked[[numbers[operator] for operator in people if operator in numbers]] = True
         operator = self.identities[:, 3]
-        flown = np.flatnonzero(asked[operator][self.identity] & self.past.counted)
+        flown = np.flatnonzero(asked[operator][self.identity] & self.columns.past.counted)
         flown = flown[in_order(self.departed[flown])]
         fleet = self.aircraft[flown].astype(np.int64) * len(self.words) + operator[self.identity[flown]]
         return flown[np.unique(fleet, return_index=True)[1]]
@@ -459,7 +458,7 @@ class Gathered:
 
     def record(self, rows: Ints, pipeline: Pipeline, read: Callable[[Ints], list[Leg]]) -> Record:
         """Some legs as a baseline counts them."""
-        rows = rows[self.past.counted[rows]]
+        rows = rows[self.columns.past.counted[rows]]
         rows = rows[np.argsort(self.numbers[rows])]
         rows = rows[in_order(self.departed[rows])]
         places = _rows_of(self.columns.codes, pipeline.airports)
@@ -476,7 +475,7 @@ class Gathered:
             origin=places[self.lead[rows]],
             destination=places[self.lead[rows + len(self)]],
             departed=self.departed[rows],
-            arrived=self.past.arrived[rows],
+            arrived=self.columns.past.arrived[rows],
             listed=self.source[rows] > 0,
             observed=observed[rows + len(self)],
             told_by=self.source[rows].astype(np.int64),
@@ -718,7 +717,6 @@ class _Heap:
         )
         return Gathered(
             columns=columns,
-            past=past,
             numbers=raw["number"],
             words=words,
             aircraft=aircraft,
@@ -913,4 +911,4 @@ def _nothing() -> Gathered:
     past = Past(ints, ints, ints, flags, codes, flags, dict.fromkeys(get_args(Of), (codes, ints)), ints, ints)
     columns = LegColumns((), codes, (), codes, (), (), ints, ints, stops, None, past)
     nobody = np.empty((0, 4), np.int32)
-    return Gathered(columns, past, ints, (), codes, codes, nobody, codes, codes, ints, ints, ints, flags, {})
+    return Gathered(columns, ints, (), codes, codes, nobody, codes, codes, ints, ints, ints, flags, {})

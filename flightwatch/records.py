@@ -117,12 +117,12 @@ WAYPOINT = np.dtype([("time", "<u4"), ("latitude", "<f4"), ("longitude", "<f4"),
 """One position of a way: seconds since 1970, deg, deg, ft (NaN where unknown)."""
 
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def utc(timestamp_us: int) -> datetime:
     """Microseconds since 1970, as arrays hold them, to an aware datetime, exactly."""
-    return EPOCH + timedelta(0, 0, int(timestamp_us))
+    return _EPOCH + timedelta(microseconds=int(timestamp_us))
 
 
 def micros(time: datetime) -> int:

@@ -291,10 +291,9 @@ class Baseline:
     def _places(self) -> list[str]:
         return list(self._codes)
 
-    @cached_property
-    def leg_ids(self) -> list[str]:
-        """The ids of the legs of the columns."""
-        ids: list[str] = self._table["leg_id"].take(pa.array(self.columns.row)).to_pylist()
+    def leg_ids(self, legs: Ints) -> list[str]:
+        """The ids of some legs of the columns."""
+        ids: list[str] = self._table["leg_id"].take(pa.array(self.columns.row[legs])).to_pylist()
         return ids
 
     @cached_property

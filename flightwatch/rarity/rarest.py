@@ -102,9 +102,9 @@ def _before(baseline: Baseline, legs: pa.Table, departed: Ints) -> tuple[Ints, I
     route = origin * width + destination
     past = (columns.origin >= 0) & (columns.destination >= 0)
     past &= np.isin(columns.origin * width + columns.destination, route)
+    own_ids = set(legs["leg_id"].to_pylist())
     rows = np.flatnonzero(past)
-    ids = np.array(baseline.leg_ids, dtype=str)[rows]
-    rows = rows[~np.isin(ids, np.array(legs["leg_id"].to_pylist(), dtype=str))]
+    rows = rows[[leg_id not in own_ids for leg_id in baseline.leg_ids(rows)]]
     routes = np.concatenate([columns.origin[rows] * width + columns.destination[rows], route])
     times = np.concatenate([columns.departed[rows], departed])
     whose = np.concatenate([columns.aircraft[rows], baseline.words(legs["icao24"])])

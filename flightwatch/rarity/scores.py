@@ -64,6 +64,7 @@ class Judge:
     def __init__(self, baseline: Baseline) -> None:
         self._baseline = baseline
         self._legs = baseline.columns
+        self._ids = baseline.leg_ids(np.arange(len(self._legs.row)))
         self._destinations = Destinations(baseline.airports)
         self._routes, self._arrivals = Rates(), Rates()
         self._recurrence = Recurrence()
@@ -113,7 +114,7 @@ class Judge:
         odds = 0.0 if route[0] == NOWHERE else self._recurrence.log_odds(self._flown(i, callsigns))
         bits = self._destinations.bits(flight, route[1])
         return RouteRarity(
-            leg_id=self._baseline.leg_ids[i],
+            leg_id=self._ids[i],
             registration=self._name(i),
             origin=self._code(route[0]),
             destination=self._code(route[1]),
@@ -133,7 +134,7 @@ class Judge:
     def _nothing_known(self, i: int) -> RouteRarity:
         name = self._name(i)
         return RouteRarity(
-            leg_id=self._baseline.leg_ids[i],
+            leg_id=self._ids[i],
             registration=name,
             origin=self._code(self._route(i)[0]),
             destination=UNKNOWN,
@@ -163,7 +164,7 @@ class Judge:
 
     def _flown(self, i: int, callsigns: Mapping[str, str]) -> Flown:
         flight, route = self._flight(i), self._route(i)
-        callsign = callsigns.get(self._baseline.leg_ids[i])
+        callsign = callsigns.get(self._ids[i])
         return Flown(flight.aircraft, flight.typecode, callsign, *route, flight.time_d)
 
     def _route(self, i: int) -> Route:

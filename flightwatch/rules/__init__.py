@@ -1,7 +1,7 @@
 """Rules: what somebody wants to be told about, in a file that can be read aloud.
 
 In: rule files, journeys and events, and a way to ask history. Out: matches, with the conditions that held and the values
-they met. Nothing here keeps state.
+they met. Nothing here keeps state; what follows from a rule alone is remembered.
 
     language     what a rule may say
     measures     times, rates and spans as people write them
@@ -11,6 +11,10 @@ they met. Nothing here keeps state.
     conditions   each kind of condition
     evaluation   whether a rule holds
     trials       runs the tests that stand in rules
+    columns      many legs as arrays
+    filtering    which of them a rule may hold for
+    past         what columns tell of conditions on history
+    remembering  what follows from a rule is worked out once
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ class LegColumns:
     `callsign` and places are numbers into `callsigns` and `codes`; `countries` are those of the codes (null: not in the table
     of airports). `first` is the first leg of the journey that a leg is
     on, `next` the aircraft's next leg (-1: none). `ends` are what the legs say of their own ends: first the origins of all
-    of them, then their destinations. Without `times` and `past`, conditions on them are left open.
+    of them, then their destinations. Without `times`, conditions on them are left open.
     """
 
     people: Sequence[Aircraft]
@@ -136,7 +136,7 @@ class LegColumns:
     next: Ints
     ends: Stops
     times: Times | None
-    past: Past | None
+    past: Past
 
     def __len__(self) -> int:
         return len(self.aircraft)

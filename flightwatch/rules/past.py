@@ -26,8 +26,6 @@ BITS = 20
 
 def was_there(condition: FirstVisitCondition, legs: LegColumns, rows: Ints, airport: Codes) -> Flags:
     """Whether a visit before the day is on record."""
-    if legs.past is None:
-        return np.zeros(len(rows), bool)
     places = _places(legs, condition.to)
     who, place = _who(legs.past, legs, condition.of, rows), places[airport]
     known = (who != NOT_ONE) & (place != NULL)
@@ -39,7 +37,7 @@ def is_common(condition: RarityCondition, legs: LegColumns, rows: Ints, airport:
     """Whether there were more visits than the limit lets pass, to the places inside or, where none are named, to the
     airport."""
     limit = condition.per_day
-    if legs.past is None or limit is None or math.isinf(limit):
+    if limit is None or math.isinf(limit):
         return np.zeros(len(rows), bool)
     past, day = legs.past, _day(legs.past.began[rows])
     if inside is None:
@@ -57,8 +55,6 @@ def is_common(condition: RarityCondition, legs: LegColumns, rows: Ints, airport:
 
 def flew(condition: DormantCondition, legs: LegColumns, rows: Ints) -> Flags:
     """Whether the aircraft flew within the time before the leg began, and was down before that day."""
-    if legs.past is None:
-        return np.zeros(len(rows), bool)
     past, began = legs.past, legs.past.began[rows]
     who = _who(past, legs, "tail", rows)
     since = _day(began - _us(condition.at_least)) + 1
@@ -72,7 +68,7 @@ def flew(condition: DormantCondition, legs: LegColumns, rows: Ints) -> Flags:
 def too_few(condition: VisitsCondition, legs: LegColumns, rows: Ints, from_: Ints, airport: Codes) -> Flags:
     """Whether there were fewer visits than demanded, however they are counted. `from_` are the legs that the journeys began
     with."""
-    if legs.past is None or condition.at_least is None:
+    if condition.at_least is None:
         return np.zeros(len(rows), bool)
     past, places = legs.past, _places(legs, condition.to)
     who, place = _who(past, legs, condition.of, rows), places[airport]
