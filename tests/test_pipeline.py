@@ -189,12 +189,12 @@ def test_a_flight_that_turns_away_is_taken_back(tmp_path: Path, airports: Airpor
 
 def test_what_is_imported_alerts_nobody(tmp_path: Path, airports: Airports) -> None:
     """History comes in while live is stopped: its visits are known afterwards, and not news."""
-    made = world([STATE_TAIL, OTHER], airports)
-    files.write_parquet(tmp_path / "old.parquet", made.positions(60.0))
+    later = replace(OTHER, takeoff=OTHER.takeoff + timedelta(hours=1))  # the file ends when the first one is surely down
+    files.write_parquet(tmp_path / "old.parquet", world([STATE_TAIL, later], airports).positions(60.0))
     with Store(tmp_path / "store") as store:
         import_file(store, tmp_path / "old.parquet")
     ledger, clock = Ledger(), FakeClock(BEGIN + timedelta(hours=6))
-    empty = Sky(world([OTHER], airports), 60.0)
+    empty = Sky(world([later], airports), 60.0)
     with running(tmp_path / "store", empty, clock, ledger) as runner:
         poll_until(runner, clock, BEGIN + timedelta(hours=7))
         assert stages(runner._state)
