@@ -161,7 +161,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Pa
 @app.command()
 def check(config: ConfigPath = DEFAULT_FILE) -> None:
     """Check the configuration, the rules and the watchlists; tell every problem with its line."""
-    from flightwatch.deliveries.opening import in_words, obstacles
+    from flightwatch.deliveries.opening import in_words, obstacles, unset
     from flightwatch.feeds.questions import requests_a_round
     from flightwatch.userfiles import read_all
 
@@ -176,6 +176,9 @@ def check(config: ConfigPath = DEFAULT_FILE) -> None:
     for channel in settings.channels:
         found_wanting = "; ".join(obstacles(channel, config.parent))
         print(f"channel {channel.name}: {in_words(channel)}" + (f"; {found_wanting}" if found_wanting else ""))
+    if (mail := settings.digest) is not None:
+        way = f"digest: at {mail.at} ({mail.timezone}) to {', '.join(mail.to)}, by {mail.host}:{mail.port}"
+        print("; ".join([way, *unset([mail.user_env, mail.password_env])]))
     open_ = sum(e.icao24 is None for w in lists for e in w.entries)
     others = f" and {open_} entries by registration, operator, callsign or type" if open_ else ""
     print(f"rules: {len(found.rules.rules)}; watchlists: {len(lists)} with {len(found.registry.addresses())} addresses{others}")
@@ -470,9 +473,13 @@ def run(
         asked = _recorded(_queries(found, clock.now), record, settings)
         for line in live.describe(asked):
             logging.getLogger("flightwatch").info("%s", line)
-        runner = live.Runner(opened, pipeline, asked, outlets, clock, retention_days=settings.retention_days)
+        days, url = settings.retention_days, settings.reports.base_url
+        runner = live.Runner(opened, pipeline, asked, outlets, clock, retention_days=days, pages_url=url)
+        reports = _reports(opened.root, settings, config)
         try:
-            failed = _once(runner) if once else _until_stopped(runner, clock, opened, config)
+            failed = _once(runner) if once else _until_stopped(runner, clock, opened, config, reports)
+            if once:  # else there is a thread that does
+                runner.pages(reports).keep_up()
         finally:
             runner.close()
     raise typer.Exit(1 if failed else 0)
@@ -678,6 +685,32 @@ def why(
     print(dumps(why_data(found), ensure_ascii=False, indent=2, default=str) if json else "\n".join(why_lines(found)))
 
 
+@app.command()
+def report(
+    alerts: Annotated[
+        list[str] | None,
+        typer.Argument(help="Alerts, as `flightwatch alerts list` names them; else all whose page is missing or old."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The folder; that of the configuration, else one beside the store.")
+    ] = None,
+    config: ConfigPath = DEFAULT_FILE,
+    store: StorePath = None,
+) -> None:
+    """Write the evidence pages of alerts, each a file that needs no network, and the index over all."""
+    from flightwatch.evidence import Folder
+    from flightwatch.places import airports
+    from flightwatch.userfiles import read_lists, settings_of
+
+    settings = settings_of(config)
+    root, registry = _root(store, settings, config), read_lists(settings, config.parent)
+    with _book(store, config, read_only=True):  # which says so where nothing was ever told
+        folder = Folder(output or _reports(root, settings, config), root, airports(), lambda: registry)
+        written = folder.write(alerts or ())
+    for path in written:
+        print(f"Wrote {path}.")
+
+
 @app.command("why-not")
 def why_not(
     rule: Annotated[str, typer.Argument(help="The id of a rule.")],
@@ -768,6 +801,7 @@ def _replay(folder: Path, found: UserFiles, config: Path, store: Path | None, sp
         runner = live.Runner(opened, pipeline, recording.queries(head.current, head.now), outlets, head)
         try:
             good = replaying.replay(runner, recording, head, speed, lambda seconds: stop.wait(max(seconds, 0.0)))
+            runner.pages(_reports(root, None, config)).keep_up()
         finally:
             runner.close()
     print(f"{folder}: {good} of {len(recording.entries)} replies were good; {root} has what was made of them")
@@ -806,7 +840,7 @@ def _once(runner: Runner) -> bool:
     return not any(good)
 
 
-def _until_stopped(runner: Runner, clock: Clock, store: Store, config: Path) -> bool:
+def _until_stopped(runner: Runner, clock: Clock, store: Store, config: Path, reports: Path) -> bool:
     from flightwatch import live
     from flightwatch.rules.budgets import budget_of
     from flightwatch.userfiles import Changes, read_all
@@ -820,7 +854,7 @@ def _until_stopped(runner: Runner, clock: Clock, store: Store, config: Path) -> 
         latest, day = found or latest, clock.now().date()
         return _pipeline(store, latest, list(runner.outlets.channels)) if found is not None or budgets_due else None
 
-    live.run(runner, clock, _stop_when_asked(), store.root / "alerts.sqlite", changed)
+    live.run(runner, clock, _stop_when_asked(), store.root / "alerts.sqlite", changed, reports)
     return False
 
 
@@ -1183,6 +1217,11 @@ def _log(verbose: bool) -> None:
 
 def _root(store: Path | None, settings: Settings, config: Path) -> Path:
     return store if store is not None else config.parent / settings.store
+
+
+def _reports(root: Path, settings: Settings | None, config: Path) -> Path:
+    """The folder of the evidence pages: that of the configuration, else one beside the store."""
+    return config.parent / settings.reports.folder if settings and settings.reports.folder else root.parent / "reports"
 
 
 def _open(store: Path | None, settings: Settings, config: Path, *, make: bool = True) -> Store:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from email.utils import parseaddr
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -334,6 +335,21 @@ class DigestSettings(Strict):
     password_env: str | None = None
     attach: list[Literal["csv", "parquet"]] = []
 
+    @field_validator("to", "sender")
+    @classmethod
+    def _is_deliverable(cls, given: list[str] | str) -> list[str] | str:
+        for text in [given] if isinstance(given, str) else given:
+            address = parseaddr(text)[1]
+            if not (address.isascii() and re.fullmatch(r"[^@\s]+@[^@\s]+", address)):
+                raise ValueError(f"`{text}` is no e-mail address: write one like desk@example.org")
+        return given
+
+    @model_validator(mode="after")
+    def _has_both_or_none(self) -> DigestSettings:
+        if bool(self.user_env) != bool(self.password_env):
+            raise ValueError("user_env and password_env go together")
+        return self
+
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, name: str) -> str:
@@ -342,6 +358,21 @@ class DigestSettings(Strict):
         except (ZoneInfoNotFoundError, ValueError):
             raise ValueError(f"`{name}` is no time zone: write one like Europe/Berlin") from None
         return name
+
+
+class ReportSettings(Strict):
+    """Where evidence pages are written (beside the store, without a folder), and the address under which people can read that
+    folder, if there is one: then messages link to it."""
+
+    folder: str = ""
+    base_url: str = ""
+
+    @field_validator("base_url")
+    @classmethod
+    def _can_be_opened(cls, url: str) -> str:
+        if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc or set(url) & set(' <>|"')):
+            raise ValueError("base_url must be an address that browsers open, for example https://desk.example.org/alerts")
+        return url
 
 
 def _default_feeds() -> list[FeedSettings]:
@@ -357,6 +388,7 @@ class Settings(Strict):
     feeds: list[FeedSettings] = Field(default_factory=_default_feeds)
     channels: list[ChannelSettings] = []
     digest: DigestSettings | None = None
+    reports: ReportSettings = ReportSettings()
     rules: list[str] = ["shipped"]
     watchlists: list[str] = ["shipped"]
     history: list[str] = ["shipped"]

@@ -34,6 +34,7 @@ from rich.text import Text
 from flightwatch import backfill, live, maps
 from flightwatch.aircraft import Registry, address_of, read_watchlist
 from flightwatch.alerts import AlertBook
+from flightwatch.alerts.links import INDEX
 from flightwatch.config import Settings, files_in, read_settings
 from flightwatch.deliveries.email import with_pictures_inside
 from flightwatch.feeds.questions import queries
@@ -60,6 +61,7 @@ CHECKPOINT_EVERY = timedelta(hours=6)
 
 CHANNEL = "C0DEMO"
 SLACK_PAGE = "slack.html"
+REPORTS = "reports"
 HISTORY, SUMMER = "made-up-history.csv", "reconstructed-summer-2023.parquet"
 
 AROUND_A_VISIT = timedelta(days=4)
@@ -148,7 +150,7 @@ def run(folder: Path, console: Console) -> Result:
         settings = read_settings(folder / "flightwatch.yaml")
         with Store(folder / "store") as store:
             _import(store, folder, settings, console)
-            _live(store, settings, clock, console)
+            _live(store, settings, clock, console, folder / REPORTS)
         thread = slack.thread(slack.posts[0].ts) if slack.posts else []
         (folder / SLACK_PAGE).write_text(slack_page.page(CHANNEL.lower(), slack.posts), encoding="utf-8")
         _leave(folder, mail, store.root)
@@ -163,7 +165,8 @@ def _say(console: Console, text: str) -> None:
 def clear(folder: Path) -> None:
     """Removes what an earlier run left, and nothing else."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(folder / "store", ignore_errors=True)
+    for made in ("store", REPORTS):
+        shutil.rmtree(folder / made, ignore_errors=True)
     for pattern in ("digest-*.eml", "digest-*.html", "map.png", SLACK_PAGE, HISTORY, SUMMER, "flightwatch.yaml"):
         for old in folder.glob(pattern):
             old.unlink()
@@ -326,7 +329,7 @@ def _import(store: Store, folder: Path, settings: Settings, console: Console) ->
         _say(console, f"  import {one.name}: {one.rows:,} {'legs' if one.format == 'legs' else 'positions'}")
 
 
-def _live(store: Store, settings: Settings, clock: FakeClock, console: Console) -> None:
+def _live(store: Store, settings: Settings, clock: FakeClock, console: Console, reports: Path) -> None:
     registry = Registry([read_watchlist(p) for p in files_in(settings.watchlists, "watchlists", Path())])
     outlets = live.outlets(settings, store.root, clock.now)
     names = [*outlets.channels, "digest"]
@@ -337,7 +340,7 @@ def _live(store: Store, settings: Settings, clock: FakeClock, console: Console) 
     runner = live.Runner(
         store, pipeline, asked, outlets, clock, retention_days=settings.retention_days, checkpoint_every=CHECKPOINT_EVERY
     )
-    worker = runner.deliver()
+    worker, pages = runner.deliver(), runner.pages(reports)
     columns = (
         TextColumn("  polling {task.fields[now]}"),
         BarColumn(),
@@ -350,6 +353,7 @@ def _live(store: Store, settings: Settings, clock: FakeClock, console: Console) 
             while clock.now() < END and runner.poll_next():
                 runner.look_after()
                 worker.run_once(clock.now())
+                pages.keep_up()
                 progress.update(task, advance=1, now=f"{clock.now():%-d %b %H:%M} UTC")
         _say(console, f"  {runner.heartbeat()}")
     finally:
@@ -403,6 +407,12 @@ def _show(console: Console, thread: list[Post], slack: SlackServer, folder: Path
         f" the .eml beside it in a mail program ({len(digests)} days)",
     )
     _say(console, f"  {SLACK_PAGE}, the channel as a page")
+    told = sorted(p.name for p in (folder / REPORTS).glob("*.html") if p.name != INDEX)
+    _say(
+        console,
+        f"  {REPORTS}/{INDEX}, all alerts, and {REPORTS}/{told[-1] if told else 'no page'}, what the alert rests on:"
+        " open them in a browser, without a network",
+    )
     _say(console, "  map.png, the flight as a picture: open it in any viewer")
     _say(console, f"  {HISTORY} and {SUMMER}, what was imported: made up, as their names say")
     _say(

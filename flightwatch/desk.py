@@ -9,7 +9,7 @@ import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
@@ -17,10 +17,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from flightwatch.aircraft import Registry
 from flightwatch.alerts import Alert, AlertBook, Context, in_words, message
 from flightwatch.alerts.book import OpenAlert
+from flightwatch.alerts.links import page_url
 from flightwatch.alerts.phrases import chance, duration, who
 from flightwatch.alerts.wording import bare_message, times
 from flightwatch.config import DigestSettings
@@ -33,9 +35,9 @@ from flightwatch.rarity.rarest import SURE, Rarest, rarest
 from flightwatch.rarity.rates import ENOUGH_DAYS
 from flightwatch.records import (
     HAPPENED,
+    POSITIONS,
     SUSPECT_POSITION,
     Aircraft,
-    Event,
     Finding,
     Leg,
     Message,
@@ -60,18 +62,19 @@ MOST_DRAWN = 3
 LONGEST_FLIGHT = timedelta(days=1)
 """What a map of an event shows before and after it, and of how many aircraft at the most."""
 
-NO_TRACK = Track((), (), ())
 TRACK_HOLE = timedelta(minutes=10)
 SILENT = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
 class Desk:
-    """Composes messages with what the store knows."""
+    """Composes messages with what the store knows. `pages` is the address under which evidence pages can be read, if
+    there is one."""
 
     store: Store
     airports: Airports
     registry: Registry
+    pages: str = ""
 
     def compose(self, finding: Finding, alert: Alert) -> Message:
         """The message for an alert at its stage, with its track and the terms of the feeds that it rests on. Where the
@@ -82,61 +85,76 @@ class Desk:
             raise  # the disk, not the words: the snapshot is taken in again
         except Exception:
             log.exception("the message for %s could not be put together", alert.alert_id)
-            return bare_message(finding, alert)
+            return replace(bare_message(finding, alert), page=page_url(self.pages, alert.alert_id))
 
     def _composed(self, finding: Finding, alert: Alert) -> Message:
-        if finding.event is not None:
-            track, withheld = self._track_of(finding.event)
-            feeds = self.store.terms_of(finding.event.feeds)
-            sources = [source for one in finding.everybody for source, _ in one.sources]
-            terms = (*feeds.values(), *self.registry.terms(sources).values())
-            return message(finding, alert, Context(self.airports, track, terms, withheld=withheld))
-        legs = _legs_of(finding)
-        left = finding.there.departure.first_seen if finding.there.departure else None
-        track, withheld = self.track(legs, left)
-        made_up = bool(self.store.made_up())
-        return message(finding, alert, Context(self.airports, track, self._terms(legs, finding.aircraft), made_up, withheld))
+        tables, withheld = self.seen(finding)
+        departure = finding.visit.departure if finding.visit else None
+        track = _one_after_the_other([_thinned(table, departure.first_seen if departure else None) for table in tables])
+        terms, made_up = self.terms(finding), finding.event is None and bool(self.store.made_up())
+        return message(
+            finding, alert, Context(self.airports, track, terms, made_up, withheld, page_url(self.pages, alert.alert_id))
+        )
 
-    def _track_of(self, event: Event) -> tuple[Track, tuple[str, ...]]:
-        """The believed positions of those whom an event is about, one after the other, in the flights that it falls into and
-        not long before and after it. Of more than a few a map says nothing."""
+    def seen(self, finding: Finding, *, lasting: bool = False) -> tuple[list[pa.Table], tuple[str, ...]]:
+        """The positions that a finding is about, as they may be shown, in order of time, a table for each aircraft; and whose
+        are left out. Those of a visit are those of its legs. Around an event there are those of its aircraft in the flights
+        that it falls into, not long before and after it; of more than a few aircraft they say nothing. `lasting` leaves out
+        what may not be kept for good, too."""
+        if finding.event is None:
+            table, withheld = self.positions(legs_of(finding), lasting=lasting)
+            return [table], withheld
+        event = finding.event
         if len(event.aircraft) > MOST_DRAWN:
-            return NO_TRACK, ()
+            return [], ()
         around = (event.since - AROUND, event.until + AROUND)
-        tracks: list[Track] = []
-        withheld: list[str] = []
+        tables: list[pa.Table] = []
+        withheld_from: list[str] = []
         for name in event.aircraft:
             began = self.store.legs.recent_of([name], around[0] - LONGEST_FLIGHT)
             legs = [leg for leg in began if leg.source == "tracked" and _lay_in(leg, *around)]
-            track, closed = self.track(legs, around=around)
-            tracks.append(track)
-            withheld += closed
-        return _one_after_the_other(tracks), tuple(dict.fromkeys(withheld))
+            table, closed = self.positions(legs, around, lasting=lasting)
+            tables.append(table)
+            withheld_from += closed
+        return tables, tuple(dict.fromkeys(withheld_from))
+
+    def terms(self, finding: Finding) -> tuple[Terms, ...]:
+        """What those demand whose data stand behind a finding."""
+        if finding.event is None:
+            return self._terms(legs_of(finding), finding.aircraft)
+        feeds = self.store.terms_of(finding.event.feeds)
+        sources = [source for one in finding.everybody for source, _ in one.sources]
+        return (*feeds.values(), *self.registry.terms(sources).values())
 
     def _terms(self, legs: Iterable[Leg], aircraft: Aircraft) -> tuple[Terms, ...]:
         """What those demand whose data stand behind some legs and behind who it is."""
         feeds = self.store.terms_of(feed for leg in legs for feed in leg.feeds)
         return (*feeds.values(), *self.registry.terms(source for source, _ in aircraft.sources).values())
 
-    def track(
-        self, legs: Sequence[Leg], departs: datetime | None = None, around: tuple[datetime, datetime] | None = None
-    ) -> tuple[Track, tuple[str, ...]]:
-        """The positions of some consecutive legs of one aircraft, thinned, without those that are not believed and those
-        that may not be republished; and whose these are. `departs` is when the leg was first seen that left again; what
-        lies not `around` a span of time is left out."""
+    def track(self, legs: Sequence[Leg]) -> tuple[Track, tuple[str, ...]]:
+        """The positions of some consecutive legs of one aircraft as a line to draw, and whose are left out."""
+        table, withheld = self.positions(legs)
+        return _thinned(table, None), withheld
+
+    def positions(
+        self, legs: Sequence[Leg], around: tuple[datetime, datetime] | None = None, *, lasting: bool = False
+    ) -> tuple[pa.Table, tuple[str, ...]]:
+        """The positions of some consecutive legs of one aircraft in order of time, without those that are not believed and
+        those that may not be republished; and whose these are. What lies not `around` a span of time is left out;
+        `lasting` leaves out what may be kept for some days only, too."""
         tracked = [leg for leg in legs if leg.first_seen and leg.last_seen and leg.icao24]
         if not tracked:
-            return NO_TRACK, ()
+            return POSITIONS.empty_table(), ()
         first, last = tracked[0].first_seen, tracked[-1].last_seen
         table = self.store.snapshots.positions(first, last, [tracked[0].icao24 or ""])
         terms = self.store.terms_of(table["feed"].unique().to_pylist())
-        closed = [feed for feed, term in terms.items() if not term.republish]
+        closed = [feed for feed, term in terms.items() if not term.republish or (lasting and term.retention_days is not None)]
         shown = table.filter(pc.invert(pc.is_in(table["feed"], value_set=pa.array(closed, pa.string()))))
         trusted = believed(shown)
         if around is not None:
             time = trusted["timestamp"]
             trusted = trusted.filter(pc.and_(pc.greater_equal(time, around[0]), pc.less_equal(time, around[1])))
-        return _thinned(trusted, departs), tuple(dict.fromkeys(terms[feed].attribution or feed for feed in closed))
+        return trusted.sort_by("timestamp"), tuple(dict.fromkeys(terms[feed].attribution or feed for feed in closed))
 
     # --------------------------------------------------------------------------------------------------------------- digest
 
@@ -193,7 +211,7 @@ class Desk:
     def _sources(self, alerts: Iterable[OpenAlert], watched: Iterable[Leg]) -> tuple[str, ...]:
         """Whose data the digest shows."""
         told = list(alerts)
-        found = [term for a in told for term in self._terms(_legs_of(a.finding), a.finding.aircraft)]
+        found = [term for a in told for term in self._terms(legs_of(a.finding), a.finding.aircraft)]
         found += [term for a in told if a.finding.event for term in self.store.terms_of(a.finding.event.feeds).values()]
         found += [term for leg in watched for term in self._terms([leg], self._who(leg))]
         return credits_of(found)
@@ -234,8 +252,15 @@ class Desk:
         return Movement(who(self._who(leg)), f"{ends[0]} – {ends[1]}", times(leg.origin, "UTC").split(" (")[0], certainty)
 
     def _who(self, leg: Leg) -> Aircraft:
+        """What lists and databases say of an aircraft, and where they are silent, what it was heard or listed as."""
         began = leg.first_seen or leg.origin.time or leg.destination.time
-        return self.registry.who(leg.icao24 or "", began.date() if began else None)
+        known = self.registry.who(leg.icao24 or "", began.date() if began else None)
+        return replace(
+            known,
+            registration=known.registration or leg.registration,
+            typecode=known.typecode or leg.typecode,
+            operator=known.operator or leg.operator,
+        )
 
     def _place(self, ident: str) -> str:
         airport = self.airports.get(ident)
@@ -330,7 +355,7 @@ def _at_most(lines: Sequence[str], most: int) -> tuple[str, ...]:
     return tuple(lines) if len(lines) <= most else (*lines[:most], f"and {len(lines) - most:,} more")
 
 
-def _legs_of(finding: Finding) -> list[Leg]:
+def legs_of(finding: Finding) -> list[Leg]:
     """The legs that a message about a visit tells of; one about an event tells of none."""
     if finding.visit is None:
         return []
@@ -354,7 +379,9 @@ def _lay_in(leg: Leg, since: datetime, until: datetime) -> bool:
 
 
 def _one_after_the_other(tracks: Sequence[Track]) -> Track:
-    """The tracks of several aircraft as one, with a hole between any two."""
+    """The tracks of several aircraft as one, with a hole between any two; that of one stays as it is."""
+    if len(tracks) == 1:
+        return tracks[0]
     latitude: list[float] = []
     longitude: list[float] = []
     breaks: list[int] = []
@@ -366,19 +393,23 @@ def _one_after_the_other(tracks: Sequence[Track]) -> Track:
     return Track(tuple(latitude), tuple(longitude), tuple(breaks))
 
 
+def thinned(times_us: NDArray[np.int64], points: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which of some positions to show, in order of time: about so many, and those on both sides of each hole. And before
+    which of those that are shown a hole lies."""
+    if not len(times_us):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    keep = np.linspace(0, len(times_us) - 1, min(len(times_us), points)).astype(np.int64)
+    holes = np.flatnonzero(np.diff(times_us) > TRACK_HOLE.total_seconds() * 1e6)
+    if len(holes) * 2 > points:  # a track that is mostly holes: the longest ones are told apart
+        holes = np.sort(holes[np.argsort(-np.diff(times_us)[holes], kind="stable")[: points // 2]])
+    keep = np.unique(np.concatenate([keep, holes, holes + 1]))
+    return keep, np.flatnonzero(np.isin(keep, holes + 1))
+
+
 def _thinned(table: pa.Table, departs: datetime | None) -> Track:
-    table = table.sort_by("timestamp")
     times_us = np.asarray(table["timestamp"].cast(pa.int64()))
-    keep = (
-        np.unique(np.linspace(0, len(times_us) - 1, min(len(times_us), TRACK_POINTS)).astype(int))
-        if len(times_us)
-        else np.empty(0, int)
-    )
-    holes = np.diff(times_us) > TRACK_HOLE.total_seconds() * 1e6
-    edges = np.flatnonzero(holes)
-    keep = np.unique(np.concatenate([keep, edges, edges + 1]))
+    keep, breaks = thinned(times_us, TRACK_POINTS)
     kept = times_us[keep]
-    breaks = np.flatnonzero(np.diff(kept) > TRACK_HOLE.total_seconds() * 1e6) + 1
     left = None
     if departs is not None and len(kept):
         at = int(np.searchsorted(kept, int(departs.timestamp() * 1e6)))

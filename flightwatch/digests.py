@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from flightwatch import legtables
 from flightwatch.alerts import AlertBook
 from flightwatch.config import DigestSettings
-from flightwatch.deliveries.email import with_pictures_inside
+from flightwatch.deliveries.digest import unmade
+from flightwatch.deliveries.email import digest_mail, with_pictures_inside
 from flightwatch.desk import Desk
+from flightwatch.errors import StoreError
 from flightwatch.rarity import Baseline
 
 log = logging.getLogger(__name__)
@@ -25,10 +28,20 @@ def mails(
     desk: Desk, book: AlertBook, since: datetime, until: datetime, settings: DigestSettings, baseline: Baseline
 ) -> list[tuple[str, bytes]]:
     """The digest of a span of time, one finished e-mail a recipient, with the legs attached if the settings ask for them and
-    they are not too large, which it says."""
-    attached, notes = _attached(desk, since, until, settings)
-    digest = desk.digest(book, since, until, settings, baseline, notes)
-    return desk.digest_mails(digest, settings, attached)
+    they are not too large, which it says. One that cannot be put together says that: whoever gets none thinks that all is
+    well."""
+    try:
+        attached, notes = _attached(desk, since, until, settings)
+        digest = desk.digest(book, since, until, settings, baseline, notes)
+        return desk.digest_mails(digest, settings, attached)
+    except (OSError, sqlite3.Error, StoreError):
+        raise  # the disk, not the words: it is tried again
+    except Exception:
+        day = until.astimezone(ZoneInfo(settings.timezone)).date()
+        log.exception("the digest of %s could not be put together: please report this", day)
+        bare = unmade(day)
+        words = (bare.subject, bare.plain, bare.html, bare.pictures)
+        return [(to, digest_mail(settings.sender, to, day.isoformat(), until, *words)) for to in settings.to]
 
 
 def preview(

@@ -38,6 +38,7 @@ from flightwatch.deliveries.opening import open_channel
 from flightwatch.deliveries.worker import Worker, mail_to
 from flightwatch.desk import Desk
 from flightwatch.errors import ConfigError, FeedError, StoreError
+from flightwatch.evidence import Folder, Pages
 from flightwatch.feeds import outages
 from flightwatch.feeds.poller import Answer, Query, Schedule, asked_again, by_question
 from flightwatch.legs.rows import aircraft_number
@@ -82,6 +83,12 @@ PRESSED_FOR = timedelta(days=1)
 
 LAST_DELIVERY_S = 6.0
 """How long a stop waits for a message that is on its way."""
+
+PAGES_EVERY_S = 2.0
+"""How often it is looked whether evidence pages are due."""
+
+LAST_PAGE_S = 2.0
+"""How long a stop waits for a page that is being written."""
 
 CLOSING_S = 2.0
 """What stopping may spend on that; what is left over is drawn up from the state the next time."""
@@ -164,6 +171,7 @@ class Runner:
         *,
         retention_days: int = 30,
         checkpoint_every: timedelta = CHECKPOINT_EVERY,
+        pages_url: str = "",
     ) -> None:
         self.store = store
         self.outlets = outlets
@@ -177,7 +185,8 @@ class Runner:
         self._clock = clock
         self._retention_days = retention_days
         self._checkpoint_every = checkpoint_every
-        self._desk = Desk(store, pipeline.airports, pipeline.registry)
+        self._pages_url = pages_url
+        self._desk = Desk(store, pipeline.airports, pipeline.registry, pages_url)
         self._unsaved: set[int] = set()
         self._behind = False
         self.rules_refused = False
@@ -214,7 +223,8 @@ class Runner:
             self._save_legs(before.reported)  # derived legs get the ids of those that were told
         if before is None or backfill.EVERYTHING in self.store.marked():
             derived = backfill.derive(self.store, self._pipeline)
-            self._state, self._seq = self._pipeline.take_stock(derived.state, derived.now, before), derived.seq
+            now = max(derived.now, self._clock.now())  # what follows from the past alone, by waiting, is no news either
+            self._state, self._seq = self._pipeline.take_stock(derived.state, now, before), derived.seq
             self.store.save_checkpoint(pipes.to_bytes(self._state, self._seq))
             self.store.unmark(derived.marked)
             self.store.events.seen(self.store.events.put_until())  # what happened in the past alerts nobody
@@ -348,6 +358,10 @@ class Runner:
         """A worker for all outlets, for this thread."""
         return Worker(self.book, self.outlets.channels, self.outlets.mailer, self.outlets.recipients)
 
+    def pages(self, folder: Path) -> Pages:
+        """What keeps the evidence pages up, in whichever thread."""
+        return Pages(Folder(folder, self.store.root, self._pipeline.airports, lambda: self._pipeline.registry))
+
     # ------------------------------------------------------------------------------------------------------------ now and then
 
     def look_after(self) -> None:
@@ -430,7 +444,7 @@ class Runner:
         if pipeline is not None:
             self.rules_refused = False
             self._pipeline = pipeline
-            self._desk = Desk(self.store, pipeline.airports, pipeline.registry)
+            self._desk = Desk(self.store, pipeline.airports, pipeline.registry, self._pages_url)
             self._state = replace(self._state, dismissed=frozenset())
             log.info("rules and lists were read again: %d rules are in force", len(pipeline.rules))
 
@@ -538,18 +552,26 @@ def _reasons(counts: Counter[str]) -> str:
     return f" ({', '.join(f'{reason} {n}' for reason, n in counts.most_common())})" if counts else ""
 
 
-def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path, changed: Callable[[], Pipeline | None]) -> None:
-    """Runs until `stop` is set: the loop here, the calendar and each outlet in threads of their own. `changed` brings the
-    pipeline with other rules when there are any."""
+def run(
+    runner: Runner,
+    clock: Clock,
+    stop: threading.Event,
+    book_path: Path,
+    changed: Callable[[], Pipeline | None],
+    reports: Path | None = None,
+) -> None:
+    """Runs until `stop` is set: the loop here, the calendar, each outlet and evidence pages (in the folder `reports`) in threads
+    of their own. `changed` brings the pipeline with other rules when there are any."""
     wake = threading.Event()
     scheduler = _calendar(runner.outlets.digest, wake)
     deliverers = [
         threading.Thread(target=_deliver_until, args=(part, stop, clock, book_path), name=f"deliveries: {name}", daemon=True)
         for name, part in runner.outlets.apart().items()
     ]
+    writer = threading.Thread(target=_write_pages_until, args=(runner, stop, reports), name="pages", daemon=True)
     scheduler.start()
-    for deliverer in deliverers:
-        deliverer.start()
+    for thread in (*deliverers, writer):
+        thread.start()
     listeners = [_listening(channel, stop, clock, book_path) for channel in runner.outlets.listened_to]
     beat = looked = reread = collected = clock.monotonic()
     collect_between_polls()
@@ -581,6 +603,7 @@ def run(runner: Runner, clock: Clock, stop: threading.Event, book_path: Path, ch
         until = time.monotonic() + LAST_DELIVERY_S
         for thread in (*deliverers, *listeners):  # a server that hangs is left; its message is looked up at the next start
             thread.join(max(until - time.monotonic(), 0.0))
+        writer.join(LAST_PAGE_S)  # what it did not get to is due at the next start
 
 
 def collect_between_polls() -> None:
@@ -640,6 +663,15 @@ def _deliver_until(outlets: Outlets, stop: threading.Event, clock: Clock, book_p
         worker.run_once(clock.now())
     finally:
         book.close()
+
+
+def _write_pages_until(runner: Runner, stop: threading.Event, reports: Path | None) -> None:
+    """Nothing waits for pages, and no alert hangs on them."""
+    if reports is None:
+        return
+    pages = runner.pages(reports)
+    while not stop.wait(PAGES_EVERY_S):
+        pages.keep_up(stop.is_set)
 
 
 def describe(found: Sequence[Query]) -> list[str]:

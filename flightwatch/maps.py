@@ -1,18 +1,13 @@
 """Map pictures, made offline: solid where an aircraft was seen, dashed where its way is inferred; and where traffic is
 seen, by altitude band.
 
-Coasts and borders are Natural Earth's (1:50m, public domain). The projection is azimuthal and equidistant around the
-middle of what is shown, so a great circle through the middle is straight, nothing breaks at the antimeridian, and the
-poles are places like others.
+Coasts and borders are Natural Earth's (1:50m, public domain); the projection is that of `places.projection`.
 """
 
 from __future__ import annotations
 
 import io
 import textwrap
-from functools import cache
-from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -24,8 +19,8 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
-from flightwatch.places import outlines
-from flightwatch.places.great_circle import EARTH_RADIUS_NM, bearing_deg, between, distance_nm, unit_vectors
+from flightwatch.places.great_circle import between
+from flightwatch.places.projection import Middle, half_spans, joined, land, middle_of, project, visible_lines
 from flightwatch.records import CoverageMap, CoveredBand, MapSpec
 
 Floats = NDArray[np.float64]
@@ -40,6 +35,9 @@ COVERAGE_PX, BESIDE_PX, ABOVE_PX, TALLEST_PX = 1300, 150, 180, 1500
 COVERAGE_MARGIN_DEG, COVERAGE_SPAN_DEG = 3.0, 12.0
 SHARES = "viridis"
 """Colours that are told apart without seeing red and green, and in print."""
+BELOW = 1.9
+"""What is inferred is drawn below what was seen."""
+
 STEPS = 24
 """Points along each dashed line: enough to see that it is a great circle."""
 
@@ -50,19 +48,21 @@ def draw(spec: MapSpec) -> bytes:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     points = _points(spec)
-    middle = _middle(points)
-    span = _span(points, middle)
+    middle = middle_of(*points)
+    span = half_spans(points[0], points[1], middle, WIDTH_PX / HEIGHT_PX, SMALLEST_SPAN_NM, MARGIN)
     axes.set_facecolor(SEA)
     axes.add_artist(PathPatch(_land(middle), facecolor=LAND, linewidth=0))  # a patch is measured, which takes a second
-    axes.add_collection(LineCollection(_visible(middle, max(span) * 1.3), colors=LINE, linewidths=0.7), autolim=False)
+    axes.add_collection(LineCollection(visible_lines(middle, max(span) * 1.3), colors=LINE, linewidths=0.7), autolim=False)
     for lat, lon in _seen(spec):
-        x, y = _project(lat, lon, middle)
+        x, y = project(lat, lon, middle)
         axes.plot(x, y, color=SEEN, linewidth=2.2, solid_capstyle="round", marker="." if len(x) == 1 else None)
     for line in spec.inferred:
-        x, y = _project(*between(*line, STEPS), middle)
-        axes.plot(x, y, color=GUESSED, linewidth=1.6, linestyle=(0, (4, 3)))
+        x, y = project(*between(*line, STEPS), middle)
+        # without what lies under it, the dashes of two ways that lie on each other make one that looks seen
+        axes.plot(x, y, color=LAND, linewidth=4.5, zorder=BELOW)
+        axes.plot(x, y, color=GUESSED, linewidth=1.6, linestyle=(0, (4, 3)), zorder=BELOW)
     for name, latitude, longitude in spec.places:
-        x, y = _project(np.array([latitude]), np.array([longitude]), middle)
+        x, y = project(np.array([latitude]), np.array([longitude]), middle)
         axes.plot(x, y, marker="o", color=INK, markersize=5)
         axes.annotate(name, (float(x[0]), float(y[0])), xytext=(6, 5), textcoords="offset points", fontsize=10, color=INK)
     axes.set_xlim(-span[0], span[0])
@@ -128,7 +128,7 @@ def _cells(band: CoveredBand, west: float) -> PolyCollection:
 
 def _outlines_from(west: float) -> list[Floats]:
     """The outlines of the world, with longitudes from one on; cut where that divides them."""
-    points, starts = _joined("lines")
+    points, starts = joined("lines")
     line = np.stack([(points[:, 1] - west) % 360 + west, points[:, 0]], axis=1)
     cuts = np.union1d(starts[1:-1], np.flatnonzero(np.abs(np.diff(line[:, 0])) > 180) + 1)
     return [part for part in np.split(line, cuts) if len(part) > 1]
@@ -145,37 +145,6 @@ def _points(spec: MapSpec) -> Floats:
     return np.array([lat, lon]) if lat else np.array([[0.0], [0.0]])
 
 
-def _middle(points: Floats) -> tuple[float, float]:
-    """The middle of the smallest span: halfway between the two points that lie farthest apart."""
-    lat, lon = points
-    mean = unit_vectors(lat, lon).mean(axis=0)
-    away = distance_nm(
-        np.degrees(np.arcsin(np.clip(mean[2] / max(np.linalg.norm(mean), 1e-9), -1, 1))),
-        np.degrees(np.arctan2(mean[1], mean[0])),
-        lat,
-        lon,
-    )
-    one = int(np.argmax(away))
-    other = int(np.argmax(distance_nm(lat[one], lon[one], lat, lon)))
-    mid_lat, mid_lon = between(lat[one], lon[one], lat[other], lon[other], 2)
-    return float(mid_lat[1]), float(mid_lon[1])
-
-
-def _span(points: Floats, middle: tuple[float, float]) -> tuple[float, float]:
-    """Half width and half height (nm) that hold all points, with a margin, in the picture's proportions."""
-    x, y = _project(points[0], points[1], middle)
-    width = max(float(np.max(np.abs(x))) * (1 + MARGIN), SMALLEST_SPAN_NM)
-    height = max(float(np.max(np.abs(y))) * (1 + MARGIN), SMALLEST_SPAN_NM * HEIGHT_PX / WIDTH_PX)
-    shape = WIDTH_PX / HEIGHT_PX
-    return max(width, height * shape), max(height, width / shape)
-
-
-def _project(lat: Floats, lon: Floats, middle: tuple[float, float]) -> tuple[Floats, Floats]:
-    """Azimuthal equidistant: nm east and north of the middle."""
-    away, course = distance_nm(*middle, lat, lon), np.radians(bearing_deg(*middle, lat, lon))
-    return away * np.sin(course), away * np.cos(course)
-
-
 def _seen(spec: MapSpec) -> list[tuple[Floats, Floats]]:
     """The track in its pieces."""
     lat, lon = np.array(spec.track.latitude), np.array(spec.track.longitude)
@@ -183,32 +152,9 @@ def _seen(spec: MapSpec) -> list[tuple[Floats, Floats]]:
     return [(a, o) for a, o in pieces if len(a)]
 
 
-@cache
-def _joined(kind: Literal["lines", "land"]) -> tuple[Floats, NDArray[np.int64]]:
-    """All lines or rings in one array (latitude, longitude), and where each begins."""
-    parts = outlines().lines if kind == "lines" else outlines().land
-    return np.concatenate(parts)[:, ::-1], np.cumsum([0, *map(len, parts)])
-
-
-def _visible(middle: tuple[float, float], radius_nm: float) -> list[Floats]:
-    """The outlines around a point, projected; what lies on the far side of the earth is left out."""
-    points, starts = _joined("lines")
-    x, y = _project(points[:, 0], points[:, 1], middle)
-    near = np.hypot(x, y) < min(radius_nm * 1.6, EARTH_RADIUS_NM * np.pi * 0.9)
-    projected = np.stack([x, y], axis=1)
-    out = []
-    for start, stop in pairwise(starts.tolist()):
-        if near[start:stop].any():
-            inside = np.flatnonzero(near[start:stop]) + start
-            out += [projected[run] for run in np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1) if len(run) > 1]
-    return out
-
-
-def _land(middle: tuple[float, float]) -> Path:
-    """All land as one path; lakes are rings inside rings. A ring around the opposite point of the earth turns inside
-    out, far outside the picture."""
-    points, starts = _joined("land")
-    x, y = _project(points[:, 0], points[:, 1], middle)
-    codes = np.full(len(x), Path.LINETO, dtype=Path.code_type)
+def _land(middle: Middle) -> Path:
+    """All land as one path."""
+    points, starts = land(middle)
+    codes = np.full(len(points), Path.LINETO, dtype=Path.code_type)
     codes[starts[:-1]] = Path.MOVETO
-    return Path(np.stack([x, y], axis=1), codes)
+    return Path(points, codes)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,12 @@ def why(store: Store, book: AlertBook, alert_id: str) -> Why:
     found = [a for a in book.alerts() if a.alert.alert_id == alert_id]
     if not found:
         raise InputError(f"there is no alert {alert_id}: `flightwatch alerts list` shows them")
-    (alert,) = found
-    decisions = tuple(Decided(*row) for row in book.decisions(alert_id))
+    return why_of(store, book, found[0])
+
+
+def why_of(store: Store, book: AlertBook, alert: OpenAlert) -> Why:
+    """What an alert of the book rests on."""
+    decisions = tuple(Decided(*row) for row in book.decisions(alert.alert.alert_id))
     return Why(alert, decisions, tuple(_rested(store, alert)))
 
 
@@ -272,7 +276,15 @@ def unobserved(store: Store, aircraft: Aircraft, since: datetime, until: datetim
     """When nobody was looking, so that a flight could have passed unseen."""
     for outage in store.health.outages(since, until):
         yield in_words(outage, until)
-    days = {
+    days = watched_days(store, aircraft)
+    asked = {(since + timedelta(days=n)).date() for n in range((until.date() - since.date()).days + 1)}
+    if missing := sorted(asked - days):
+        yield f"on {len(missing)} of {len(asked)} days nobody would surely have seen it, the first {missing[0]}"
+
+
+def watched_days(store: Store, aircraft: Aircraft) -> set[date]:
+    """The days on which somebody would surely have seen an aircraft."""
+    return {
         covered.first + timedelta(days=n)
         for covered in store.covered()
         if covered.scope.covers(
@@ -280,6 +292,3 @@ def unobserved(store: Store, aircraft: Aircraft, since: datetime, until: datetim
         )
         for n in range((covered.last - covered.first).days + 1)
     }
-    asked = {(since + timedelta(days=n)).date() for n in range((until.date() - since.date()).days + 1)}
-    if missing := sorted(asked - days):
-        yield f"on {len(missing)} of {len(asked)} days nobody would surely have seen it, the first {missing[0]}"

@@ -742,7 +742,7 @@ class Message:
     """An alert update, ready for any channel: plain text in every part, each channel escapes for itself.
 
     `headline` and `facts` describe the alert as it stands; `update` is the one line for its thread, empty in the
-    first message.
+    first message; `page` is the address of its evidence page, empty where there is none.
     """
 
     alert_id: str
@@ -756,6 +756,7 @@ class Message:
     footer: tuple[str, ...]
     severity: Severity
     map: MapSpec | None
+    page: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -330,7 +330,11 @@ def test_apprise_is_asked_for_in_a_line_where_it_is_missing(tmp_path: Path, monk
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Apprise's own
 @pytest.mark.skipif(importlib.util.find_spec("apprise") is None, reason="the extra `apprise` is not installed")
 def test_apprise_hands_over_and_says_where_it_could_not(
-    tmp_path: Path, httpserver: HTTPServer, message: Message, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    httpserver: HTTPServer,
+    message: Message,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("FW_HOOK", httpserver.url_for("/x").replace("http://", "json://"))
     (settings,) = configured({"name": "phone", "kind": "apprise", "url_env": "FW_HOOK"})
@@ -342,9 +346,10 @@ def test_apprise_hands_over_and_says_where_it_could_not(
     assert "\u202e" not in httpserver.log[0][0].json["title"]
     with pytest.raises(DeliveryError, match="did not take it"):
         channel.send(message, None)
-    monkeypatch.setenv("FW_HOOK", "nonsense")
-    with pytest.raises(ConfigError, match="none that Apprise knows"):
+    monkeypatch.setenv("FW_HOOK", "canary")
+    with pytest.raises(ConfigError, match="none that Apprise knows") as raised:
         open_channel(settings, tmp_path, now)
+    assert "canary" not in str(raised.value) + caplog.text
 
 
 def test_check_and_doctor_know_the_channels(tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,12 +360,14 @@ def test_check_and_doctor_know_the_channels(tmp_path: Path, typed: Typed, monkey
         "  - {name: public, kind: atom, path: alerts.atom, url: 'https://example.org/alerts.atom'}\n"
         "  - {name: hook, kind: webhook, url: 'https://example.org/hook?token=canary', secret_env: FW_SIGN}\n"
         "  - {name: desk, kind: slack, webhook_env: FW_SLACK}\n"
+        "digest: {to: [d@example.org], from: f@example.org, user_env: FW_USER, password_env: FW_PASSWORD}\n"
     )
     status, said, _ = typed("check", "--config", str(tmp_path / "flightwatch.yaml"))
     assert status == 0
     assert "channel lines: json-lines in out/alerts.jsonl\n" in said
     assert "channel hook: webhook to https://example.org; FW_SIGN is not set in this environment\n" in said
     assert "channel desk: Slack, webhook without threads; FW_SLACK is not set in this environment\n" in said
+    assert "digest: at 07:00 (UTC) to d@example.org, by localhost:25; FW_USER is not set in this environment; FW_P" in said
     assert "canary" not in said
     (tmp_path / "out").write_text("in the way")
     (settings,) = configured({"name": "lines", "kind": "json-lines", "path": "out/a.jsonl"})

@@ -82,6 +82,19 @@ def test_what_it_leaves_can_be_opened(demo_folder: Path) -> None:
     assert "<script" not in page
 
 
+def test_it_leaves_the_page_of_the_alert_and_the_index(demo_folder: Path, demo_output: str) -> None:
+    """Both say what they are, hold all that they show, and are named where the demo ends."""
+    index = (demo_folder / "reports" / "index.html").read_text(encoding="utf-8")
+    (page,) = [p for p in (demo_folder / "reports").glob("*.html") if p.name != "index.html"]
+    assert f'<a href="{page.name}">[Reconstruction] Il-62 RA-86559' in index
+    text = page.read_text(encoding="utf-8")
+    assert "Nobody observed them." in text
+    assert "Flight Chkalovskiy (Moscow), UUMU – probably Pyongyang, ZKPY" in text
+    assert len(re.findall(r"\b[0-9a-f]{64}\b", text)) > 10
+    assert not re.search(r'(src|href)="(?!data:|index\.html|#)', text)
+    assert f"reports/{page.name}" in words(demo_output)
+
+
 def test_the_store_has_both_visits_as_whole_legs(demo_folder: Path) -> None:
     """Four legs, each across hours without coverage, in the summer as in September."""
     with Store(demo_folder / "store", read_only=True) as store:

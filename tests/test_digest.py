@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -22,9 +23,10 @@ from flightwatch.aircraft import Registry
 from flightwatch.alerts import AlertBook
 from flightwatch.config import DigestSettings
 from flightwatch.deliveries.digest import MOST_MAPS, render
-from flightwatch.desk import MOST_LINES, Desk
+from flightwatch.desk import Desk
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline, Exposure
+from flightwatch.rarity.baseline import Columns
 from flightwatch.rarity.rarest import rarest
 from flightwatch.records import End, Leg, Scope, legs_table
 from flightwatch.store import Store
@@ -225,15 +227,18 @@ def test_five_hundred_alerts_are_all_in_the_digest_and_most_of_them_in_a_line(
     assert len(rendered.html.encode()) < 150_000
 
 
-def test_what_could_not_be_delivered_stands_in_the_digest(store: Store, book: AlertBook, airports: Airports) -> None:
-    for number in range(MOST_LINES + 5):
+def test_what_could_not_be_delivered_stands_in_the_digest(
+    store: Store, book: AlertBook, airports: Airports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flightwatch.desk.MOST_LINES", 3)
+    for number in range(5):
         book.post(f"alert-{number}", 1, ["slack"], b"", DAY)
         due = book.claim(DAY, ["slack"])
         assert due is not None
         book.failed(due, DAY, "Slack refuses <it>", permanent=True, retry_after_s=None, outcome_unknown=False)
     made = Desk(store, airports, Registry()).digest(book, DAY, DAY + timedelta(days=1), WANTED, Baseline(airports))
     assert made.undelivered[0] == "alert-0 to slack: Slack refuses <it>"
-    assert made.undelivered[-1] == "and 5 more"
+    assert made.undelivered[-1] == "and 2 more"
     rendered = render(made)
     assert "NOT DELIVERED\n* alert-0 to slack" in rendered.plain
     assert "Slack refuses &lt;it&gt;" in rendered.html
@@ -260,6 +265,28 @@ def test_one_digest_a_local_day_through_restarts_and_changes_of_the_clock(begin:
             runner.book.close()
     assert posted == [(begin.date() + timedelta(days=n)).isoformat() for n in (1, 2)]
     assert counts == {f"mail:{recipient}": {"waiting": 2} for recipient in to}
+
+
+class Broken(Baseline):
+    """A history that errs in a way that nobody thought of."""
+
+    @property
+    def columns(self) -> Columns:
+        raise ZeroDivisionError
+
+
+def test_a_digest_that_cannot_be_put_together_says_so_and_nothing_else(
+    store: Store, book: AlertBook, airports: Airports, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mail that does not come looks like a quiet day, and a run must not end for it."""
+    desk = Desk(store, airports, Registry())
+    broken = Broken(airports, store.legs.table(), WATCHED)
+    with caplog.at_level(logging.CRITICAL):
+        ((to, data),) = digests.mails(desk, book, DAY, DAY + timedelta(days=1), WANTED, broken)
+    mail = BytesParser(policy=policy.SMTP).parsebytes(data)
+    assert (to, mail["Subject"]) == ("desk@example.org", "flightwatch 2 Mar 2024: the digest could not be put together")
+    assert mail["Message-ID"] == "<digest-2024-03-02-desk.example.org@example.org>"
+    assert "No rule fired" not in data.decode()
 
 
 # --------------------------------------------------------------------------------------------------------------------- preview

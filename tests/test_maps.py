@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from flightwatch import maps
+from flightwatch.places.great_circle import between
 from flightwatch.records import MapSpec, Track
 
 
@@ -48,3 +49,17 @@ def test_a_line_across_the_antimeridian_does_not_cross_the_world() -> None:
     columns = np.flatnonzero(is_red.any(axis=0))
     assert len(columns) > 20
     assert np.diff(columns).max() < 40, "one line, in one piece"
+
+
+def test_two_inferred_ways_that_lie_on_each_other_do_not_look_seen() -> None:
+    """There and back: the dashes of one would fill the gaps of the other."""
+    there = (55.0, 40.0, 55.0, 80.0)
+    lat, lon = between(*there, 57)
+    back = (float(lat[-2]), float(lon[-2]), float(lat[1]), float(lon[1]))
+
+    def red(*lines: tuple[float, float, float, float]) -> int:
+        made = maps.draw(MapSpec("", Track((), (), ()), lines, (("Somewhere", 55.0, 37.0),), ""))
+        pixels = matplotlib.image.imread(io.BytesIO(made), format="png")[..., :3]
+        return int(((pixels[..., 0] > 0.6) & (pixels[..., 1] < 0.35) & (pixels[..., 2] < 0.35)).sum())
+
+    assert red(there, back) < 1.2 * red(there)

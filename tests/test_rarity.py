@@ -275,6 +275,31 @@ def test_what_leaves_at_that_time_of_the_day_goes_there_again(airports: Airports
     assert (best(24 * 0.7), best(24 * 0.1)) == ("UHWW", "URSS")
 
 
+def leaving_sochi(legs: list[Leg], airports: Airports, *exposures: Exposure, to: str = "ZKPY") -> float:
+    """How probably RA-86559 goes somewhere from where it never was before."""
+    prior = history(legs, airports, *exposures).over(
+        "destination", DAY, aircraft="15521f", operator=STATE, typecode="IL62", other=airports.row("URSS")
+    )
+    return float(prior[airports.row(to)])
+
+
+def test_reports_of_others_who_went_there_too_make_it_no_likelier(airports: Airports) -> None:
+    """They were told because they went there; flights of days that were watched were not."""
+    own = [flown(i, 40 + i, source="listed", feeds=("reported", "press")) for i in range(2)]
+    others = [flown(n, 50 + n, aircraft=f"1552{n}", source="listed", feeds=("reported", "press")) for n in range(10, 22)]
+    alone, together = leaving_sochi(own, airports), leaving_sochi([*own, *others], airports)
+    assert together == pytest.approx(alone, abs=0.01)
+    assert leaving_sochi([*own, *others], airports, world(365)) > 1.5 * together
+    elsewhere = Exposure(Scope("aircraft", ("ffff00",)), DAY - timedelta(days=365), DAY)
+    assert leaving_sochi([*own, *others], airports, elsewhere) == together
+
+
+def test_what_reports_name_more_often_is_likelier(airports: Airports) -> None:
+    press = [flown(n, 50 + n, aircraft=f"1552{n}", source="listed", feeds=("reported", "press")) for n in range(10, 16)]
+    once = flown(90, 90, to="ZKWS", aircraft="155290", source="listed", feeds=("reported", "press"))
+    assert leaving_sochi([*press, once], airports) > 5 * leaving_sochi([*press, once], airports, to="ZKWS") > 0.1
+
+
 def test_a_new_place_is_sought_as_far_away_as_the_type_flies(airports: Airports) -> None:
     """Short hops alone, all from elsewhere: from Munich, Rome gains on New York, which is as large."""
     hops = [("EDDF", "EDDH"), ("LFPG", "LFLL"), ("EGLL", "EGCC"), ("LEMD", "LEBL")]

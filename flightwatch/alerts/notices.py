@@ -7,6 +7,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from flightwatch.alerts.lifecycle import SEVERITIES
+from flightwatch.alerts.links import index_url
 from flightwatch.errors import ConfigError
 from flightwatch.records import Message
 
@@ -52,4 +53,5 @@ def many(messages: Sequence[Message]) -> Message:
         footer=("Each of them stands in the digest and in `flightwatch alerts list`.",),
         severity=ordered[0].severity,
         map=None,
+        page=index_url(ordered[0].page),
     )

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from flightwatch.alerts import happenings
 from flightwatch.alerts.lifecycle import SEVERITIES, Alert
+from flightwatch.alerts.links import TOLD, trackers
 from flightwatch.alerts.phrases import capital, chance, duration, sentence, who
 from flightwatch.places import Airports, country_name, shown_distance_nm
 from flightwatch.records import (
@@ -43,14 +44,15 @@ LIKELY = 0.5
 @dataclass(frozen=True)
 class Context:
     """What the words need besides the finding: places, the track so far, the terms of the feeds it came from, whether
-    the history that it is counted in is made up, even in part, and whose positions the track leaves out because they may
-    not be republished."""
+    the history that it is counted in is made up, even in part, whose positions the track leaves out because they may not be
+    republished, and the address of the alert's evidence page, if it has one."""
 
     airports: Airports
     track: Track
     terms: tuple[Terms, ...]
     history_made_up: bool = False
     withheld: tuple[str, ...] = ()
+    page: str = ""
 
     @property
     def reconstructed(self) -> bool:
@@ -79,6 +81,7 @@ def message(finding: Finding, alert: Alert, context: Context) -> Message:
         footer=tuple(_footer(finding, alert, context)),
         severity=_severity(alert),
         map=_event_map(finding, headline, context) if about_event else _map(finding, headline, context),
+        page=context.page,
     )
 
 
@@ -270,7 +273,7 @@ def _last_seen_fact(leg: Leg, context: Context) -> str:
         return ""
     told = sentence(leg.destination.reason.split(";")[0])
     airport, track = context.airports.get(leg.destination.airport), context.track
-    if airport is None or not track.latitude:
+    if airport is None or not track.latitude or context.withheld:  # then the track may end before it was seen last
         return told
     at = len(track.latitude) - 1 if track.departs is None else track.departs - 1
     others = (c.airport for c in leg.destination.candidates if c.airport not in (UNKNOWN, airport.ident))
@@ -493,15 +496,9 @@ def _links(finding: Finding, context: Context) -> list[tuple[str, str]]:
     if context.reconstructed:
         return []
     began = finding.event.since if finding.event is not None else finding.there.arrival.first_seen
-    day = (began or finding.as_of).strftime("%Y-%m-%d")
     known = finding.aircraft if finding.event is not None else finding.there.arrival
-    links = []
-    if known.icao24 and not known.icao24.startswith("~"):
-        links.append((f"adsb.lol, {day}", f"https://adsb.lol/?icao={known.icao24}&showTrace={day}"))
-        links.append((f"ADS-B Exchange, {day}", f"https://globe.adsbexchange.com/?icao={known.icao24}&showTrace={day}"))
-    if known.registration:
-        links.append(("Flightradar24", f"https://www.flightradar24.com/data/aircraft/{known.registration.lower()}"))
-    return links
+    found = trackers(known.icao24, known.registration, (began or finding.as_of).date())
+    return [(f"{name}, {day}" if day else name, url) for name, day, url in found if name in TOLD]
 
 
 def _footer(finding: Finding, alert: Alert, context: Context) -> list[str]:
@@ -528,7 +525,9 @@ def _map(finding: Finding, title: str, context: Context) -> MapSpec:
         if airport is not None:
             places.append((airport.short_name, airport.latitude, airport.longitude))
     note = map_note(context.terms, context.withheld)
-    return MapSpec(title, context.track, tuple(_inferred(finding, context)), tuple(dict.fromkeys(places)), note)
+    return MapSpec(
+        title, context.track, tuple(inferred_lines(finding, context.track, airports)), tuple(dict.fromkeys(places)), note
+    )
 
 
 def _event_map(finding: Finding, title: str, context: Context) -> MapSpec | None:
@@ -557,16 +556,15 @@ def _whose(terms: Sequence[Terms]) -> str:
     return made_up + (f" Data: {'; '.join(sources)}." if sources else "")
 
 
-def _inferred(finding: Finding, context: Context) -> list[tuple[float, float, float, float]]:
-    """The dashed lines: across holes, and from where the track broke off to the airport that leads, and back."""
-    track, airports = context.track, context.airports
+def inferred_lines(finding: Finding, track: Track, airports: Airports) -> list[tuple[float, float, float, float]]:
+    """The dashed lines of a visit: across holes, and from where the track broke off to the airport that leads, and back."""
     lat, lon = track.latitude, track.longitude
-    breaks = set(track.breaks)
     lines = []
-    if lat and finding.there.arrival.origin.basis != "observed":
-        lines += _to_airport(lat[0], lon[0], finding.there.arrival.origin, airports)
+    began = finding.there.way[0].origin  # the track has all legs of a journey in stages
+    if lat and began.basis != "observed":
+        lines += _to_airport(lat[0], lon[0], began, airports)
     there = finding.there.arrival.destination
-    for i in sorted(breaks):
+    for i in sorted(track.breaks):
         if i == track.departs and there.airport is not None:
             lines += _to_airport(lat[i - 1], lon[i - 1], there, airports) + _to_airport(lat[i], lon[i], there, airports)
         else:

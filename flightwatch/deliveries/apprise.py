@@ -7,6 +7,9 @@ tried again.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from flightwatch.config import Secret
@@ -46,13 +49,27 @@ def _opened(name: str, url: Secret) -> Library:
     except ImportError:
         raise ConfigError([Problem("configuration", 1, f"channel {name} needs Apprise: {INSTALL}")]) from None
     opened = Library()
-    if not opened.add(url.reveal()):
+    with _unheard():
+        known = opened.add(url.reveal())
+    if not known:
         raise ConfigError([Problem("environment", 1, f"the address of channel {name} is none that Apprise knows: correct it")])
     return opened
 
 
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Apprise logs an address that it does not know as it stands, secret and all."""
+    log = logging.getLogger("apprise")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
+
+
 def _body(message: Message) -> str:
-    lines = [message.update, f"({message.qualifier})", *(f"- {fact}" for fact in message.facts), *message.footer]
+    page = f"Evidence page: {message.page}" if message.page else ""
+    lines = [message.update, f"({message.qualifier})", *(f"- {fact}" for fact in message.facts), page, *message.footer]
     return "\n".join(clean(line) for line in lines if line)
 
 

@@ -81,6 +81,8 @@ def _entry(message: Message, name: str, now: str) -> ET.Element:
     entry = ET.Element(f"{{{ATOM}}}entry")
     title = clean(message.update or f"{message.headline} ({message.qualifier})")
     _texts(entry, [("id", name), ("title", title), ("updated", now)])
+    if message.page:
+        ET.SubElement(entry, f"{{{ATOM}}}link", rel="alternate", type="text/html", href=message.page)
     for label, url in message.links[:1]:
         ET.SubElement(entry, f"{{{ATOM}}}link", rel="related", title=clean(label), href=url)
     ET.SubElement(entry, f"{{{ATOM}}}category", term=message.severity)

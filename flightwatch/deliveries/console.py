@@ -25,6 +25,7 @@ class Console:
             stream.write(f"ALERT {message.alert_id}: {clean(message.headline)} ({clean(message.qualifier)})\n")
             stream.writelines(f"  {clean(fact)}\n" for fact in message.facts)
             stream.writelines(f"  {clean(line)}\n" for line in message.footer)
+            stream.writelines([f"  Evidence page: {clean(message.page)}\n"] if message.page else [])
         stream.flush()
         return f"{message.alert_id}/{message.number}"
 

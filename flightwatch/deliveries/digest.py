@@ -96,6 +96,13 @@ def render(digest: Digest) -> Rendered:
     return Rendered(_title(digest), plain, html, pictures)
 
 
+def unmade(day: date) -> Rendered:
+    """What goes out of a day of which no digest could be put together: that, and no word of what happened."""
+    title = f"flightwatch {day:%-d %b %Y}: the digest could not be put together"
+    text = "The log of flightwatch says why: please report it. Nothing is said here about this day. Alerts go out as always."
+    return Rendered(title, f"{title}\n\n{text}\n", f"<!doctype html>\n<title>{title}</title>\n<p>{text}</p>\n", {})
+
+
 def _title(digest: Digest) -> str:
     if not digest.flagged:
         what = "nothing flagged"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,9 +63,7 @@ def in_words(settings: ChannelSettings) -> str:
 def obstacles(settings: ChannelSettings, base: Path) -> Iterator[str]:
     """What keeps a channel from working, as far as can be told without using it. Another environment than that of the
     running process may lack its secrets."""
-    for variable in _variables(settings):
-        if not os.environ.get(variable):
-            yield f"{variable} is not set in this environment"
+    yield from unset(_variables(settings))
     if isinstance(settings, AppriseSettings) and find_spec("apprise") is None:
         yield f"Apprise is not installed: {INSTALL}"
     if isinstance(settings, (JsonLinesSettings, AtomSettings)):
@@ -74,6 +72,11 @@ def obstacles(settings: ChannelSettings, base: Path) -> Iterator[str]:
         fits = there.is_file() if there == path.resolve() else there.is_dir()
         if not (fits and os.access(there, os.W_OK)):
             yield f"{path} cannot be written"
+
+
+def unset(variables: Iterable[str | None]) -> Iterator[str]:
+    """What is to be said of variables that hold secrets and are not there."""
+    yield from (f"{name} is not set in this environment" for name in variables if name and not os.environ.get(name))
 
 
 def _variables(settings: ChannelSettings) -> list[str]:

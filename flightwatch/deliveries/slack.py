@@ -278,9 +278,11 @@ def blocks(message: Message) -> list[dict[str, Any]]:
         out.append(_section(text))
         left -= len(text)
     links = " · ".join(f"<{_address(url)}|{escape(label).replace('|', '/')}>" for label, url in message.links)
+    label = "All alerts" if message.stage == "many" else "Evidence page"
+    page = [f"<{_address(message.page)}|{label}>"] if message.page else []
     small = [
         text[:SECTION_LIMIT]
-        for text in ([f"This aircraft that day: {links}"] if links else []) + [escape(line) for line in message.footer]
+        for text in page + ([f"This aircraft that day: {links}"] if links else []) + [escape(line) for line in message.footer]
     ]
     if len(small) > MOST_SMALL:  # whose data it is stands at the end, and stays
         small = [*small[: MOST_SMALL - 2], *small[-2:]]

@@ -33,6 +33,7 @@ def as_object(message: Message, sent: datetime) -> dict[str, Any]:
         "facts": [clean(fact) for fact in message.facts],
         "update": clean(message.update),
         "links": [{"label": clean(label), "url": url} for label, url in message.links],
+        "page": message.page,
         "footer": [clean(line) for line in message.footer],
         "sent": sent.isoformat(timespec="seconds"),
     }

@@ -60,10 +60,11 @@ def country_code(text: str) -> str | None:
 
 @dataclass(frozen=True)
 class Outlines:
-    """Coasts and borders (`lines`), and land as closed rings; arrays of shape (n, 2): longitude, latitude. Natural
-    Earth 1:50m, public domain."""
+    """Coasts and borders (`lines`), those of them that are borders, and land as closed rings; arrays of shape (n, 2):
+    longitude, latitude. Natural Earth 1:50m, public domain."""
 
     lines: tuple[NDArray[np.float64], ...]
+    borders: tuple[NDArray[np.float64], ...]
     land: tuple[NDArray[np.float64], ...]
 
 
@@ -73,7 +74,8 @@ def outlines() -> Outlines:
     data = json.loads(gzip.decompress((DATA / "outlines.json.gz").read_bytes()))
     lines = tuple(np.array(line, dtype=np.float64) for line in data["lines"])
     rings = tuple(np.concatenate([lines[i] if i >= 0 else lines[~i][::-1] for i in ring]) for ring in data["land"])
-    return Outlines(lines, rings)
+    coast = {max(i, ~i) for ring in data["land"] for i in ring}
+    return Outlines(lines, tuple(line for i, line in enumerate(lines) if i not in coast), rings)
 
 
 def shown_distance_nm(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
