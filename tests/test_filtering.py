@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -65,6 +65,16 @@ def ends(draw: st.DrawFn, when: datetime | None) -> End:
     return End(lead, basis, chances[0], (*candidates, Candidate(UNKNOWN, rest)), "made up", when, early, late)
 
 
+USUAL = {field.name: None for field in fields(Leg)} | {
+    "revision": 1, "landed_probability": 0.9, "status": "landed", "gaps": (), "longest_gap_s": 0.0, "distance_nm": 0.0,
+    "positions": 10, "model": "", "source": "tracked", "feeds": ("demo",), "way": b"", "events": (),
+}  # fmt: skip
+
+
+def leg(**given: Any) -> Leg:
+    return Leg(**(USUAL | given))
+
+
 @st.composite
 def flown(draw: st.DrawFn) -> list[Leg]:
     """The legs of a few aircraft, some of which go on after short stays."""
@@ -77,9 +87,8 @@ def flown(draw: st.DrawFn) -> list[Leg]:
             timed, hours = draw(st.booleans()), draw(st.sampled_from([1, 5, 9]))
             over = at + timedelta(hours=hours)
             legs.append(
-                Leg(
+                leg(
                     leg_id=leg_id,
-                    revision=1,
                     journey_id=journey,
                     icao24=icao24,
                     registration=registration,
@@ -90,15 +99,7 @@ def flown(draw: st.DrawFn) -> list[Leg]:
                     last_seen=over,
                     origin=draw(ends(at if timed else None)),
                     destination=draw(ends(over if timed else None)),
-                    landed_probability=0.9,
                     status=draw(st.sampled_from(["landed", "presumed_landed", "lost"])),
-                    gaps=(),
-                    longest_gap_s=0.0,
-                    distance_nm=0.0,
-                    positions=10,
-                    model="",
-                    source="tracked",
-                    feeds=("demo",),
                 )
             )
             at, before = over + timedelta(hours=draw(st.sampled_from([2, 11, 40]))), journey
@@ -117,26 +118,15 @@ def listed(draw: st.DrawFn) -> list[Leg]:
             for _ in range(2)
         )
         legs.append(
-            Leg(
+            leg(
                 leg_id=f"listed-{number}",
-                revision=1,
                 journey_id=f"listed-{number}",
                 icao24=draw(st.sampled_from([icao24, None])),
                 registration=registration,
                 typecode=typecode,
                 operator=operator,
-                callsign=None,
-                first_seen=None,
-                last_seen=None,
                 origin=origin,
                 destination=destination,
-                landed_probability=1.0,
-                status="landed",
-                gaps=(),
-                longest_gap_s=0.0,
-                distance_nm=0.0,
-                positions=0,
-                model="",
                 source="listed",
                 feeds=("lists", draw(st.sampled_from(["list-a", "list-b"]))),
                 list_order=number,
