@@ -289,9 +289,21 @@ def test_reports_of_others_who_went_there_too_make_it_no_likelier(airports: Airp
     others = [flown(n, 50 + n, aircraft=f"1552{n}", source="listed", feeds=("reported", "press")) for n in range(10, 22)]
     alone, together = leaving_sochi(own, airports), leaving_sochi([*own, *others], airports)
     assert together == pytest.approx(alone, abs=0.01)
-    assert leaving_sochi([*own, *others], airports, world(365)) > 1.5 * together
+    watched = leaving_sochi([*own, *others], airports, world(365))
+    assert watched / (1 - watched) > 2 * together / (1 - together)
     elsewhere = Exposure(Scope("aircraft", ("ffff00",)), DAY - timedelta(days=365), DAY)
     assert leaving_sochi([*own, *others], airports, elsewhere) == together
+
+
+def test_a_place_that_is_new_to_an_aircraft_is_possible_however_much_it_flew_elsewhere(airports: Airports) -> None:
+    """Six hundred watched flights to and fro, and two others went to Pyongyang: the reference case is such a flight."""
+    places = ("UHHH", "UHWW", "UNNT", "URSS", "USSS")
+    own = [flown(i, 700 - i, *((places[i // 2 % 5], "UUMU") if i % 2 else ("UUMU", places[i // 2 % 5]))) for i in range(600)]
+    others = [flown(i, 300 + i, aircraft="15520a", source="listed", feeds=("reported", "press")) for i in range(2)]
+    prior = history([*own, *others], airports, Exposure(Scope("aircraft", ("15521f",)), DAY - timedelta(days=800), DAY)).over(
+        "destination", DAY, aircraft="15521f", operator=STATE, typecode="IL62", other=airports.row("UUMU")
+    )
+    assert prior[airports.row("ZKPY")] > 1e-4
 
 
 def test_what_reports_name_more_often_is_likelier(airports: Airports) -> None:
