@@ -317,20 +317,25 @@ def rules_backtest(
     until: UntilOption = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="All findings: findings.parquet.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="The report as one page: report.html.")] = None,
+    tell: Annotated[str | None, typer.Option("--tell", help="A channel that gets the report, as one message.")] = None,
     store: StorePath = None,
     config: ConfigPath = DEFAULT_FILE,
 ) -> None:
     """Tell what rules would have found in the legs of a store: when, of whom, how many a week, and why."""
     from flightwatch import reports
+    from flightwatch.alerts import AlertBook
     from flightwatch.backtesting import backtest
     from flightwatch.desk import Desk
     from flightwatch.places import airports
+    from flightwatch.records import message_to_bytes
     from flightwatch.store.files import write_bytes
     from flightwatch.userfiles import settings_of
 
     if (not paths) == (diff is None):
         raise typer.BadParameter("give rule files, or --diff OLD NEW", param_hint="PATHS")
     settings = settings_of(config)
+    if tell is not None and tell not in {channel.name for channel in settings.channels}:
+        raise InputError(f"{tell} is no channel of {config}: it has {', '.join(c.name for c in settings.channels) or 'none'}")
     versions = [[*(paths or ())]] if diff is None else [[path] for path in diff]
     pipelines = [_judging(version, settings, config) for version in versions]
     with _brought_up(store, settings, config, pipelines[-1].registry) as opened:
@@ -344,6 +349,11 @@ def rules_backtest(
     if html is not None:
         write_bytes(html, reports.page(told).encode())
         print(f"Wrote {html}.")
+    if tell is not None:
+        message = reports.message(told)
+        with AlertBook(_root(store, settings, config) / "alerts.sqlite") as book:
+            book.post(message.alert_id, message.number, [tell], message_to_bytes(message), datetime.now(UTC))
+        print(f"A running flightwatch sends it to {tell}, once.")
 
 
 def _judging(paths: list[Path], settings: Settings, config: Path) -> Pipeline:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
 from importlib import resources
 from itertools import groupby
 from pathlib import Path
@@ -39,6 +40,7 @@ from flightwatch.records import (
     Finding,
     Held,
     MapSpec,
+    Message,
     RuleReference,
     Terms,
     Track,
@@ -354,6 +356,26 @@ def summary(told: Report) -> str:
         lines += [f"  {fact}" for fact in example.facts]
     lines += ["", *told.notes, *([f"Data: {'; '.join(told.sources)}."] if told.sources else [])]
     return "\n".join(map(clean_line, lines))
+
+
+def message(told: Report) -> Message:
+    """The report for a channel, where somebody asks for it: one message that says that it is about the past. The same report
+    has the same name, so it is told once."""
+    rules = [f"{rule.rule_id}: {_alerts(rule.alerts)}, {rate(rule.a_week)} a week" for rule in told.rules if rule.alerts]
+    name = sha256(summary(told).encode()).hexdigest()[:12]
+    return Message(
+        alert_id=f"backtest-{name}",
+        number=1,
+        stage="backtest",
+        headline=f"Backtest: {_alerts(told.alerts)} from {told.since:%-d %b %Y} to {told.until:%-d %b %Y}",
+        qualifier="about the past: what rules would have told of; nobody was alerted",
+        facts=(*rules, *(f"{example.headline} ({example.qualifier})" for example in told.examples)),
+        update="",
+        links=(),
+        footer=(*told.notes, *([f"Data: {'; '.join(told.sources)}."] if told.sources else [])),
+        severity="low",
+        map=None,
+    )
 
 
 def clean_line(line: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from flightwatch.alerts import AlertBook
+from flightwatch.records import message_from_bytes
 from tests.conftest import Typed
 
 FLIGHTS = """\
@@ -72,3 +75,23 @@ def test_two_versions_of_rules_are_compared(imported: Typed) -> None:
 def test_rules_or_two_versions_of_them_are_asked_for(imported: Typed) -> None:
     assert imported("rules", "backtest", "--store", "s")[0] == 2
     assert imported("rules", "backtest", "old.yaml", "--store", "s", "-o", "f.txt")[0] == 1
+
+
+def test_a_backtest_reaches_a_channel_only_where_somebody_asks_for_it_and_once(imported: Typed, tmp_path: Path) -> None:
+    """What is found in the past alerts nobody by itself."""
+    (tmp_path / "flightwatch.yaml").write_text("store: s\nchannels: [{name: desk, kind: console}]\n", encoding="utf-8")
+    assert imported("rules", "backtest", "old.yaml")[0] == 0
+    assert not (tmp_path / "s" / "alerts.sqlite").exists()
+    for _ in range(2):
+        status, out, _ = imported("rules", "backtest", "old.yaml", "--tell", "desk")
+        assert (status, "sends it to desk, once" in out) == (0, True)
+    with AlertBook(tmp_path / "s" / "alerts.sqlite") as book:
+        due = book.claim(datetime.now(UTC), ["desk"])
+        assert due is not None
+        message = message_from_bytes(due.payload)
+        assert message.headline.startswith("Backtest: 2 alerts from 8 Jan 2024")
+        assert "about the past" in message.qualifier
+        assert book.alerts() == []
+        assert book.counts() == {"waiting": 1}
+    status, _, err = imported("rules", "backtest", "old.yaml", "--tell", "nobody")
+    assert (status, "it has desk" in err) == (1, True)
