@@ -21,9 +21,12 @@ from hypothesis import strategies as st
 from flightwatch import digests, live
 from flightwatch.aircraft import Registry
 from flightwatch.alerts import AlertBook
-from flightwatch.config import DigestSettings
+from flightwatch.config import DigestSettings, Secret
 from flightwatch.deliveries.digest import MOST_MAPS, render
+from flightwatch.deliveries.slack import Slack
+from flightwatch.deliveries.worker import Worker
 from flightwatch.desk import Desk
+from flightwatch.evidence import Folder
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline, Exposure
 from flightwatch.rarity.baseline import Columns
@@ -31,9 +34,10 @@ from flightwatch.rarity.rarest import rarest
 from flightwatch.records import End, Leg, Scope, legs_table
 from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
+from flightwatch.testing.slack import SlackServer
 from tests.conftest import Typed
 from tests.live_runs import pipeline
-from tests.test_alerts import finding
+from tests.test_alerts import RULE, finding, told
 from tests.test_deliveries import a_digest, unmapped
 
 DAY = datetime(2024, 3, 1, tzinfo=UTC)
@@ -225,6 +229,29 @@ def test_five_hundred_alerts_are_all_in_the_digest_and_most_of_them_in_a_line(
         assert text.count("was probably heading for North Korea") >= 500
     assert rendered.html.count('class="flight high"') == MOST_MAPS
     assert len(rendered.html.encode()) < 150_000
+
+
+@pytest.mark.slow
+def test_five_hundred_findings_at_once_are_few_messages_and_all_in_digest_and_index(
+    store: Store, book: AlertBook, airports: Airports, tmp_path: Path
+) -> None:
+    """Maps are messages, too."""
+    about = finding("lost", replace(RULE, notify=("slack",)))
+    many = [replace(about, visit=replace(about.visit, visit_id=f"visit-{i:03d}")) for i in range(500)]
+    now = DAY + timedelta(hours=1)
+    with SlackServer(now.timestamp) as slack:
+        book.apply(1, many, told(airports), now)
+        worker = Worker(book, {"slack": Slack("C1", Secret("canary"), slack.api)}, None, [])
+        while worker.run_once(now):
+            now += timedelta(seconds=2)
+        uploads = slack.calls.count("files.completeUploadExternal")
+        assert len(slack.posts) + uploads <= 20
+        assert uploads > 0
+    assert book.counts() == {"sent": len(slack.posts)}
+    rendered = render(Desk(store, airports, Registry()).digest(book, DAY, DAY + timedelta(days=1), WANTED, Baseline(airports)))
+    index = Folder(tmp_path / "pages", store.root, airports, Registry).write_index(book.alerts(), store).read_text("utf-8")
+    for text in (rendered.html, rendered.plain, index):
+        assert text.count("was probably heading for North Korea") >= 500
 
 
 def test_what_could_not_be_delivered_stands_in_the_digest(
