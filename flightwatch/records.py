@@ -23,7 +23,9 @@ UNKNOWN = "unknown"
 Basis = Literal["observed", "inferred", "unknown"]
 Status = Literal["airborne", "lost", "presumed_landed", "landed"]
 Severity = Literal["low", "medium", "high"]
-Stage = Literal["heading_there", "lost", "presumed_landed", "landed", "left_again", "returned", "happened", "withdrawn"]
+Stage = Literal[
+    "heading_there", "airborne", "lost", "presumed_landed", "landed", "left_again", "returned", "happened", "withdrawn"
+]
 Notice = Literal["outage", "outage_over", "rules_refused", "many", "backtest"]
 """What a message can be about besides a stage of a visit."""
 

@@ -322,6 +322,17 @@ def test_a_wrong_prediction_is_withdrawn_once_no_rule_holds() -> None:
     assert (none_left.tell, none_left.alert.stage) == (True, "withdrawn")
 
 
+def test_an_aircraft_that_no_rule_expects_anywhere_is_airborne_and_heads_there_once_one_does() -> None:
+    nowhere = replace(OTHER, places=0)
+    opened = decide(None, [finding("heading_there", nowhere)]).alert
+    assert opened is not None
+    assert opened.stage == "airborne"
+    assert decide(opened, [finding("heading_there", nowhere)]).reason == "nothing new"
+    expected = decide(opened, [finding("heading_there", nowhere), finding("heading_there")])
+    assert expected.alert is not None
+    assert (expected.alert.stage, expected.tell, expected.reason) == ("heading_there", True, "stage changed")
+
+
 def test_a_rule_that_is_about_no_place_is_told_by_its_title(airports: Airports) -> None:
     """`heading for North Korea` is not what such a rule found."""
     low = replace(RULE, title="Flies again after months", places=0)

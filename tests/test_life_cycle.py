@@ -19,7 +19,7 @@ from tests.test_alerts import OTHER, RULE, START
 from tests.test_quiet import composed, visit
 
 STAGES: tuple[Stage, ...] = ("heading_there", "lost", "presumed_landed", "landed", "left_again", "returned", "withdrawn")
-RULES = (replace(RULE, notify=("slack", "desk")), replace(OTHER, notify=("desk",)))
+RULES = (replace(RULE, notify=("slack", "desk")), replace(OTHER, notify=("desk",), places=0))
 VISITS = ("a", "b", "c")
 CHANNELS = ("slack", "desk")
 

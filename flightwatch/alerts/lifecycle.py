@@ -6,6 +6,8 @@
                     ├──────────> landed ─────────────┴─────────────┘
                     └──> withdrawn      (from any stage before left_again, when no rule holds any more; and back)
 
+Where no rule is about a place, an alert begins as `airborne` instead of `heading_there`, and becomes that when such a rule joins.
+
 An alert about an event (`happened`) has this one stage, and is withdrawn when better data take the event back.
 
 An alert may open at any stage: flightwatch need not have been there at the beginning. Certainty can fall again (an
@@ -119,7 +121,7 @@ def decide(
         alert, rules=tuple(rules), channels=tuple(dict.fromkeys([*alert.channels, *speaking])), silent=silent, closed=False
     )
     nobody_listens = not speaking and any(r.rule_id in silenced for r in rules)
-    stage = holding[-1].stage if holding else alert.stage
+    stage = _told_as(holding[-1].stage, rules) if holding else alert.stage
     if stage != alert.stage:
         updated = replace(updated, stage=stage, number=alert.number + 1)
         return Decision(updated, not nobody_listens and bool(updated.channels), "silenced" if nobody_listens else "stage changed")
@@ -127,6 +129,11 @@ def decide(
     if updated == alert:
         return Decision(alert, False, "nothing new")
     return Decision(updated, False, "silenced" if nobody_listens else "another rule")
+
+
+def _told_as(stage: Stage, rules: Sequence[RuleReference]) -> Stage:
+    """In the air it heads for a place that a rule is about, or it is airborne, and where it goes is no rule's business."""
+    return "airborne" if stage == "heading_there" and not any(rule.places for rule in rules) else stage
 
 
 def acknowledged(alert: Alert, by: Acknowledgement) -> Decision:
@@ -156,7 +163,7 @@ def _open(findings: Sequence[Finding], cooling: Collection[str], silenced: Colle
     rules = tuple(_merged([], findings))
     silent = tuple(r.rule_id for r in rules if r.rule_id in cooling)
     channels = _channels(rules, {*silent, *silenced})
-    alert = Alert(alert_id(findings[0]), findings[-1].stage, 1, rules, channels, silent)
+    alert = Alert(alert_id(findings[0]), _told_as(findings[-1].stage, rules), 1, rules, channels, silent)
     if channels:
         return Decision(alert, True, "opened")
     return Decision(alert, False, "silenced" if any(r.rule_id in silenced for r in rules) else "cooled down")

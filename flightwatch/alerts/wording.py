@@ -126,7 +126,7 @@ def _headline(finding: Finding, alert: Alert, airports: Airports) -> tuple[str, 
     chances = _chances(visit.place, airports)
     landed = f"down {chance(visit.arrival.landed_probability)}"
     match alert.stage:
-        case "heading_there":
+        case "heading_there" | "airborne":
             return f"{name} is {going.removesuffix(',')}", f"in the air; {chances}"
         case "lost":
             return f"{name} was {going} when its signal was lost", f"not seen since; {chances}"
@@ -429,7 +429,7 @@ def _update(finding: Finding, alert: Alert, airports: Airports) -> str:
     place = area_name(visit.place, airports)
     there, going = chance(_in_area(visit.place, place, airports)), _going(visit.place, "", airports)
     match alert.stage:
-        case "heading_there":
+        case "heading_there" | "airborne":
             return f"Seen again, {going.removesuffix(',')} ({there})."
         case "lost":
             return f"Signal lost. {sentence(visit.arrival.destination.reason)} {capital(going.removesuffix(','))} ({there})."
