@@ -10,26 +10,23 @@ under way, and took back, is not in them. Flights of a list are judged, too, unl
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, get_args
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from flightwatch.backfill import newest
 from flightwatch.errors import Damaged
+from flightwatch.gathering import THREADS, Gathered, each_once, gather, subjects_of
 from flightwatch.legs.journeys import journeys
 from flightwatch.pipeline import Pipeline, State, reference
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline
-from flightwatch.rarity.baseline import ADDRESS, Columns, Exposure, Record, in_order, told_twice
 from flightwatch.rarity.coverage import Coverage
 from flightwatch.records import (
     LEGS,
@@ -40,56 +37,22 @@ from flightwatch.records import (
     Leg,
     RuleReference,
     legs_from_table,
-    micros,
     utc,
 )
-from flightwatch.rules import Rule, target_of
+from flightwatch.rules import Rule
 from flightwatch.rules.columns import (
-    DAY_US,
-    NO_TIME,
-    NOT_ONE,
-    NULL,
-    SURE,
-    Codes,
     Flags,
-    Floats,
     Ints,
-    LegColumns,
-    Past,
-    Stops,
-    Times,
 )
 from flightwatch.rules.evaluation import evaluate, event_case
 from flightwatch.rules.filtering import possible
-from flightwatch.rules.language import Condition, Of, conditions
+from flightwatch.rules.language import Condition, conditions
 from flightwatch.store import Store
-from flightwatch.store.legs import Piece
-
-Column = NDArray[Any]
 
 log = logging.getLogger(__name__)
 
-EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-
-DAY_BITS = 20
-"""What days since 1970 take at most."""
-
-THREADS = 2
-"""Arrays are worked on by so many at once: each takes memory of its own."""
-
 BATCH = 5_000
 """Journeys whose legs are in memory as records at once."""
-
-CONTEXT_US = 2 * DAY_US
-"""Of the aircraft's legs before a journey, those that began within this are read: they may have ended on its first day."""
-
-NAMES = ("icao24", "registration", "typecode", "operator")
-ENDS = tuple(f"{end}{part}" for end in ("origin", "destination") for part in ("", "_basis", "_probability"))
-LIKELY = ("first_seen", "last_seen", "takeoff_time", "landing_time", "landing_earliest", "landing_latest")
-OTHERS = ("takeoff_earliest", "takeoff_latest")
-COLUMNS = (*NAMES, "callsign", "source", "feeds", "list_order", *LIKELY, *ENDS)
-
-DOWN = ("landed", "presumed_landed")
 
 
 @dataclass(frozen=True)
@@ -177,7 +140,7 @@ def _findings(
     counts = _counts(asked)
     own = gathered.flights_of(counts.pop(FLIGHTS, firsts[:0]))
     numbers, table = store.legs.rows(
-        np.sort(gathered.numbers[_distinct(np.concatenate([_ranges(begins, ends), own]), len(gathered))])
+        np.sort(gathered.numbers[each_once(np.concatenate([_ranges(begins, ends), own]), len(gathered))])
     )
 
     def read(rows: Ints) -> list[Leg]:
@@ -185,7 +148,7 @@ def _findings(
 
     own = own[np.isin(gathered.numbers[own], numbers)]
     counted = [own, *(gathered.visits_of(of, some, pipeline) for of, some in counts.items())]
-    record = gathered.record(_distinct(np.concatenate(counted), len(gathered)), pipeline, read)
+    record = gathered.record(each_once(np.concatenate(counted), len(gathered)), pipeline, read)
     state = State(Baseline.of(pipeline.airports, record, pipeline.exposures()))
     told = wanted & gathered.columns.past.counted
     for batch in np.array_split(np.arange(len(firsts)), len(firsts) // BATCH + 1):
@@ -229,30 +192,13 @@ def _counts(asked: Asked) -> dict[str, Ints]:
 
 def _counted_by(part: Condition) -> list[str]:
     looks = part.dormant or part.after or (part.visits and part.visits.of == "tail")
-    return [*_subjects_of(part), *([FLIGHTS] if looks else [])]
-
-
-def _kinds(pipeline: Pipeline) -> set[str]:
-    """Whose visits the rules count."""
-    return {of for rule in pipeline.rules for part in conditions(rule.when) for of in _subjects_of(part)}
-
-
-def _subjects_of(part: Condition) -> list[str]:
-    """Whose visits a condition counts."""
-    return [condition.of for condition in (part.rarity, part.first_visit, part.visits) if condition is not None]
+    return [*subjects_of(part), *([FLIGHTS] if looks else [])]
 
 
 def _ranges(begins: Ints, ends: Ints) -> Ints:
     """All rows from some beginnings to below their ends."""
     many = ends - begins
     return np.asarray(np.arange(many.sum()) + np.repeat(begins - np.cumsum(many) + many, many))
-
-
-def _distinct(rows: Ints, size: int) -> Ints:
-    """Rows, each once and in order."""
-    flags = np.zeros(size, bool)
-    flags[rows] = True
-    return np.flatnonzero(flags)
 
 
 def _coverage(store: Store, airports: Airports) -> Coverage:
@@ -295,620 +241,3 @@ def _happenings(store: Store, pipeline: Pipeline, since: datetime | None, until:
                 found = evaluate(rule.when, case)
                 if found.truth:
                     yield Happening(reference(rule), event, everybody, found.held)
-
-
-# ------------------------------------------------------------------------------------------------------------------ columns
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """The legs of a store as columns, those of one aircraft and source together and in order: what positions tell of, and
-    what each list does. `numbers` are those of the stored legs; names of aircraft, operators and types are numbers into
-    `words` (-1: null); `identity` are numbers into `identities`: address, registration, type and operator that legs tell of.
-    `lead` are the leading airports of the ends, as `LegColumns` numbers them; `begins` and `ends` bound when a leg was under
-    way; `source` is 0 for tracked legs, else a number for the list; `vague` are those of which a list gives the day
-    alone."""
-
-    columns: LegColumns
-    numbers: Ints
-    words: Sequence[str]
-    aircraft: Codes
-    identity: Codes
-    identities: Codes
-    source: Codes
-    lead: Codes
-    departed: Ints
-    begins: Ints
-    ends: Ints
-    vague: Flags
-    registrations: Mapping[str, str]
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def without_times(self) -> Gathered:
-        """Without what only the filter needs."""
-        return replace(self, columns=replace(self.columns, times=None))
-
-    def between(self, since: datetime | None, until: datetime | None) -> Flags:
-        """The legs that were under way in a span of time."""
-        wanted = np.ones(len(self), bool)
-        if since is not None:
-            wanted &= self.ends >= micros(since)
-        if until is not None:
-            wanted &= self.begins <= micros(until)
-        return wanted
-
-    def journey(self, first: int) -> range:
-        """The legs of the journey that begins with one."""
-        return range(first, int(np.searchsorted(self.columns.first, first, side="right")))
-
-    def spans(self, firsts: Ints) -> tuple[Ints, Ints]:
-        """The legs that must be known to judge each of some journeys, from one to below another: those just before it, its
-        own, and the next one."""
-        last = np.searchsorted(self.columns.first, firsts, side="right") - 1
-        begins, going = firsts.copy(), np.arange(len(firsts))
-        while len(going):
-            going = going[begins[going] > 0]
-            earlier, first = begins[going] - 1, firsts[going]
-            same = (self.aircraft[earlier] == self.aircraft[first]) & (self.source[earlier] == self.source[first])
-            going = going[same & (self.begins[earlier] >= self.begins[first] - CONTEXT_US)]
-            begins[going] -= 1
-        return begins, last + 1 + (self.columns.next[last] != NULL)
-
-    def person(self, pipeline: Pipeline, first: int, legs: Sequence[Leg]) -> Aircraft:
-        """Who flew a journey."""
-        callsigns = tuple(dict.fromkeys(leg.callsign for leg in legs if leg.callsign))
-        name, leg = self.words[self.aircraft[first]], legs[-1]
-        return _person(
-            pipeline, name, bool(self.source[first]), leg.registration, leg.typecode, leg.operator, _day(leg), callsigns
-        )
-
-    # -------------------------------------------------------------------------------------------------------- what was before
-
-    def flights_of(self, firsts: Ints) -> Ints:
-        """All flights of the aircraft of some journeys."""
-        return np.flatnonzero(self._names(firsts)[self.aircraft])
-
-    def _names(self, firsts: Ints) -> Flags:
-        """Which words name the aircraft of some journeys (a last one for null): what their legs say, and what lists do."""
-        flags = np.zeros(len(self.words) + 1, bool)
-        flags[self.aircraft[firsts]] = True
-        numbers = {word: number for number, word in enumerate(self.words)}
-        for person in np.unique(self.columns.aircraft[firsts]).tolist():
-            who = self.columns.people[person]
-            flags[[numbers[name] for name in (who.icao24, who.registration) if name in numbers]] = True
-        flags[NULL] = False
-        return flags
-
-    def visits_of(self, of: str, firsts: Ints, pipeline: Pipeline) -> Ints:
-        """The legs that are counted of a tail, fleet, type or anybody for some journeys: all flights of a tail, visits to the
-        places in question, and the first flight of each aircraft of a fleet."""
-        if of == "tail":
-            return self.flights_of(firsts)
-        visits = self._visits(firsts, pipeline, whole_countries=True)
-        if of == "anybody":
-            return visits
-        number, wanted = self.columns.past.subjects[of]
-        asked = np.zeros(len(self.words) + 2, bool)
-        who = wanted[self.columns.aircraft[firsts]]
-        asked[who[who != NOT_ONE]] = True
-        asked[NULL] = False
-        visits = visits[asked[number[visits]]]
-        return visits if of == "type" else np.concatenate([visits, self._first_of_fleets(firsts)])
-
-    def told_of(self, firsts: Ints, pipeline: Pipeline) -> Ints:
-        """The legs that tell how rare it was what rules found in some journeys: the same, with the flights by which the
-        visitors left."""
-        visits = self._visits(firsts, pipeline, whole_countries=False)
-        there = np.zeros(len(self.words) + 1, bool)
-        there[self.aircraft[visits]] = True
-        theirs = np.flatnonzero(there[self.aircraft] & self.columns.past.counted)
-        came = pd.DataFrame({"time": self.columns.past.arrived[visits], "aircraft": self.aircraft[visits]})
-        went = pd.DataFrame({"time": self.departed[theirs], "aircraft": self.aircraft[theirs], "leg": theirs})
-        left = pd.merge_asof(
-            came.sort_values("time"),
-            went.sort_values("time"),
-            on="time",
-            by="aircraft",
-            direction="forward",
-            allow_exact_matches=False,
-        )
-        legs = left["leg"].dropna().to_numpy(np.int64)
-        return _distinct(np.concatenate([visits, legs, self._first_of_fleets(firsts)]), len(self))
-
-    def _visits(self, firsts: Ints, pipeline: Pipeline, whole_countries: bool) -> Ints:
-        places = self._places(firsts, pipeline, whole_countries)
-        return np.flatnonzero(places[self.columns.past.destination] & self.columns.past.counted)
-
-    def _first_of_fleets(self, firsts: Ints) -> Ints:
-        """The first flight of each aircraft for the operators of some journeys."""
-        asked = np.zeros(len(self.words) + 1, bool)
-        numbers = {word: number for number, word in enumerate(self.words)}
-        people = {self.columns.people[person].operator for person in np.unique(self.columns.aircraft[firsts]).tolist()}
-        asked[[numbers[operator] for operator in people if operator in numbers]] = True
-        operator = self.identities[:, 3]
-        flown = np.flatnonzero(asked[operator][self.identity] & self.columns.past.counted)
-        flown = flown[in_order(self.departed[flown])]
-        fleet = self.aircraft[flown].astype(np.int64) * len(self.words) + operator[self.identity[flown]]
-        return flown[np.unique(fleet, return_index=True)[1]]
-
-    def _places(self, firsts: Ints, pipeline: Pipeline, whole_countries: bool) -> Flags:
-        """The places, by their codes, that visits to may be asked about: those that rules name, and where the journeys
-        led."""
-        codes, countries = self.columns.codes, self.columns.countries
-        named = [target_of(rule) for rule in pipeline.rules if rule.subject != "event"]
-        there = np.zeros(len(codes) + 1, bool)
-        if whole_countries or any(not (target.airports or target.countries) for target in named):
-            of_journey = np.zeros(len(self), bool)
-            of_journey[firsts] = True
-            rows = np.flatnonzero(of_journey[self.columns.first])
-            following = self.columns.next[rows]
-            ends = np.concatenate([rows + len(self), following[following != NULL]])
-            there[self.lead[ends]] = True
-            there[self.columns.ends.at(ends).candidate] = True
-            there[NULL] = False
-        airports = {a for target in named for a in target.airports}
-        meant = {c for target in named for c in target.countries}
-        if whole_countries:
-            meant |= {c for i in np.flatnonzero(there).tolist() if (c := countries[i]) is not None}
-        there[:-1] |= [code in airports or country in meant for code, country in zip(codes, countries, strict=True)]
-        there[NULL] = False
-        return there
-
-    def record(self, rows: Ints, pipeline: Pipeline, read: Callable[[Ints], list[Leg]]) -> Record:
-        """Some legs as a baseline counts them."""
-        rows = rows[self.columns.past.counted[rows]]
-        rows = rows[np.argsort(self.numbers[rows])]
-        rows = rows[in_order(self.departed[rows])]
-        places = _rows_of(self.columns.codes, pipeline.airports)
-        codes = {ident: row for row, ident in enumerate(pipeline.airports.ident)}
-        for code in self.columns.codes:
-            codes.setdefault(code, len(codes))
-        _, registration, typecode, operator = self.identities[self.identity[rows]].T.astype(np.int64)
-        observed = self.columns.ends.observed
-        columns = Columns(
-            aircraft=self.aircraft[rows].astype(np.int64),
-            registration=registration,
-            operator=operator,
-            typecode=typecode,
-            origin=places[self.lead[rows]],
-            destination=places[self.lead[rows + len(self)]],
-            departed=self.departed[rows],
-            arrived=self.columns.past.arrived[rows],
-            listed=self.source[rows] > 0,
-            observed=observed[rows + len(self)],
-            told_by=self.source[rows].astype(np.int64),
-            vague=self.vague[rows],
-            begun_in_sight=observed[rows],
-            row=rows,
-        )
-        words = {word: number for number, word in enumerate(self.words)}
-        return Record(columns, words, codes, self.registrations, read)
-
-
-def _rows_of(codes: Sequence[str], airports: Airports) -> Ints:
-    """The rows of the airport table that codes mean, for others numbers beyond it in their order, and -1 for null."""
-    others = iter(range(len(airports), len(airports) + len(codes)))
-    rows = [airports.row(code) for code in codes]
-    return np.array([*(next(others) if row is None else row for row in rows), NULL], np.int64)
-
-
-def _person(
-    pipeline: Pipeline,
-    name: str,
-    listed: bool,
-    registration: str | None,
-    typecode: str | None,
-    operator: str | None,
-    day: date,
-    callsigns: Sequence[str] | None,
-) -> Aircraft:
-    """Who it is on a day, without callsigns with lists that go by them undecided. Tracked legs say what was known when they
-    were made; lists often leave out what others know."""
-    address = name if ADDRESS.fullmatch(name) else (pipeline.registry.address(name, day) or "")
-    if listed and None in (registration, typecode, operator):
-        known = pipeline.registry.who(
-            address, day, registration=registration, typecode=typecode, operator=operator, callsigns=callsigns
-        )
-        registration, typecode = registration or known.registration, typecode or known.typecode
-        operator = operator or known.operator
-    return pipeline.identify(address, day, registration, typecode, operator, callsigns)
-
-
-def _day(leg: Leg) -> date:
-    time = leg.first_seen or leg.origin.time or leg.destination.time
-    assert time is not None  # a leg has at least one of them
-    return time.date()
-
-
-def gather(pieces: Iterable[Piece], pipeline: Pipeline) -> Gathered:
-    """Reads the columns of stored legs that the pipeline's rules need."""
-    timed = any(part.time or part.duration for rule in pipeline.rules for part in conditions(rule.when))
-    heap = _Heap(timed)
-    for piece in pieces:
-        try:
-            heap.take(piece)
-        except Damaged as error:
-            log.error("%s", error)
-    return heap.gathered(pipeline)
-
-
-def _encoded(column: pa.ChunkedArray) -> tuple[pa.Array, Ints]:
-    """The words of a column of texts, and for each row which of them it has; -1 for null."""
-    encoded = column.combine_chunks()
-    encoded = encoded if pa.types.is_dictionary(encoded.type) else encoded.dictionary_encode()
-    at = encoded.indices if encoded.indices.null_count == 0 else pc.fill_null(encoded.indices, NULL)
-    return encoded.dictionary, at.to_numpy(zero_copy_only=False)
-
-
-def _is_one_of(column: pa.ChunkedArray, *wanted: str) -> Flags:
-    words, at = _encoded(column)
-    return np.asarray(np.array([*(word in wanted for word in words.to_pylist()), False])[at])
-
-
-class _Vocabulary:
-    """Numbers for words. While pieces come, each has its own numbers for its words; `settled` tells what they come to."""
-
-    def __init__(self) -> None:
-        self._parts: list[pa.DictionaryArray] = []
-        self._size = 0
-
-    def codes(self, column: pa.ChunkedArray) -> Codes:
-        """The numbers of a column of words; -1 for null."""
-        words, at = _encoded(column)
-        return np.where(at == NULL, NULL, at + self._numbered(words)).astype(np.int32)
-
-    def _numbered(self, words: pa.Array) -> int:
-        first = self._size
-        self._parts.append(
-            pa.DictionaryArray.from_arrays(pa.array(np.arange(len(words), dtype=np.int32)), words.cast(pa.string()))
-        )
-        self._size += len(words)
-        return first
-
-    def settled(self) -> tuple[list[str], Codes]:
-        """All words, and the number of each among these, for the numbers given before; the last one stands for null."""
-        if not self._parts:
-            return [], np.array([NULL], np.int32)
-        joined = pa.chunked_array(self._parts).unify_dictionaries()
-        numbers = [np.asarray(chunk.indices, dtype=np.int32) for chunk in joined.chunks]
-        return joined.chunk(0).dictionary.to_pylist(), np.concatenate([*numbers, [NULL]]).astype(np.int32)
-
-
-class _Column:
-    """An array that grows at its end. In one piece, so that memory is given back whole."""
-
-    def __init__(self, kind: np.dtype[Any]) -> None:
-        self._values = np.empty(0, kind)
-        self._size = 0
-
-    def add(self, part: Column) -> None:
-        size = self._size + len(part)
-        if size > len(self._values):
-            grown = np.empty(max(size, 2 * len(self._values)), self._values.dtype)
-            grown[: self._size] = self.values
-            self._values = grown
-        self._values[self._size : size] = part
-        self._size = size
-
-    @property
-    def values(self) -> Column:
-        return self._values[: self._size]
-
-
-class _Heap:
-    """Columns as they are read, piece by piece."""
-
-    def __init__(self, timed: bool) -> None:
-        self._timed = timed
-        self._words, self._callsigns, self._codes, self._lists = (_Vocabulary() for _ in range(4))
-        self._identities: list[Codes] = [np.empty((0, len(NAMES)), np.int32)]
-        self._known = 0
-        self._columns: dict[str, _Column] = {}
-        self._spread: list[tuple[Ints, Codes, Floats]] = []
-        self._size = 0
-
-    def take(self, piece: Piece) -> None:
-        table = piece.read([*COLUMNS, *(("status", *OTHERS) if self._timed else ())])
-        times = {name: _times(table[name]) for name in (*LIKELY, *(OTHERS if self._timed else ()))}
-        listed = _is_one_of(table["source"], "listed")
-        earliest, latest = times["landing_earliest"], times["landing_latest"]
-        columns: dict[str, Column] = {
-            "number": piece.numbers,
-            "identity": self._identity(table),
-            "callsign": self._callsigns.codes(table["callsign"]),
-            "list": self._list(table["feeds"], listed),
-            "order": pc.fill_null(table["list_order"], 0).to_numpy(zero_copy_only=False).astype(np.int32),
-            "journey": np.zeros(len(table), np.uint64) if listed.all() else _hashes(piece.read(["journey_id"])["journey_id"]),
-            "departed": _known(_first(times, "takeoff_time", "first_seen", "landing_time")),
-            "arrived": _known(_first(times, "landing_time", "last_seen", "takeoff_time")),
-            "begins": _first(times, "first_seen", "takeoff_time", "landing_time"),
-            "ends": _first(times, "last_seen", "landing_time", "takeoff_time", "first_seen"),
-            "over": (times["landing_time"] != NO_TIME) | (times["last_seen"] != NO_TIME),
-            "vague": (earliest != NO_TIME) & (latest != NO_TIME) & (latest - earliest > DAY_US // 2),
-        }
-        if self._timed:
-            columns |= {**times, "down": _is_one_of(table["status"], *DOWN)}
-        for end in ("origin", "destination"):
-            columns |= self._end(piece, table, end)
-        for name, column in columns.items():
-            self._columns.setdefault(name, _Column(column.dtype)).add(column)
-        self._size += len(table)
-
-    def _identity(self, table: pa.Table) -> Codes:
-        """A number for what each leg says of its aircraft; several may stand for the same."""
-        said = np.stack([self._words.codes(table[name]) for name in NAMES], axis=1)
-        first, number = _distinct_rows(said)
-        self._identities.append(said[first])
-        self._known += len(first)
-        return (number + self._known - len(first)).astype(np.int32)
-
-    def _list(self, feeds: pa.ChunkedArray, listed: Flags) -> Codes:
-        """A number for the flight list that each leg comes from (the last of its feeds), 0 for tracked ones."""
-        many = feeds.combine_chunks()
-        numbers = self._lists.codes(pa.chunked_array([many.flatten()]))
-        ends = np.cumsum(pc.fill_null(pc.list_value_length(many), 0).to_numpy(zero_copy_only=False))
-        return np.where(listed, numbers[ends - 1] + 1, 0).astype(np.int32) if len(numbers) else np.zeros(len(feeds), np.int32)
-
-    def _end(self, piece: Piece, table: pa.Table, end: str) -> dict[str, Column]:
-        """Leading airports; the candidates of ends that none leads with `SURE` are kept beside."""
-        lead = self._codes.codes(table[end])
-        probability = pc.fill_null(table[f"{end}_probability"], 0.0).to_numpy(zero_copy_only=False)
-        sure = (lead != NULL) & (probability >= SURE)
-        spread = np.flatnonzero(~sure & ((lead != NULL) | (probability > 0)))
-        if len(spread):
-            written = piece.read([f"{end}_candidates"])[f"{end}_candidates"].take(pa.array(spread)).combine_chunks()
-            of = spread[np.asarray(pc.list_parent_indices(written))]
-            flat = written.flatten()
-            codes = self._codes.codes(pa.chunked_array([flat.field("airport")]))
-            chances = np.asarray(flat.field("probability"), dtype=np.float64)
-            at_end = (of + self._size) * 2 + (end == "destination")
-            self._spread.append((at_end, codes, chances))
-        return {f"{end}_lead": lead, f"{end}_sure": sure, f"{end}_observed": _is_one_of(table[f"{end}_basis"], "observed")}
-
-    def gathered(self, pipeline: Pipeline) -> Gathered:
-        if not self._size:
-            return _nothing()
-        raw = {name: self._columns.pop(name).values for name in list(self._columns)}
-        (words, word), (callsigns, call), (codes, code), (_, list_) = (
-            vocabulary.settled() for vocabulary in (self._words, self._callsigns, self._codes, self._lists)
-        )
-        said = word[np.concatenate(self._identities)]
-        known, number = _distinct_rows(said)
-        identities, raw["identity"] = said[known], number.astype(np.int32)[raw["identity"]]
-        raw["callsign"], raw["list"] = call[raw["callsign"]], list_[raw["list"] - 1] + 1
-        for name in ("origin_lead", "destination_lead"):
-            raw[name] = code[raw[name]]
-        size = self._size
-        in_lists = (raw["list"][1:] != raw["list"][:-1]) | (raw["order"][1:] >= raw["order"][:-1])
-        order = np.arange(size) if in_lists.all() else in_order(raw["order"])
-        order = order[in_order(raw["departed"][order])]
-        latest = np.zeros(len(identities), np.int64)
-        latest[raw["identity"][order]] = np.arange(size)  # of several, the last one stays
-        whose, registrations = _identities(identities[np.argsort(latest)], identities, words)
-        raw["counted"] = ~_told_twice(raw, whose, codes, order, pipeline.airports)
-        order = order[in_order(whose[raw["identity"][order]], raw["list"][order])]
-        with ThreadPoolExecutor(THREADS) as pool:
-            raw = dict(zip(list(raw), pool.map(lambda name: raw.pop(name)[order], list(raw)), strict=True))
-        aircraft = whose[raw["identity"]]
-        same = (aircraft[1:] == aircraft[:-1]) & (raw["list"][1:] == raw["list"][:-1])
-        stayed = (raw["list"][1:] == 0) | (
-            (raw["origin_lead"][1:] == raw["destination_lead"][:-1]) & (raw["origin_lead"][1:] != NULL)
-        )  # a list need not have all flights: what follows begins where the one before ended
-        following = np.append(np.where(same & stayed, np.arange(1, size), NULL), NULL)
-        goes_on = np.append(False, same & (raw["journey"][1:] == raw["journey"][:-1]) & (raw["list"][1:] == 0))
-        first = np.maximum.accumulate(np.where(goes_on, 0, np.arange(size)))
-        people, who = _people(pipeline, raw, words, identities, aircraft, first)
-        lead = np.concatenate([raw["origin_lead"], raw["destination_lead"]])
-        past = _past(pipeline, raw, words, identities, aircraft, people)
-        columns = LegColumns(
-            people=people,
-            aircraft=who,
-            callsigns=callsigns,
-            callsign=raw["callsign"],
-            codes=codes,
-            countries=[pipeline.airports.country_of(code) for code in codes],
-            first=first,
-            next=following,
-            ends=self._stops(raw, lead, code, order),
-            times=_times_of(raw) if self._timed else None,
-            past=past,
-        )
-        return Gathered(
-            columns=columns,
-            numbers=raw["number"],
-            words=words,
-            aircraft=aircraft,
-            identity=raw["identity"],
-            identities=identities,
-            source=raw["list"],
-            lead=lead,
-            departed=raw["departed"],
-            begins=raw["begins"],
-            ends=raw["ends"],
-            vague=raw["vague"],
-            registrations=registrations,
-        )
-
-    def _stops(self, raw: Mapping[str, Column], lead: Codes, code: Codes, order: Ints) -> Stops:
-        """The ends of all legs in their order: origins, then destinations."""
-        surely, observed = (np.concatenate([raw[f"origin_{n}"], raw[f"destination_{n}"]]) for n in ("sure", "observed"))
-        sure = np.where(surely, lead, NULL).astype(np.int32)
-        none: tuple[Ints, Codes, Floats] = (np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0))
-        at, candidate, chance = (np.concatenate(parts) for parts in zip(none, *self._spread, strict=True))
-        place = np.empty(len(order), np.int64)
-        place[order] = np.arange(len(order))
-        end = place[at // 2] + (at % 2) * len(order)
-        by_end = np.argsort(end, kind="stable")
-        spread, of = np.unique(end[by_end], return_inverse=True)
-        return Stops(sure, observed, spread, of, code[candidate[by_end]], chance[by_end])
-
-
-def _distinct_rows(table: Codes) -> tuple[Ints, Ints]:
-    """Where each distinct row of numbers (-1 or more) stands first, and which of them each row is."""
-    number = np.zeros(len(table), np.int64)
-    for column in table.T:
-        number = pd.factorize(number * (int(column.max(initial=0)) + 2) + column + 1)[0]
-    first = np.empty(int(number.max(initial=-1)) + 1, np.int64)
-    first[number[::-1]] = np.arange(len(table))[::-1]
-    return first, number
-
-
-def _identities(in_time: Codes, identities: Codes, words: Sequence[str]) -> tuple[Codes, dict[str, str]]:
-    """For each identity who it is, as the baseline has it: its address, else the one that its registration was known under
-    last. And the registration that each address was known by last. `in_time` are the identities in the order of their last
-    legs."""
-    both = in_time[(in_time[:, 0] != NULL) & (in_time[:, 1] != NULL)]
-    known = np.arange(len(words) + 1, dtype=np.int32)
-    known[both[:, 1]] = both[:, 0]  # of several, the last one stays
-    known[NULL] = NULL
-    address, registration = identities[:, 0], identities[:, 1]
-    registrations = {words[a]: words[r] for a, r in both[:, :2].tolist()}
-    return np.where(address != NULL, address, known[registration]).astype(np.int32), registrations
-
-
-def _told_twice(raw: Mapping[str, Column], whose: Codes, codes: Sequence[str], order: Ints, airports: Airports) -> Flags:
-    """Which legs are told of by others, too (see `baseline.told_twice`); `order` is that of their departure."""
-    twice = np.zeros(len(order), bool)
-    if (raw["list"] == raw["list"][0]).all():
-        return twice
-    aircraft, lists = whose[raw["identity"][order]], raw["list"][order] - 1  # -1: tracked
-    places = _rows_of(codes, airports).astype(np.int32)
-    origin, destination = (places[raw[f"{end}_lead"][order]] for end in ("origin", "destination"))
-    twice[order] = told_twice(aircraft, raw["departed"][order], lists, origin, destination, airports)
-    return twice
-
-
-def _past(
-    pipeline: Pipeline,
-    raw: Mapping[str, Column],
-    words: Sequence[str],
-    identities: Codes,
-    aircraft: Codes,
-    people: Sequence[Aircraft],
-) -> Past:
-    """What history counts of the legs."""
-    numbers = {word: number for number, word in enumerate(words)}
-    flies = np.zeros(len(words) + 1, bool)
-    flies[aircraft] = True
-
-    def one(names: Iterable[str | None]) -> int:
-        found = {numbers[name] for name in names if name is not None and name in numbers and flies[numbers[name]]}
-        return found.pop() if len(found) == 1 else NOT_ONE
-
-    def word(name: str | None) -> int:
-        return NOT_ONE if name is None else numbers.get(name, len(words))
-
-    kinds, size = _kinds(pipeline), len(aircraft)
-    subjects: dict[str, tuple[Codes, Ints]] = {
-        "tail": (aircraft, np.array([one((who.icao24, who.registration)) for who in people], np.int64)),
-        "anybody": (np.broadcast_to(np.int32(0), size), np.zeros(len(people), np.int64)),
-    }
-    if "fleet" in kinds:
-        subjects["fleet"] = identities[:, 3][raw["identity"]], np.array([word(who.operator) for who in people], np.int64)
-    if "type" in kinds:
-        subjects["type"] = identities[:, 2][raw["identity"]], np.array([word(who.typecode) for who in people], np.int64)
-    exposures = pipeline.exposures()
-    return Past(
-        began=raw["begins"],
-        ended=raw["ends"],
-        arrived=raw["arrived"],
-        over=raw["over"],
-        destination=raw["destination_lead"],
-        counted=raw["counted"],
-        subjects=subjects,
-        everybody=_days([exposure for exposure in exposures if exposure.scope.covers(None, None)]),
-        somebody=_days(exposures),
-    )
-
-
-def _days(exposures: Iterable[Exposure]) -> Ints:
-    """The days of some exposures, since 1970."""
-    spans = [np.arange(e.first.toordinal(), e.last.toordinal() + 1) - EPOCH_ORDINAL for e in exposures]
-    return np.unique(np.concatenate([np.empty(0, np.int64), *spans]))
-
-
-def _times_of(raw: Mapping[str, Column]) -> Times:
-    takeoff, landing = (
-        (raw[f"{event}_earliest"], raw[f"{event}_time"], raw[f"{event}_latest"]) for event in ("takeoff", "landing")
-    )
-    return Times(raw["first_seen"], raw["last_seen"], takeoff, landing, raw["down"])
-
-
-def _people(
-    pipeline: Pipeline, raw: Mapping[str, Column], words: Sequence[str], identities: Codes, aircraft: Codes, first: Ints
-) -> tuple[list[Aircraft], Codes]:
-    """Who flew, as the last leg of each journey says and lists have it on that day: everybody once, and a number into that
-    for each leg."""
-    last = np.append(np.flatnonzero(np.diff(first)), len(first) - 1)
-    day = raw["begins"][last] // DAY_US
-    key = raw["identity"][last].astype(np.int64) * 2 + (raw["list"][last] > 0)
-    spans = _spans(pipeline, words, aircraft[last], day)
-    if spans is not None:
-        key = pd.factorize(key * (int(spans.max()) + 1) + spans)[0]
-    an_example = np.full(int(key.max()) + 1, NULL)
-    an_example[key[::-1]] = np.arange(len(key))[::-1]
-    found = an_example[an_example != NULL]
-
-    def word(number: int) -> str | None:
-        return None if number == NULL else words[number]
-
-    people = []
-    for row in last[found].tolist():
-        _, registration, typecode, operator = identities[raw["identity"][row]].tolist()
-        name, listed = words[aircraft[row]], bool(raw["list"][row])
-        on = date.fromordinal(int(raw["begins"][row]) // DAY_US + EPOCH_ORDINAL)
-        people.append(_person(pipeline, name, listed, word(registration), word(typecode), word(operator), on, None))
-    number = np.cumsum(an_example != NULL) - 1
-    return people, np.repeat(number[key], np.diff(last, prepend=-1)).astype(np.int32)
-
-
-def _spans(pipeline: Pipeline, words: Sequence[str], aircraft: Codes, day: Ints) -> Ints | None:
-    """For each of some days a number for its aircraft and the span in which the same is known of that; None where that never
-    changes."""
-    names = np.flatnonzero(np.bincount(aircraft + 1)[1:]).tolist()
-    turns = [
-        (number << DAY_BITS) + turn.toordinal() - EPOCH_ORDINAL
-        for number in names
-        for turn in pipeline.registry.turns(words[number] if ADDRESS.fullmatch(words[number]) else "")
-    ]
-    if not turns:
-        return None
-    return np.searchsorted(np.sort(turns), (aircraft.astype(np.int64) << DAY_BITS) + day, side="right")
-
-
-def _times(column: pa.ChunkedArray) -> Ints:
-    whole = column.cast(pa.int64())
-    whole = pc.fill_null(whole, NO_TIME) if whole.null_count else whole
-    return np.asarray(whole.to_numpy(zero_copy_only=False), dtype=np.int64)
-
-
-def _known(times: Ints) -> Ints:
-    """Times, with the beginning of 1970 where there is none, as the baseline has it."""
-    return np.where(times == NO_TIME, 0, times)
-
-
-def _first(times: Mapping[str, Ints], *names: str) -> Ints:
-    """The first of some times that is known."""
-    found = times[names[-1]]
-    for name in reversed(names[:-1]):
-        found = np.where(times[name] == NO_TIME, found, times[name])
-    return found
-
-
-def _hashes(column: pa.ChunkedArray) -> Column:
-    """A number for each word. Two words that shared one would have to follow each other for it to matter."""
-    encoded = column.combine_chunks()
-    encoded = encoded if pa.types.is_dictionary(encoded.type) else encoded.dictionary_encode()
-    hashes = pd.util.hash_array(np.array(encoded.dictionary.to_pylist(), dtype=object), categorize=False)
-    return np.asarray(hashes[encoded.indices.to_numpy(zero_copy_only=False)])
-
-
-def _nothing() -> Gathered:
-    ints, codes, flags = np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, bool)
-    stops = Stops(codes, flags, ints, ints, codes, np.empty(0))
-    past = Past(ints, ints, ints, flags, codes, flags, dict.fromkeys(get_args(Of), (codes, ints)), ints, ints)
-    columns = LegColumns((), codes, (), codes, (), (), ints, ints, stops, None, past)
-    nobody = np.empty((0, 4), np.int32)
-    return Gathered(columns, ints, (), codes, codes, nobody, codes, codes, ints, ints, ints, flags, {})

@@ -77,10 +77,7 @@ class WhyNot:
 
 def why(store: Store, book: AlertBook, alert_id: str) -> Why:
     """What an alert rests on. Raises InputError where there is no such alert."""
-    found = [a for a in book.alerts() if a.alert.alert_id == alert_id]
-    if not found:
-        raise InputError(f"there is no alert {alert_id}: `flightwatch alerts list` shows them")
-    return why_of(store, book, found[0])
+    return why_of(store, book, book.named(alert_id))
 
 
 def why_of(store: Store, book: AlertBook, alert: OpenAlert) -> Why:

@@ -76,7 +76,7 @@ def wait_for(what: Callable[[], object], seconds: float = 30.0) -> None:
     until = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.05)  # another process tells nobody: all there is to do is to look again, until the limit
+        time.sleep(0.05)  # another process or thread tells nobody: all there is to do is to look again, until the limit
 
 
 def stop(process: subprocess.Popen[str]) -> tuple[int, str, str]:

@@ -9,7 +9,6 @@ import io
 import json
 import re
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -47,6 +46,7 @@ from flightwatch.records import EMERGENCY, UNKNOWN, Candidate, Event, Finding, S
 from flightwatch.store import Store
 from tests.conftest import T0, Typed, positions
 from tests.live_runs import Ledger, pipeline
+from tests.processes import wait_for
 from tests.test_alerts import BACK, IL62, finding, leg
 from tests.test_deliveries import a_digest
 
@@ -613,10 +613,10 @@ def test_a_run_writes_pages_while_it_goes_on(
     page, stop = tmp_path / "r" / page_name("15521f-20240301T120000"), threading.Event()
 
     def wait() -> None:
-        until = time.monotonic() + 30
-        while not (tmp_path / "r" / INDEX).exists() and time.monotonic() < until:
-            time.sleep(0.02)
-        stop.set()
+        try:
+            wait_for((tmp_path / "r" / INDEX).exists)
+        finally:
+            stop.set()
 
     waiting = threading.Thread(target=wait)
     waiting.start()

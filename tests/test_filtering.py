@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from flightwatch.aircraft import Registry, Watchlist
 from flightwatch.aircraft.watchlists import Entry
-from flightwatch.backtesting import backtest, gather
+from flightwatch.backtesting import backtest
+from flightwatch.gathering import gather
 from flightwatch.legs.rows import aircraft_number
 from flightwatch.pipeline import Pipeline, State
 from flightwatch.places import airports as all_airports

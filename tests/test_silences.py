@@ -24,6 +24,7 @@ from flightwatch.places import airports
 from flightwatch.places.great_circle import distance_nm
 from flightwatch.records import Finding, Message, message_from_bytes
 from flightwatch.testing.slack import SlackServer
+from tests.processes import wait_for
 from tests.test_alerts import OTHER, RULE, START, finding
 from tests.test_quiet import composed, visit
 
@@ -239,7 +240,7 @@ def test_a_press_is_acted_on_and_answered_to_whoever_pressed(tmp_path: Path, sla
         ):
             slack.press(action, value)
             assert slack.heard.get(timeout=10)["envelope_id"] == f"{action}-{value}", "Slack is told that it arrived"
-        _until(lambda: len(slack.whispers) == 4)
+        wait_for(lambda: len(slack.whispers) == 4)
         stop.set()
         listener.join(10)
         assert not listener.is_alive()
@@ -247,15 +248,6 @@ def test_a_press_is_acted_on_and_answered_to_whoever_pressed(tmp_path: Path, sla
         assert {(s.aircraft, s.rule, s.who) for s in book.silences()} == {("15521f", None, "ann"), (None, RULE.rule_id, "ann")}
     assert any("no alert gone" in whisper for whisper in slack.whispers)
     assert sum("Silent until" in whisper for whisper in slack.whispers) == 2
-
-
-def _until(done: Any) -> None:
-    waiting = threading.Event()
-    for _ in range(200):
-        if done():
-            return
-        waiting.wait(0.05)
-    raise AssertionError("it did not come")
 
 
 @pytest.mark.parametrize(

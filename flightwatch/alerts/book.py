@@ -346,12 +346,24 @@ class AlertBook:
     def alerts(self, since: datetime | None = None, *, only_open: bool = False) -> list[OpenAlert]:
         """Alerts that were changed after a time, the newest last; open are those that something may still be said
         of."""
+        found = self._listed("changed_us > ?", micros(since) if since else -(2**62))
+        return [a for a in found if not only_open or is_open(a.alert)]
+
+    def named(self, alert_id: str) -> OpenAlert:
+        """One alert. Raises InputError where there is none of this name."""
+        found = self._listed("alert_id = ?", alert_id)
+        if not found:
+            raise InputError(f"there is no alert {alert_id}: `flightwatch alerts list` shows them")
+        return found[0]
+
+    def _listed(self, which: str, value: int | str) -> list[OpenAlert]:
+        """The alerts for which a condition of SQL holds, the newest last."""
         rows = self._db.execute(
-            "SELECT opened_us, updated_us, changed_us, alert, finding, message FROM alerts"
-            " WHERE changed_us > ? ORDER BY updated_us, alert_id",
-            (micros(since) if since else -(2**62),),
+            f"SELECT opened_us, updated_us, changed_us, alert, finding, message FROM alerts WHERE {which}"
+            " ORDER BY updated_us, alert_id",
+            (value,),
         )
-        found = [
+        return [
             OpenAlert(
                 _decode_alert(alert),
                 utc(opened),
@@ -362,7 +374,6 @@ class AlertBook:
             )
             for opened, updated, changed, alert, finding, message in rows
         ]
-        return [a for a in found if not only_open or is_open(a.alert)]
 
     def decisions(self, alert_id: str) -> list[tuple[datetime, str, bool, str]]:
         """What was decided about an alert, in order: time of the data, stage, whether anybody was told, why."""
@@ -409,13 +420,6 @@ class AlertBook:
         if found.finding.aircraft.icao24 is None:
             raise InputError(f"{alert_id}: its aircraft is not known by an address; silence a rule or an area instead")
         return [self.silence(now, until, who, why, aircraft=found.finding.aircraft.icao24)]
-
-    def named(self, alert_id: str) -> OpenAlert:
-        """One alert. Raises InputError where there is none of this name."""
-        found = next((a for a in self.alerts() if a.alert.alert_id == alert_id), None)
-        if found is None:
-            raise InputError(f"there is no alert {alert_id}: `flightwatch alerts list` shows them")
-        return found
 
     def silences(self) -> list[Silence]:
         """All that were ever noted, in their order."""
