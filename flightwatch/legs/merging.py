@@ -140,7 +140,7 @@ def merge(known: Sources, rows: Rows, source: Ints, rank: Ints) -> Merged:
         if news.any():
             gives_way |= mine & _to_better(rows, news & ~_same_voice(source, one))
         told = np.flatnonzero(mine & ~gives_way)
-        news[told], repeats[told] = _news(known, rows, one, told)
+        news[told], repeats[told] = _news(known, rows if len(told) == len(rows) else rows.take(told), one)
     return Merged(_said(known, rows, source, news), gives_way, news, repeats)
 
 
@@ -176,22 +176,21 @@ def _to_better(rows: Rows, news: Flags) -> Flags:
     return np.asarray((last >= 0) & near)
 
 
-def _news(known: Sources, rows: Rows, source: int, mine: Ints) -> tuple[Flags, Flags]:
+def _news(known: Sources, rows: Rows, source: int) -> tuple[Flags, Flags]:
     """Which of these rows of one source tell something new, a place other than that before, or of an aircraft that may
     stand; and which only repeat the place."""
-    if not len(mine):
+    if not len(rows):
         return np.zeros(0, bool), np.zeros(0, bool)
-    aircraft, time, latitude, longitude = (getattr(rows, n)[mine] for n in ("aircraft", "time", "latitude", "longitude"))
-    first = np.r_[True, aircraft[1:] != aircraft[:-1]]
-    at, is_known = _find(known, (aircraft[first] << _SOURCE_BITS) + source)
-    before_lat, before_lon, newest = np.r_[np.nan, latitude[:-1]], np.r_[np.nan, longitude[:-1]], np.full(len(mine), LONG_AGO)
-    before_lat[first] = np.where(is_known, known.latitude[at], np.nan) if len(known) else np.nan
-    before_lon[first] = np.where(is_known, known.longitude[at], np.nan) if len(known) else np.nan
-    newest[first] = np.where(is_known, known.fresh[at], LONG_AGO) if len(known) else LONG_AGO
-    newest = newest[np.maximum.accumulate(np.where(first, np.arange(len(mine)), 0))]
-    moving = ~(rows.groundspeed[mine] < STANDING_KT) & (rows.onground[mine] != 1)
-    repeats = moving & (latitude == before_lat) & (longitude == before_lon)
-    return np.asarray(~repeats & (time > newest)), np.asarray(repeats)
+    spans = rows.spans()
+    before_lat, before_lon, newest = (np.full(len(spans.start), nothing) for nothing in (np.nan, np.nan, LONG_AGO))
+    if len(known):
+        at, there = _find(known, (spans.aircraft << _SOURCE_BITS) + source)
+        at = at[there]
+        before_lat[there], before_lon[there], newest[there] = known.latitude[at], known.longitude[at], known.fresh[at]
+    same_place = np.r_[False, (rows.latitude[1:] == rows.latitude[:-1]) & (rows.longitude[1:] == rows.longitude[:-1])]
+    same_place[spans.start] = (rows.latitude[spans.start] == before_lat) & (rows.longitude[spans.start] == before_lon)
+    repeats = same_place & ~(rows.groundspeed < STANDING_KT) & (rows.onground != 1)
+    return np.asarray(~repeats & (rows.time > np.repeat(newest, spans.count))), np.asarray(repeats)
 
 
 def _find(known: Sources, key: Ints) -> tuple[Ints, Flags]:
@@ -207,26 +206,26 @@ def _said(known: Sources, rows: Rows, source: Ints, news: Flags) -> Sources:
     key = (rows.aircraft << _SOURCE_BITS) + source
     is_sorted = bool((key[1:] >= key[:-1]).all())  # as of one source, which is the rule
     order = np.arange(len(key)) if is_sorted else np.argsort(key, kind="stable")
-    sorted_key = key[order]
-    begins = np.flatnonzero(np.r_[True, sorted_key[1:] != sorted_key[:-1]])
-    keys, heard = sorted_key[begins], rows.time[order[np.r_[begins[1:], len(order)] - 1]]
-    known = _with_keys(known, keys)
-    at = np.searchsorted(known.key, keys)
+    key = key[order]
+    begins = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+    known = _with_keys(known, key[begins])
     columns = {name: getattr(known, name).copy() for name in NAMES}
-    columns["heard"][at] = np.maximum(columns["heard"][at], heard)
-    told = order[news[order]]
-    if not len(told):
+    at = np.searchsorted(known.key, key[begins])
+    columns["heard"][at] = np.maximum(columns["heard"][at], rows.time[order[np.r_[begins[1:], len(order)] - 1]])
+    new = news[order]
+    if not new.any():
         return Sources(**columns)
-    time, mine = rows.time[told], np.repeat(at, np.diff(np.r_[begins, len(order)]))[news[order]]
-    first = np.r_[True, mine[1:] != mine[:-1]]
-    before = np.where(first, known.fresh[mine], np.r_[LONG_AGO, time[:-1]])
-    paused = time - before > GIVES_WAY_S * SECOND
-    begun = np.where(paused, time, known.since[mine])
-    since = begun[np.maximum.accumulate(np.where(paused | first, np.arange(len(told)), 0))]
-    last = np.r_[first[1:], True]
-    values = {"since": since, "fresh": time, "latitude": rows.latitude[told], "longitude": rows.longitude[told]}
-    for name, value in values.items():
-        columns[name][mine[last]] = value[last]
+    order, key = (order, key) if new.all() else (order[new], key[new])
+    time, first = rows.time[order], np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+    last, at = np.r_[first[1:], len(key)] - 1, np.searchsorted(known.key, key[first])
+    silent = np.diff(time, prepend=time[:1])
+    silent[first] = time[first] - known.fresh[at]
+    paused = np.flatnonzero(silent > GIVES_WAY_S * SECOND)
+    latest = np.searchsorted(paused, last, side="right") - 1
+    again = np.r_[paused, -1][latest] >= first
+    columns["since"][at[again]] = time[paused[latest[again]]]
+    columns["fresh"][at] = time[last]
+    columns["latitude"][at], columns["longitude"][at] = rows.latitude[order[last]], rows.longitude[order[last]]
     return Sources(**columns)
 
 

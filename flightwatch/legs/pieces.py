@@ -106,10 +106,12 @@ WORDS = ("callsign", "registration", "typecode", "category")
 def is_hole(altitude: Floats, phase: Phases, elapsed: Ints) -> Flags:
     """Whether a hole lies before each row: long, or long enough to have come down and gone up again from the heights
     at both ends."""
-    height = np.maximum(np.nan_to_num(altitude, nan=0.0), 0.0)
-    down_and_up = (height + np.r_[height[:1], height[:-1]]) / STEEPEST_FT_MIN * MINUTE
-    bound = np.clip(down_and_up + MINUTE, SHORT_HOLE_S * SECOND, HOLE_S * SECOND)
-    return np.asarray(elapsed > np.where(phase == GROUND, GROUND_HOLE_S * SECOND, bound))
+    holes = np.zeros(len(elapsed), bool)
+    i = np.flatnonzero(elapsed > SHORT_HOLE_S * SECOND)
+    height, before = (np.maximum(np.nan_to_num(altitude[at], nan=0.0), 0.0) for at in (i, np.maximum(i - 1, 0)))
+    bound = np.clip((height + before) / STEEPEST_FT_MIN * MINUTE + MINUTE, SHORT_HOLE_S * SECOND, HOLE_S * SECOND)
+    holes[i] = elapsed[i] > np.where(phase[i] == GROUND, GROUND_HOLE_S * SECOND, bound)
+    return holes
 
 
 @dataclass(frozen=True)
@@ -137,10 +139,9 @@ def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints, confirmed: Int
         return empty_pieces()
     start = np.flatnonzero(steps.begins | steps.first)
     stop = np.r_[start[1:], len(rows)]
-    inner = ~(steps.begins | steps.first)  # what lies between two pieces belongs to neither
-    # of two feeds one place may come twice within a second, which says nothing of an aircraft that tells its speed
-    unmoved = ~steps.begins & (steps.metres == 0) & ((steps.elapsed >= SECOND) | np.isnan(rows.groundspeed))
-    still = (phase == GROUND) & ((rows.groundspeed < ON_THE_MOVE_KT) | unmoved)
+    metres, elapsed = steps.metres.copy(), steps.elapsed.copy()
+    metres[start] = elapsed[start] = 0  # what lies between two pieces belongs to neither
+    still_from, still_until = _still(rows, phase, steps, start, stop)
     head, tail = _ends(rows, start, stop)
     stretch, turns = turning.stretched(rows, steps.turned, start, stop)
     return Pieces(
@@ -149,14 +150,14 @@ def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints, confirmed: Int
         started=rows.time[start],
         ended=rows.time[stop - 1],
         count=stop - start,
-        metres=np.add.reduceat(np.where(inner, steps.metres, 0), start),
-        longest_gap=np.maximum.reduceat(np.where(inner, steps.elapsed, 0), start),
+        metres=np.add.reduceat(metres, start),
+        longest_gap=np.maximum.reduceat(elapsed, start),
         highest=np.fmax.reduceat(rows.altitude, start),
         lowest=np.fmin.reduceat(rows.altitude, start),
         fastest=np.fmax.reduceat(rows.groundspeed, start),
         slowest=np.fmin.reduceat(rows.groundspeed, start),
-        still_from=np.minimum.reduceat(np.where(still, rows.time, NEVER), start),
-        still_until=np.maximum.reduceat(np.where(still, rows.time, -NEVER), start),
+        still_from=still_from,
+        still_until=still_until,
         after_jump=steps.jump[start],
         feeds=np.bitwise_or.reduceat(feed_bits, start),
         head=head,
@@ -172,10 +173,25 @@ def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints, confirmed: Int
     )
 
 
+def _still(rows: Rows, phase: Phases, steps: Steps, start: Ints, stop: Ints) -> tuple[Ints, Ints]:
+    """When each piece was first and last seen to stand on the ground; never, if it was not."""
+    i = np.flatnonzero(phase == GROUND)
+    # of two feeds one place may come twice within a second, which says nothing of an aircraft that tells its speed
+    tells = (steps.elapsed[i] >= SECOND) | np.isnan(rows.groundspeed[i])
+    unmoved = ~steps.begins[i] & (steps.metres[i] == 0) & tells
+    time = rows.time[still := i[(rows.groundspeed[i] < ON_THE_MOVE_KT) | unmoved]]
+    first, end = np.searchsorted(still, start), np.searchsorted(still, stop)
+    stood = first < end
+    begun, ended = np.full(len(start), NEVER), np.full(len(start), -NEVER)
+    begun[stood], ended[stood] = time[first[stood]], time[end[stood] - 1]
+    return begun, ended
+
+
 def _last_word(rows: Rows, name: str, start: Ints, stop: Ints) -> NDArray[np.object_]:
     """The last text in each piece, or None."""
     codes = getattr(rows, name)
-    latest = np.maximum.accumulate(np.where(codes >= 0, np.arange(len(codes)), -1))[stop - 1]
+    told = np.r_[-1, np.flatnonzero(codes >= 0)]
+    latest = told[np.searchsorted(told, stop) - 1]
     words = np.array([*rows.vocabulary[name], None], dtype=object)
     return np.asarray(np.where(latest >= start, words[codes[latest]], None), dtype=object)
 

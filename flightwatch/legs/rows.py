@@ -7,7 +7,7 @@ flags.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import reduce
 from typing import Any
@@ -87,6 +87,28 @@ def aircraft_text(number: int) -> str:
 
 
 @dataclass(frozen=True)
+class Spans:
+    """Of rows sorted by aircraft, an element an aircraft: its number, the place of its first row, and how many it has.
+    Whatever is the same for all rows of an aircraft is looked up once."""
+
+    aircraft: Ints
+    start: Ints
+    count: Ints
+
+    def find(self, keys: Ints) -> tuple[Ints, Flags]:
+        """The place of each aircraft among sorted keys, of which there is at least one, and whether it stands there."""
+        at = np.minimum(np.searchsorted(keys, self.aircraft), len(keys) - 1)
+        return at, keys[at] == self.aircraft
+
+    def look_up(self, keys: Ints, values: NDArray[Any], default: float) -> NDArray[Any]:
+        """For each row the value under the number of its aircraft among sorted keys, or the default."""
+        if not len(keys):
+            return np.full(int(self.count.sum()), default, values.dtype)
+        at, there = self.find(keys)
+        return np.repeat(np.where(there, values[at], np.array(default, values.dtype)), self.count)
+
+
+@dataclass(frozen=True)
 class Rows:
     """Arrays of one length. Texts are codes into `vocabulary`, -1 for null. `grade`: see `_grades`; `also` has the bits
     of the feeds whose positions gave way to this one (see `tracking`); `alarm` is the place of what it says of an emergency
@@ -118,11 +140,15 @@ class Rows:
         return len(self.aircraft)
 
     def take(self, index: Ints | Flags | slice) -> Rows:
-        if isinstance(index, np.ndarray) and index.dtype == bool:
-            if index.all():
-                return self
-            index = np.flatnonzero(index)
-        return replace(self, **{name: getattr(self, name)[index] for name in ARRAYS})
+        if isinstance(index, np.ndarray) and index.dtype == bool and index.all():
+            return self
+        pick = picker(index)
+        return replace(self, **{name: pick(getattr(self, name)) for name in ARRAYS})
+
+    def spans(self) -> Spans:
+        """Where the rows of each aircraft lie; they have to be sorted."""
+        start = np.flatnonzero(np.r_[np.ones(min(len(self), 1), bool), self.aircraft[1:] != self.aircraft[:-1]])
+        return Spans(self.aircraft[start], start, np.diff(start, append=len(self)))
 
     def text(self, name: str, codes: NDArray[np.int32]) -> list[str | None]:
         words = self.vocabulary[name]
@@ -130,6 +156,23 @@ class Rows:
 
 
 ARRAYS = tuple(f.name for f in fields(Rows) if f.name != "vocabulary")
+
+LONG_RUN = 64
+"""Rows that lie together by so many are copied run by run, which is much cheaper than row by row."""
+
+
+def picker(index: Ints | Flags | slice) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """What picks these rows out of any array."""
+    if isinstance(index, slice):
+        return lambda values: values[index]
+    places = np.flatnonzero(index) if index.dtype == bool else index
+    edges = np.r_[0, np.flatnonzero(np.diff(places) != 1) + 1, len(places)]
+    if len(edges) * LONG_RUN > len(places):
+        return lambda values: values[places]
+    bounds = zip(places[edges[:-1]].tolist(), places[edges[1:] - 1].tolist(), strict=True)
+    runs = [slice(first, last + 1) for first, last in bounds]
+    return lambda values: np.concatenate([values[run] for run in runs])
+
 
 _BY = ("aircraft", "time", "feed", "grade", "integrity", "received")
 RANKED = (*_BY, *(name for name in ARRAYS if name not in _BY))

@@ -16,7 +16,7 @@ import numpy as np
 from flightwatch.legs import cleaning, merging, phases, pieces, turning
 from flightwatch.legs.merging import MOST_FEEDS, Merged, Sources
 from flightwatch.legs.pieces import METRES_PER_NM, Pieces
-from flightwatch.legs.rows import SECOND, TEXTS, UNTOLD, Flags, Floats, Ints, Rows, compacted, empty_rows
+from flightwatch.legs.rows import SECOND, TEXTS, UNTOLD, Flags, Floats, Ints, Rows, Spans, compacted, empty_rows, picker
 from flightwatch.legs.rows import concatenate as rows_together
 from flightwatch.legs.suspicion import Suspects
 
@@ -63,8 +63,9 @@ def advance(state: OpenPieces, batch: Rows, preferred: Sequence[str] = ()) -> tu
     concerned = np.isin(state.waiting.aircraft, aircraft)
     rows, is_context, waited = _merged(_context(state.pieces, aircraft), state.waiting.take(concerned), batch)
     pairs = cleaning.pair_distances(rows)
-    verdicts = cleaning.judge(rows, pairs, is_context, waited, *_remembered(state.pieces, rows.aircraft))
-    old, rows = _named(_reminded(state.pieces, rows.aircraft, verdicts), rows, verdicts.code, is_context, gave_way, feeds)
+    spans = rows.spans()
+    verdicts = cleaning.judge(rows, pairs, is_context, waited, *_remembered(state.pieces, spans))
+    old, rows = _named(_reminded(state.pieces, spans, verdicts), rows, verdicts.code, is_context, gave_way, feeds)
     waiting = _still_waiting(state.waiting.take(~concerned), rows.take(verdicts.code == cleaning.WAITING))
     kept = verdicts.code == cleaning.ACCEPTED
     accepted = _without_heights(rows.take(kept), verdicts.no_height[kept])
@@ -85,7 +86,7 @@ def _concerned(state: OpenPieces, batch: Rows, gave_way: Rows) -> Ints:
     """The aircraft that are gone through: those with rows to judge, and those with rows that wait and may be given the
     names of others."""
     also = gave_way.aircraft[np.isin(gave_way.aircraft, state.waiting.aircraft)]
-    return np.unique(np.concatenate([batch.aircraft, also]))
+    return np.unique(np.concatenate([batch.spans().aircraft, also]))
 
 
 def _counts(verdicts: cleaning.Verdicts, repeated: int) -> dict[str, int]:
@@ -98,19 +99,20 @@ def _doubts(verdicts: cleaning.Verdicts, kept: Flags) -> dict[str, int]:
     return {"height": int(np.sum(verdicts.no_height)), "integrity": int(np.sum(verdicts.degraded & kept))}
 
 
-def _remembered(open_pieces: Pieces, aircraft: Ints) -> tuple[Ints, Flags]:
+def _remembered(open_pieces: Pieces, spans: Spans) -> tuple[Ints, Flags]:
     """What `cleaning` remembers of each row's aircraft."""
-    confirmed = _look_up(open_pieces.aircraft, open_pieces.confirmed, aircraft, 0)
-    return confirmed, _look_up(open_pieces.aircraft, open_pieces.sound.astype(np.int64), aircraft, 0).astype(bool)
+    known = open_pieces.aircraft
+    return spans.look_up(known, open_pieces.confirmed, 0), spans.look_up(known, open_pieces.sound, default=False)
 
 
-def _reminded(open_pieces: Pieces, aircraft: Ints, verdicts: cleaning.Verdicts) -> Pieces:
+def _reminded(open_pieces: Pieces, spans: Spans, verdicts: cleaning.Verdicts) -> Pieces:
     """The open pieces with what is to be remembered of their aircraft now: all of its rows may have been refused."""
+    if not len(open_pieces):
+        return open_pieces
     confirmed, sound = open_pieces.confirmed.copy(), open_pieces.sound.copy()
-    at = np.searchsorted(open_pieces.aircraft, aircraft)
-    there = at < len(open_pieces)
-    there[there] = open_pieces.aircraft[at[there]] == aircraft[there]
-    confirmed[at[there]], sound[at[there]] = verdicts.confirmed[there], verdicts.sound[there]
+    at, there = spans.find(open_pieces.aircraft)
+    first = spans.start[there]
+    confirmed[at[there]], sound[at[there]] = verdicts.confirmed[first], verdicts.sound[first]
     return replace(open_pieces, confirmed=confirmed, sound=sound)
 
 
@@ -155,34 +157,25 @@ def _better_first(batch: Rows, source: Ints, rank: Ints) -> tuple[Rows, Ints, In
 def _in_time(state: OpenPieces, batch: Rows, merged: Merged) -> tuple[Rows, Rows, int]:
     """Of the rows that count, those that are newer than everything seen of their aircraft, and those that are late and
     do not say again what was known; and how many newer ones only repeat what their source said last."""
-    seen_until = _look_up(state.pieces.aircraft, state.pieces.ended, batch.aircraft, -pieces.NEVER)
-    latest = np.flatnonzero(np.r_[state.waiting.aircraft[1:] != state.waiting.aircraft[:-1], True][: len(state.waiting)])
-    waiting = state.waiting.take(latest)
-    seen_until = np.maximum(seen_until, _look_up(waiting.aircraft, waiting.time, batch.aircraft, -pieces.NEVER))
+    spans = batch.spans()
+    seen_until = spans.look_up(state.pieces.aircraft, state.pieces.ended, -pieces.NEVER)
+    known = _says_again(batch, spans, state.pieces.aircraft, state.pieces.last[:, 1], state.pieces.last[:, 2])
+    if len(state.waiting):
+        waiting = state.waiting.take(np.flatnonzero(np.r_[state.waiting.aircraft[1:] != state.waiting.aircraft[:-1], True]))
+        seen_until = np.maximum(seen_until, spans.look_up(waiting.aircraft, waiting.time, -pieces.NEVER))
+        known |= _says_again(batch, spans, waiting.aircraft, waiting.latitude, waiting.longitude)
     fresh = batch.time > seen_until
-    known = batch.time == seen_until
-    known |= _says_again(batch, state.pieces.aircraft, state.pieces.last[:, 1], state.pieces.last[:, 2])
-    known |= _says_again(batch, waiting.aircraft, waiting.latitude, waiting.longitude)
+    known |= batch.time == seen_until
     counts = ~merged.gives_way & ~merged.repeats
     late = counts & ~fresh & (merged.news | ~known)
     return batch.take(counts & fresh), batch.take(late), int(np.sum(merged.repeats & fresh))
 
 
-def _says_again(batch: Rows, aircraft: Ints, latitude: Floats, longitude: Floats) -> Flags:
+def _says_again(batch: Rows, spans: Spans, aircraft: Ints, latitude: Floats, longitude: Floats) -> Flags:
     """Fix times wander by tenths of a second from poll to poll (`seen_pos` is rounded), so the last fix can come
     again a little older."""
-    if not len(aircraft):
-        return np.zeros(len(batch), bool)
-    at = np.clip(np.searchsorted(aircraft, batch.aircraft), 0, len(aircraft) - 1)
-    return np.asarray((aircraft[at] == batch.aircraft) & (latitude[at] == batch.latitude) & (longitude[at] == batch.longitude))
-
-
-def _look_up(keys: Ints, values: Ints, wanted: Ints, default: int) -> Ints:
-    """The value of each wanted key (keys sorted), or the default."""
-    if not len(keys):
-        return np.full(len(wanted), default)
-    at = np.clip(np.searchsorted(keys, wanted), 0, len(keys) - 1)
-    return np.where(keys[at] == wanted, values[at], default)
+    same_latitude = spans.look_up(aircraft, latitude, np.nan) == batch.latitude
+    return np.asarray(same_latitude & (spans.look_up(aircraft, longitude, np.nan) == batch.longitude))
 
 
 def _context(open_pieces: Pieces, aircraft: Ints) -> Rows:
@@ -240,11 +233,19 @@ def _named(
     also, there = np.where(counts, rows.also, 0), to >= 0
     np.bitwise_or.at(also, to[there], bits[there])
     on_context = is_context & (also != 0)
-    inside = ~there & (_look_up(open_pieces.aircraft, open_pieces.started, aircraft, pieces.NEVER) <= time)
+    inside = ~there & (_began(open_pieces, aircraft) <= time)
     numbers = np.concatenate([rows.aircraft[on_context], aircraft[inside]])
     named = open_pieces.feeds.copy()
     np.bitwise_or.at(named, np.searchsorted(open_pieces.aircraft, numbers), np.concatenate([also[on_context], bits[inside]]))
     return replace(open_pieces, feeds=named), replace(rows, also=also)
+
+
+def _began(open_pieces: Pieces, aircraft: Ints) -> Ints:
+    """When the open piece of each of these aircraft began; never where there is none."""
+    if not len(open_pieces):
+        return np.full(len(aircraft), pieces.NEVER)
+    at = np.minimum(np.searchsorted(open_pieces.aircraft, aircraft), len(open_pieces) - 1)
+    return np.where(open_pieces.aircraft[at] == aircraft, open_pieces.started[at], pieces.NEVER)
 
 
 def _count(rows: Rows, code: cleaning.Codes) -> Flags:
@@ -280,24 +281,23 @@ def _steps(
     """The accepted rows without the context, with what lies before each of them."""
     distance, elapsed, same = pairs
     jump = verdicts.jump[kept]
-    before = _look_up(open_pieces.aircraft, open_pieces.phase.astype(np.int64), rows.aircraft, phases.UNCLEAR).astype(np.int8)
+    before = rows.spans().look_up(open_pieces.aircraft, open_pieces.phase, phases.UNCLEAR)
     said = phases.evidence(rows, distance, elapsed, verdicts.no_height[kept], verdicts.degraded[kept])
-    said = np.where(is_context, before, said).astype(np.int8)
+    said[is_context] = before[is_context]
     phase = phases.carried_on(said, ~same, before)
     changed = np.r_[False, phase[1:] != phase[:-1]] if len(rows) else np.zeros(0, bool)
     turns = ~same | changed | jump | (elapsed > pieces.HOLE_S * SECOND)
     begins = turns | pieces.is_hole(rows.altitude, phase, elapsed)
     new = ~is_context
-    first = np.zeros(len(rows), bool)
-    first[np.flatnonzero(new & np.r_[True, ~new[:-1] | ~same[1:]])] = True
+    first = new & (~same | np.r_[False, is_context[:-1]][: len(rows)])
     metres = np.round(distance * METRES_PER_NM).astype(np.int64)
-    known = np.where(
-        is_context, _look_up(open_pieces.aircraft, open_pieces.heading, rows.aircraft, turning.UNKNOWN), turning.UNKNOWN
-    )
+    known = np.full(len(rows), turning.UNKNOWN)
+    known[is_context] = open_pieces.heading[np.searchsorted(open_pieces.aircraft, rows.aircraft[is_context])]
     heading = turning.headings(rows, distance, elapsed, same, known)
     turned = turning.turns(heading, begins)
-    steps = pieces.Steps(metres[new], elapsed[new], begins[new], turns[new], first[new], jump[new], heading[new], turned[new])
-    return rows.take(new), steps, phase[new]
+    lie = (metres, elapsed, begins, turns, first, jump, heading, turned)
+    pick = picker(new)
+    return rows.take(new), pieces.Steps(*(lie if new.all() else map(pick, lie))), pick(phase)
 
 
 def _continue(old: Pieces, parts: Pieces, steps: pieces.Steps, rows: Rows) -> tuple[Pieces, Pieces]:
