@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from flightwatch.legs import turning, ways
 from flightwatch.legs.phases import GROUND, Phases
-from flightwatch.legs.rows import MINUTE, SECOND, Flags, Floats, Ints, Rows
+from flightwatch.legs.rows import MINUTE, SECOND, Flags, Floats, Ints, Rows, picker
 from flightwatch.records import WAYPOINT
 
 METRES_PER_NM = 1852.0
@@ -96,7 +96,8 @@ class Pieces:
             index = np.flatnonzero(index) if index.dtype == bool else index
             if len(index) == len(self) and (index == np.arange(len(self))).all():
                 return self
-        return Pieces(**{name: getattr(self, name)[index] for name in NAMES})
+        pick = picker(index)
+        return Pieces(**{name: pick(getattr(self, name)) for name in NAMES})
 
 
 NAMES = tuple(f.name for f in fields(Pieces))
@@ -212,64 +213,80 @@ def _ends(rows: Rows, start: Ints, stop: Ints) -> tuple[Floats, Floats]:
     tails = end - ENDS + np.arange(ENDS)
 
     def gather(index: Ints, used: Flags) -> Floats:
-        found = _points(rows, chosen[np.clip(index, 0, len(chosen) - 1)])
-        return np.where(used[..., None], found, np.nan)
+        ends = np.full((*index.shape, len(POINT)), np.nan)
+        ends[used] = _points(rows, chosen[index[used]])
+        return ends
 
     return gather(heads, heads < end), gather(tails, tails >= first)
 
 
-def join(a: Pieces, b: Pieces, metres: Ints, elapsed: Ints) -> Pieces:
-    """Two parts of the same pieces, element by element: `b` goes on where `a` was; `metres` and `elapsed` lie between
-    them."""
-    again = (a.ended // MINUTE == b.started // MINUTE)[:, None]  # the minute in which b starts has its position in a
-    b_head, b_tail = (
-        np.where((again & (ends[..., 0] == b.started[:, None]))[..., None], np.nan, ends) for ends in (b.head, b.tail)
-    )
-    stretch, turns = turning.joined(a.stretch, a.turns, b.stretch, b.turns)
-    words: dict[str, Any] = {}
+def continued(old: Pieces, at: Ints, parts: Pieces, metres: Ints, elapsed: Ints) -> Pieces:
+    """Pieces of which those at some places go on with these parts; `metres` and `elapsed` lie between them."""
+    a = {name: getattr(old, name)[at] for name in GROWING}
+    stretch, turns = turning.joined(old.stretch[at], old.turns[at], parts.stretch, parts.turns)
+    grown: dict[str, Any] = {name: getattr(parts, name) for name in ("ended", "last", "heading", "confirmed", "sound")}
+    grown |= {
+        "count": a["count"] + parts.count,
+        "metres": a["metres"] + parts.metres + metres,
+        "longest_gap": np.maximum(np.maximum(a["longest_gap"], parts.longest_gap), elapsed),
+        "feeds": a["feeds"] | parts.feeds,
+        "stretch": stretch,
+        "turns": turns,
+    }
+    grown |= {name: least(a[name], getattr(parts, name)) for name, least in EXTREMES.items()}
     for name in WORDS:
-        new, old = getattr(b, name), getattr(a, name)
-        words[name] = np.where(new == np.array(None), old, new)
-    return replace(
-        a,
-        ended=b.ended,
-        count=a.count + b.count,
-        metres=a.metres + b.metres + metres,
-        longest_gap=np.maximum(np.maximum(a.longest_gap, b.longest_gap), elapsed),
-        highest=np.fmax(a.highest, b.highest),
-        lowest=np.fmin(a.lowest, b.lowest),
-        fastest=np.fmax(a.fastest, b.fastest),
-        slowest=np.fmin(a.slowest, b.slowest),
-        still_from=np.minimum(a.still_from, b.still_from),
-        still_until=np.maximum(a.still_until, b.still_until),
-        feeds=a.feeds | b.feeds,
-        head=_joined(a.head, b_head),
-        tail=_joined(a.tail, b_tail, to_end=True),
-        last=b.last,
-        way=ways.joined(a.way, b.way, b.ended),
-        heading=b.heading,
-        stretch=stretch,
-        turns=turns,
-        confirmed=b.confirmed,
-        sound=b.sound,
-        **words,
-    )
+        new = getattr(parts, name)
+        grown[name] = np.where(new == np.array(None), getattr(old, name)[at], new)
+    columns = {name: _with(getattr(old, name), at, values) for name, values in grown.items()}
+    head, tail = _heads_joined(old, at, parts), _tails_joined(old, at, parts)
+    way = ways.joined(old.way, at, parts.way, old.ended[at], parts.ended)
+    return replace(old, **columns, head=head, tail=tail, way=way)
 
 
-def _joined(a: Floats, b: Floats, *, to_end: bool = False) -> Floats:
-    """The first of the positions at two ends, or the last. Most polls add none: a minute has its position already."""
-    adds = ~np.isnan(b[..., 0]).all(axis=1)
-    both = _packed(np.concatenate([a[adds], b[adds]], axis=1), to_end=to_end)
-    joined = a.copy()
-    joined[adds] = both[:, -ENDS:] if to_end else both[:, :ENDS]
-    return joined
+EXTREMES = {
+    **dict.fromkeys(("lowest", "slowest"), np.fmin),
+    **dict.fromkeys(("highest", "fastest"), np.fmax),
+    "still_from": np.minimum,
+    "still_until": np.maximum,
+}
+GROWING = ("count", "metres", "longest_gap", "feeds", *EXTREMES)
 
 
-def _packed(ends: Floats, *, to_end: bool = False) -> Floats:
-    """The used positions moved together at the front, or at the end, in their order."""
-    unused = np.isnan(ends[..., 0])
-    order = np.argsort(~unused if to_end else unused, axis=1, kind="stable")
-    return np.take_along_axis(ends, order[..., None], axis=1)
+def _with(column: NDArray[Any], at: Ints, values: NDArray[Any]) -> NDArray[Any]:
+    """A column with other values at some places, all different."""
+    if len(at) in (0, len(column)):
+        return values if len(at) else column
+    changed = column.copy()
+    changed[at] = values
+    return changed
+
+
+def _adds(old: Pieces, at: Ints, parts: Pieces, ends: Floats) -> Flags:
+    """Which of the positions at one end of these parts are new to the pieces that go on with them: most polls add none. The
+    position of the minute in which a part starts is in the piece that it goes on with."""
+    again = (old.ended[at] // MINUTE == parts.started // MINUTE)[:, None] & (ends[..., 0] == parts.started[:, None])
+    return np.asarray(~(again | np.isnan(ends[..., 0])))
+
+
+def _heads_joined(old: Pieces, at: Ints, parts: Pieces) -> Floats:
+    """The heads of pieces that go on with these parts: those with room take what they add."""
+    adds = _adds(old, at, parts, parts.head)
+    some = np.flatnonzero(adds.any(axis=1) & np.isnan(old.head[at, -1, 0]))
+    added = np.where(adds[some][..., None], parts.head[some], np.nan)
+    both = np.concatenate([old.head[at[some]], added], axis=1)
+    used_first = np.argsort(np.isnan(both[..., 0]), axis=1, kind="stable")[:, :ENDS]
+    return _with(old.head, at[some], np.take_along_axis(both, used_first[..., None], axis=1))
+
+
+def _tails_joined(old: Pieces, at: Ints, parts: Pieces) -> Floats:
+    """The tails of pieces that go on with these parts: what they add comes last, and moves the others forward."""
+    many = _adds(old, at, parts, parts.tail).sum(axis=1)
+    tails = old.tail.copy() if many.any() else old.tail
+    for n in np.unique(many[many > 0]).tolist():
+        those = np.flatnonzero(many == n)
+        tails[at[those], : ENDS - n] = old.tail[at[those], n:]
+        tails[at[those], ENDS - n :] = parts.tail[those, ENDS - n :]
+    return tails
 
 
 def empty_pieces() -> Pieces:

@@ -306,11 +306,9 @@ def _continue(old: Pieces, parts: Pieces, steps: pieces.Steps, rows: Rows) -> tu
         return old, parts
     start = np.flatnonzero(steps.begins | steps.first)
     goes_on = steps.first[start] & ~steps.begins[start]
-    parent = np.searchsorted(old.aircraft, parts.aircraft[goes_on])
     at = start[goes_on]
-    joined = pieces.join(old.take(parent), parts.take(goes_on), steps.metres[at], steps.elapsed[at])
-    not_joined = np.ones(len(old), bool)
-    not_joined[parent] = False
-    together = pieces.concatenate([old.take(not_joined), joined, parts.take(~goes_on)])
+    parents = np.searchsorted(old.aircraft, parts.aircraft[goes_on])
+    old = pieces.continued(old, parents, parts.take(goes_on), steps.metres[at], steps.elapsed[at])
+    together = pieces.concatenate([old, parts.take(~goes_on)])
     is_last = np.r_[together.aircraft[1:] != together.aircraft[:-1], True]
     return together.take(is_last), together.take(~is_last)

@@ -50,15 +50,15 @@ def _stretches(began: Ints, ended: Ints) -> Ints:
     return length
 
 
-def joined(a: Waypoints, b: Waypoints, ended: Ints) -> Waypoints:
-    """Two parts of the same ways, element by element: `b` lies after `a` and ended at these times (µs)."""
-    end = ended // SECOND
-    nothing_new = a["time"].max(axis=1) // STRETCH_S == end // STRETCH_S
-    out = a.copy()
-    news = np.flatnonzero(~nothing_new)
-    if len(news):
-        out[news] = _thinned_again(np.concatenate([a[news], b[news]], axis=1), end[news])
-    return out
+def joined(ways: Waypoints, at: Ints, parts: Waypoints, before: Ints, ended: Ints) -> Waypoints:
+    """Ways of which those at some places go on with these parts: they ended at `before` (µs), and now at `ended`. Most polls
+    add nothing: the shortest stretch has its position already."""
+    news = np.flatnonzero(before // SECOND // STRETCH_S != ended // SECOND // STRETCH_S)
+    if not len(news):
+        return ways
+    grown = ways.copy()
+    grown[at[news]] = _thinned_again(np.concatenate([ways[at[news]], parts[news]], axis=1), ended[news] // SECOND)
+    return grown
 
 
 def _thinned_again(ways: Waypoints, end: Ints) -> Waypoints:
