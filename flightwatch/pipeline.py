@@ -27,7 +27,7 @@ from flightwatch.legs import LegState, Model, Tracked
 from flightwatch.legs.journeys import journeys, stop_between, visit
 from flightwatch.legs.meetings import meetings
 from flightwatch.legs.pieces import POINT
-from flightwatch.legs.rows import aircraft_number, aircraft_text
+from flightwatch.legs.rows import aircraft_number, aircraft_text, rows_from_table
 from flightwatch.legs.tracking import OpenPieces
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline, Exposure
@@ -182,7 +182,7 @@ class Pipeline:
         now = snapshot.feed_time
         state = self.polled(state, snapshot.feed, now)
         state, frozen = self._freeze_if_due(state, model_day(now))
-        state, brought = self._draw_up(state, leg_stage.track(state.legs.open, snapshot.positions, self.preferred))
+        state, brought = self._draw_up(state, leg_stage.track(state.legs.open, rows_from_table(snapshot.positions), self.preferred))
         ticking = state.ticked is None or now - state.ticked >= TICK
         state = replace(state, dismissed=state.dismissed - set(brought.turned), ticked=now if ticking else state.ticked)
         state, findings = self._look(state, self._worth_a_look(state, brought.turned, everything=ticking), now)
@@ -638,20 +638,12 @@ def _begins(day: date) -> datetime:
 
 def tracked_by_day(opened: OpenPieces, positions: pa.Table, preferred: Sequence[str]) -> Iterator[TrackedDay]:
     """Positions of any days as pieces of tracks, by the day whose model is in force, in order of the days."""
-    for day, part in _by_model_day(positions):
-        tracked = leg_stage.track(opened, part, preferred)
+    rows = rows_from_table(positions)
+    days = (rows.time - int(DAY_BEGINS.total_seconds()) * 1_000_000) // 86_400_000_000
+    for day in np.unique(days[np.diff(days, prepend=-1) != 0]).tolist():
+        tracked = leg_stage.track(opened, rows.take(days == day), preferred)
         opened = tracked.opened
-        yield day, tracked
-
-
-def _by_model_day(positions: pa.Table) -> Iterator[tuple[date, pa.Table]]:
-    """The positions of each model day, in order of the days."""
-    shift = int(DAY_BEGINS.total_seconds()) * 1_000_000
-    days = (np.asarray(positions["timestamp"].cast(pa.int64())) - shift) // 86_400_000_000
-    found = np.unique(days)
-    for day in found:
-        part = positions if len(found) == 1 else positions.filter(pa.array(days == day))
-        yield date(1970, 1, 1) + timedelta(days=int(day)), part
+        yield date(1970, 1, 1) + timedelta(days=day), tracked
 
 
 def _day(leg: Leg) -> date:

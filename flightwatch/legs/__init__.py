@@ -146,12 +146,12 @@ class Tracked:
 
 def advance(state: LegState, positions: pa.Table, model: Model) -> tuple[LegState, Outcome]:
     """Takes positions (columns of `POSITIONS`, any order) into the state."""
-    return draw_up(state, track(state.open, positions, model.preferred), model)
+    return draw_up(state, track(state.open, rows_from_table(positions), model.preferred), model)
 
 
-def track(opened: OpenPieces, positions: pa.Table, preferred: Sequence[str]) -> Tracked:
+def track(opened: OpenPieces, rows: Rows, preferred: Sequence[str]) -> Tracked:
     """The part of `advance` that goes through positions. It knows neither history nor names, so it can run ahead."""
-    return Tracked(*_track(opened, rows_from_table(positions), preferred))
+    return Tracked(*_track(opened, rows, preferred))
 
 
 def draw_up(state: LegState, tracked: Tracked, model: Model) -> tuple[LegState, Outcome]:

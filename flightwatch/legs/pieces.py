@@ -190,11 +190,13 @@ def _still(rows: Rows, phase: Phases, steps: Steps, start: Ints, stop: Ints) -> 
 
 def _last_word(rows: Rows, name: str, start: Ints, stop: Ints) -> NDArray[np.object_]:
     """The last text in each piece, or None."""
-    codes = getattr(rows, name)
-    told = np.r_[-1, np.flatnonzero(codes >= 0)]
-    latest = told[np.searchsorted(told, stop) - 1]
-    words = np.array([*rows.vocabulary[name], None], dtype=object)
-    return np.asarray(np.where(latest >= start, words[codes[latest]], None), dtype=object)
+    codes, words = getattr(rows, name), np.array([*rows.vocabulary[name], None], dtype=object)
+    last = codes[stop - 1]
+    silent = np.flatnonzero(last < 0) if len(words) > 1 else ()
+    for i in silent:
+        told = np.flatnonzero(codes[start[i] : stop[i]] >= 0)
+        last[i] = codes[start[i] + told[-1]] if len(told) else -1
+    return np.asarray(words[last], dtype=object)
 
 
 def _points(rows: Rows, index: Ints) -> Floats:

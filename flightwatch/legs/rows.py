@@ -72,13 +72,13 @@ def aircraft_number(icao24: str) -> int:
     return NON_ICAO | int(icao24[1:], 16) if icao24.startswith("~") else int(icao24, 16)
 
 
-def _aircraft_numbers(addresses: list[str]) -> Ints:
+def _aircraft_numbers(addresses: pa.Array) -> Ints:
     """The number of each address: all in one go, for a poll of the world has thousands."""
-    digits = bytes.fromhex("".join([address[-6:] for address in addresses]))
-    numbers = np.frombuffer(digits, np.uint8).reshape(-1, 3) @ np.array([1 << 16, 1 << 8, 1])
-    other = [i for i, address in enumerate(addresses) if address[0] == "~"]
-    numbers[other] += NON_ICAO
-    return np.asarray(numbers, dtype=np.int64)
+    characters = pc.utf8_slice_codeunits(addresses, -6, None).cast(pa.binary(6)).buffers()[1]
+    ascii_codes = np.frombuffer(characters, np.uint8, 6 * len(addresses)).reshape(-1, 6)
+    digits = np.where(ascii_codes >= ord("a"), ascii_codes - (ord("a") - 10), ascii_codes - ord("0")).astype(np.int64)
+    others = pc.starts_with(addresses, "~").to_numpy(zero_copy_only=False)
+    return np.asarray(digits @ (16 ** np.arange(5, -1, -1)) + NON_ICAO * others, dtype=np.int64)
 
 
 def aircraft_text(number: int) -> str:
@@ -100,12 +100,14 @@ class Spans:
         at = np.minimum(np.searchsorted(keys, self.aircraft), len(keys) - 1)
         return at, keys[at] == self.aircraft
 
-    def look_up(self, keys: Ints, values: NDArray[Any], default: float) -> NDArray[Any]:
-        """For each row the value under the number of its aircraft among sorted keys, or the default."""
+    def look_up(self, keys: Ints, *columns: tuple[NDArray[Any], float]) -> list[NDArray[Any]]:
+        """For each row the values under the number of its aircraft among sorted keys, or the defaults: one array for each
+        column of values with its default."""
         if not len(keys):
-            return np.full(int(self.count.sum()), default, values.dtype)
+            return [np.full(int(self.count.sum()), default, values.dtype) for values, default in columns]
         at, there = self.find(keys)
-        return np.repeat(np.where(there, values[at], np.array(default, values.dtype)), self.count)
+        found = [np.where(there, values[at], np.array(default, values.dtype)) for values, default in columns]
+        return [np.repeat(values, self.count) for values in found]
 
 
 @dataclass(frozen=True)
@@ -191,13 +193,18 @@ def _times(table: pa.Table, name: str) -> Ints:
 
 def _codes(table: pa.Table, name: str) -> tuple[NDArray[np.int32], list[str]]:
     """A column of texts, plain or as a dictionary, as codes into its words; -1 where there is none."""
+    codes, words = _encoded(table, name)
+    return codes, words.to_pylist()
+
+
+def _encoded(table: pa.Table, name: str) -> tuple[NDArray[np.int32], pa.Array]:
     column = table[name]
     if _is_empty(table, name):
-        return np.full(len(table), -1, np.int32), []
+        return np.full(len(table), -1, np.int32), pa.array([], pa.string())
     encoded = column.unify_dictionaries() if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     encoded = encoded.chunk(0) if encoded.num_chunks == 1 else encoded.combine_chunks()
     codes = pc.fill_null(encoded.indices, -1) if encoded.indices.null_count else encoded.indices
-    return np.asarray(codes.to_numpy(), dtype=np.int32), encoded.dictionary.to_pylist()
+    return np.asarray(codes.to_numpy(), dtype=np.int32), encoded.dictionary
 
 
 def _is_empty(table: pa.Table, name: str) -> bool:
@@ -234,7 +241,7 @@ def rows_from_table(table: pa.Table) -> Rows:
     """A table with the columns of `POSITIONS` as sorted rows; of rows alike in aircraft, time and feed, the best
     stays, and of those the one received first."""
     table = usable(table)
-    address, addresses = _codes(table, "icao24")
+    address, addresses = _encoded(table, "icao24")
     numbers = _aircraft_numbers(addresses)
     texts = {name: _codes(table, name) for name in TEXTS}
     columns: dict[str, Any] = {name: _floats(table, name) for name in NUMBERS}

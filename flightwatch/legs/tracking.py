@@ -86,7 +86,8 @@ def _concerned(state: OpenPieces, batch: Rows, gave_way: Rows) -> Ints:
     """The aircraft that are gone through: those with rows to judge, and those with rows that wait and may be given the
     names of others."""
     also = gave_way.aircraft[np.isin(gave_way.aircraft, state.waiting.aircraft)]
-    return np.unique(np.concatenate([batch.spans().aircraft, also]))
+    mine = batch.spans().aircraft
+    return np.union1d(mine, also) if len(also) else mine
 
 
 def _counts(verdicts: cleaning.Verdicts, repeated: int) -> dict[str, int]:
@@ -101,8 +102,8 @@ def _doubts(verdicts: cleaning.Verdicts, kept: Flags) -> dict[str, int]:
 
 def _remembered(open_pieces: Pieces, spans: Spans) -> tuple[Ints, Flags]:
     """What `cleaning` remembers of each row's aircraft."""
-    known = open_pieces.aircraft
-    return spans.look_up(known, open_pieces.confirmed, 0), spans.look_up(known, open_pieces.sound, default=False)
+    confirmed, sound = spans.look_up(open_pieces.aircraft, (open_pieces.confirmed, 0), (open_pieces.sound, False))
+    return confirmed, sound
 
 
 def _reminded(open_pieces: Pieces, spans: Spans, verdicts: cleaning.Verdicts) -> Pieces:
@@ -158,12 +159,11 @@ def _in_time(state: OpenPieces, batch: Rows, merged: Merged) -> tuple[Rows, Rows
     """Of the rows that count, those that are newer than everything seen of their aircraft, and those that are late and
     do not say again what was known; and how many newer ones only repeat what their source said last."""
     spans = batch.spans()
-    seen_until = spans.look_up(state.pieces.aircraft, state.pieces.ended, -pieces.NEVER)
-    known = _says_again(batch, spans, state.pieces.aircraft, state.pieces.last[:, 1], state.pieces.last[:, 2])
+    seen_until, known = _said_last(batch, spans, state.pieces.aircraft, state.pieces.ended, *state.pieces.last[:, 1:3].T)
     if len(state.waiting):
-        waiting = state.waiting.take(np.flatnonzero(np.r_[state.waiting.aircraft[1:] != state.waiting.aircraft[:-1], True]))
-        seen_until = np.maximum(seen_until, spans.look_up(waiting.aircraft, waiting.time, -pieces.NEVER))
-        known |= _says_again(batch, spans, waiting.aircraft, waiting.latitude, waiting.longitude)
+        last = state.waiting.take(np.flatnonzero(np.r_[state.waiting.aircraft[1:] != state.waiting.aircraft[:-1], True]))
+        waited_until, said = _said_last(batch, spans, last.aircraft, last.time, last.latitude, last.longitude)
+        seen_until, known = np.maximum(seen_until, waited_until), known | said
     fresh = batch.time > seen_until
     known |= batch.time == seen_until
     counts = ~merged.gives_way & ~merged.repeats
@@ -171,11 +171,13 @@ def _in_time(state: OpenPieces, batch: Rows, merged: Merged) -> tuple[Rows, Rows
     return batch.take(counts & fresh), batch.take(late), int(np.sum(merged.repeats & fresh))
 
 
-def _says_again(batch: Rows, spans: Spans, aircraft: Ints, latitude: Floats, longitude: Floats) -> Flags:
-    """Fix times wander by tenths of a second from poll to poll (`seen_pos` is rounded), so the last fix can come
-    again a little older."""
-    same_latitude = spans.look_up(aircraft, latitude, np.nan) == batch.latitude
-    return np.asarray(same_latitude & (spans.look_up(aircraft, longitude, np.nan) == batch.longitude))
+def _said_last(
+    batch: Rows, spans: Spans, aircraft: Ints, time: Ints, latitude: Floats, longitude: Floats
+) -> tuple[Ints, Flags]:
+    """For each row when its aircraft was seen last, and whether it says the place of then again: fix times wander by tenths
+    of a second from poll to poll (`seen_pos` is rounded), so the last fix can come again a little older."""
+    until, lat, lon = spans.look_up(aircraft, (time, -pieces.NEVER), (latitude, np.nan), (longitude, np.nan))
+    return until, np.asarray((lat == batch.latitude) & (lon == batch.longitude))
 
 
 def _context(open_pieces: Pieces, aircraft: Ints) -> Rows:
@@ -281,7 +283,7 @@ def _steps(
     """The accepted rows without the context, with what lies before each of them."""
     distance, elapsed, same = pairs
     jump = verdicts.jump[kept]
-    before = rows.spans().look_up(open_pieces.aircraft, open_pieces.phase, phases.UNCLEAR)
+    (before,) = rows.spans().look_up(open_pieces.aircraft, (open_pieces.phase, phases.UNCLEAR))
     said = phases.evidence(rows, distance, elapsed, verdicts.no_height[kept], verdicts.degraded[kept])
     said[is_context] = before[is_context]
     phase = phases.carried_on(said, ~same, before)

@@ -34,7 +34,8 @@ def thinned(rows: Rows, start: Ints, stop: Ints) -> Waypoints:
     opens = np.r_[True, stretch[1:] != stretch[:-1]]
     opens[start] = True
     chosen, piece = np.flatnonzero(opens), piece[opens]
-    place = np.arange(len(chosen)) - np.searchsorted(piece, piece)
+    many = np.bincount(piece)
+    place = np.arange(len(chosen)) - (np.cumsum(many) - many)[piece]
     ways = np.zeros((len(start), MOST), WAYPOINT)
     ways["time"][piece, place] = time[chosen]
     for name in ("latitude", "longitude", "altitude"):
