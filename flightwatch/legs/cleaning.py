@@ -26,14 +26,14 @@ Which verdict is reached is decided by the sequence of rows alone, so it does no
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flightwatch.legs.phases import may_hover
-from flightwatch.legs.rows import MINUTE, POOR, SECOND, SOUND, Flags, Floats, Ints, Rows
+from flightwatch.legs.rows import MINUTE, POOR, SECOND, SOUND, Flags, Floats, Ints, Rows, Spans, changes
 from flightwatch.places.great_circle import apart_nm, steps_nm
 
 Codes = NDArray[np.int8]
@@ -133,12 +133,17 @@ Pairs = tuple[Floats, Ints, Flags]
 def pair_distances(rows: Rows) -> Pairs:
     """For each row: nm and microseconds since the row before, and whether that row is of the same aircraft."""
     distance, elapsed = np.zeros(len(rows)), np.zeros(len(rows), np.int64)
-    same = np.r_[np.zeros(min(len(rows), 1), bool), rows.aircraft[1:] == rows.aircraft[:-1]]
+    same = ~changes(rows.aircraft)
     if len(rows) > 1:
         distance[1:] = steps_nm(rows.latitude, rows.longitude)
         elapsed[1:] = np.diff(rows.time)
     distance[~same], elapsed[~same] = 0.0, 0
     return distance, elapsed, same
+
+
+def taken(verdicts: Verdicts, which: Flags) -> Verdicts:
+    """The verdicts on some of the rows."""
+    return Verdicts(**{f.name: getattr(verdicts, f.name)[which] for f in fields(Verdicts)})
 
 
 def reachable(distance: Floats | float, elapsed: Ints | int, limit_kt: Floats | float = MAX_SPEED_KT) -> Flags:
@@ -156,20 +161,20 @@ def judge(rows: Rows, pairs: Pairs, context: Flags, waited: Flags, confirmed: In
     """The verdict on every row. `pairs` are those of `pair_distances`. Context rows are accepted already, `waited` ones
     waited for theirs; `confirmed` and `sound` are what was remembered of each row's aircraft (as in `Verdicts`)."""
     n = len(rows)
-    first = np.r_[np.ones(min(n, 1), bool), rows.aircraft[1:] != rows.aircraft[:-1]]
-    start = np.flatnonzero(first)
-    group = np.cumsum(first) - 1
-    again = _repeats(rows, ~first)
-    odd = np.unique(group[np.r_[np.flatnonzero(waited | (confirmed == CONTESTED)), _odd(rows, pairs, np.flatnonzero(~again))]])
-    accepted = np.add.reduceat(~again & ~context, start) if n else np.zeros(0, np.int64)
+    spans = rows.spans()
+    start = spans.start
+    again = _repeats(rows, pairs[2])
+    strange = np.r_[np.flatnonzero(waited | (confirmed == CONTESTED)), _odd(rows, pairs, ~again)]
+    odd = np.unique(np.searchsorted(start, strange, side="right") - 1)
+    accepted = np.add.reduceat(~again & ~context, start, dtype=np.int64) if n else np.zeros(0, np.int64)
     known = np.minimum(confirmed[start] + accepted, CONFIRMATIONS)
-    degraded, shown = _degraded(rows, start, group, sound)
+    degraded, shown = _degraded(rows, spans, sound)
     found = Verdicts(
-        code=np.where(again, REPEAT, ACCEPTED).astype(np.int8),
+        code=np.where(again, np.int8(REPEAT), np.int8(ACCEPTED)),
         jump=np.zeros(n, bool),
         no_height=np.zeros(n, bool),
         degraded=degraded,
-        confirmed=known[group],
+        confirmed=np.repeat(known, spans.count),
         sound=shown,
         began=rows.time.copy(),
         away_nm=np.zeros(n),
@@ -192,8 +197,9 @@ def _repeats(rows: Rows, same: Flags) -> Flags:
     return np.asarray(again & (rows.onground != 1) & ~(rows.groundspeed < STANDING_KT))
 
 
-def _odd(rows: Rows, pairs: Pairs, index: Ints) -> Ints:
+def _odd(rows: Rows, pairs: Pairs, which: Flags) -> Ints:
     """Of these rows, those that do not follow from the one before of the same aircraft."""
+    index = np.flatnonzero(which)
     if len(index) < 2:
         return np.zeros(0, np.int64)
     everyone = len(index) == len(rows)  # as nearly always: slices are much cheaper than indices
@@ -210,15 +216,15 @@ def _odd(rows: Rows, pairs: Pairs, index: Ints) -> Ints:
     return np.asarray(index[1:][strange & same])
 
 
-def _degraded(rows: Rows, start: Ints, group: Ints, sound: Flags) -> tuple[Flags, Flags]:
+def _degraded(rows: Rows, spans: Spans, sound: Flags) -> tuple[Flags, Flags]:
     """Rows whose integrity is poor though their aircraft has shown better: what never did has old equipment, and its low
     numbers mean nothing. And whether each row's aircraft has shown better by now."""
     good = rows.integrity == SOUND
     if not good.any():
         return sound & (rows.integrity == POOR), sound
     last_good = np.maximum.accumulate(np.where(good, np.arange(len(rows)), -1))
-    shown = sound | (last_good >= start[group])
-    return (rows.integrity == POOR) & shown, sound | np.logical_or.reduceat(good, start)[group]
+    shown = sound | (last_good >= np.repeat(spans.start, spans.count))
+    return (rows.integrity == POOR) & shown, sound | np.repeat(np.logical_or.reduceat(good, spans.start), spans.count)
 
 
 @dataclass

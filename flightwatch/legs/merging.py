@@ -26,7 +26,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from flightwatch.legs.rows import DOUBTED, LONG_AGO, QUALITY, SECOND, Flags, Floats, Grades, Ints, Rows
+from flightwatch.legs.rows import DOUBTED, LONG_AGO, QUALITY, SECOND, Flags, Floats, Grades, Ints, Rows, changes
 
 MOST_FEEDS = 62
 """Feeds are remembered by a bit each; all later ones share the last bit."""
@@ -149,12 +149,12 @@ def _to_known(known: Sources, rows: Rows, source: Ints, rank: Ints) -> Flags:
     found = np.zeros(len(rows), bool)
     if not len(known) or not len(rows):
         return found
-    begins = np.flatnonzero(np.r_[True, rows.aircraft[1:] != rows.aircraft[:-1]])
-    numbers = rows.aircraft[begins]
+    spans = rows.spans()
+    numbers = spans.aircraft
     first, stop = np.searchsorted(known.key, numbers << _SOURCE_BITS), np.searchsorted(known.key, (numbers + 1) << _SOURCE_BITS)
     if int(np.max(stop - first)) == 0:
         return found
-    of = np.repeat(np.arange(len(begins)), np.diff(np.r_[begins, len(rows)]))
+    of = np.repeat(np.arange(len(numbers)), spans.count)
     for nth in range(int(np.max(stop - first))):
         at = np.minimum(first + nth, len(known) - 1)
         other, since, fresh = known.source[at], known.since[at], known.fresh[at]
@@ -187,7 +187,7 @@ def _news(known: Sources, rows: Rows, source: int) -> tuple[Flags, Flags]:
         at, there = _find(known, (spans.aircraft << _SOURCE_BITS) + source)
         at = at[there]
         before_lat[there], before_lon[there], newest[there] = known.latitude[at], known.longitude[at], known.fresh[at]
-    same_place = np.r_[False, (rows.latitude[1:] == rows.latitude[:-1]) & (rows.longitude[1:] == rows.longitude[:-1])]
+    same_place = ~(changes(rows.latitude) | changes(rows.longitude))
     same_place[spans.start] = (rows.latitude[spans.start] == before_lat) & (rows.longitude[spans.start] == before_lon)
     repeats = same_place & ~(rows.groundspeed < STANDING_KT) & (rows.onground != 1)
     return np.asarray(~repeats & (rows.time > np.repeat(newest, spans.count))), np.asarray(repeats)
@@ -207,7 +207,7 @@ def _said(known: Sources, rows: Rows, source: Ints, news: Flags) -> Sources:
     is_sorted = bool((key[1:] >= key[:-1]).all())  # as of one source, which is the rule
     order = np.arange(len(key)) if is_sorted else np.argsort(key, kind="stable")
     key = key[order]
-    begins = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+    begins = np.flatnonzero(changes(key))
     known = _with_keys(known, key[begins])
     columns = {name: getattr(known, name).copy() for name in NAMES}
     at = np.searchsorted(known.key, key[begins])
@@ -216,7 +216,7 @@ def _said(known: Sources, rows: Rows, source: Ints, news: Flags) -> Sources:
     if not new.any():
         return Sources(**columns)
     order, key = (order, key) if new.all() else (order[new], key[new])
-    time, first = rows.time[order], np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+    time, first = rows.time[order], np.flatnonzero(changes(key))
     last, at = np.r_[first[1:], len(key)] - 1, np.searchsorted(known.key, key[first])
     silent = np.diff(time, prepend=time[:1])
     silent[first] = time[first] - known.fresh[at]

@@ -50,6 +50,15 @@ def speeds(rows: Rows, distance: Floats, elapsed: Ints) -> Floats:
 def evidence(rows: Rows, distance: Floats, elapsed: Ints, no_height: Flags, degraded: Flags) -> Phases:
     """What each row says by itself: ground, air, or unclear. Rows whose height is not believed say nothing, and what has
     lost its integrity or comes from a multilateration lands nobody."""
+    said = np.full(len(rows), AIR, np.int8)
+    maybe = (rows.onground == 1) | ~(rows.groundspeed >= FLYING_KT)  # few: what flies fast and does not say else is in the air
+    if maybe.any():
+        said[maybe] = _weighed(rows.take(np.flatnonzero(maybe)), distance[maybe], elapsed[maybe])
+    said[no_height | (degraded & (said == GROUND))] = UNCLEAR
+    return said
+
+
+def _weighed(rows: Rows, distance: Floats, elapsed: Ints) -> Phases:
     speed = speeds(rows, distance, elapsed)
     flag = rows.onground
     no_altitude = np.isnan(rows.altitude)
@@ -59,8 +68,7 @@ def evidence(rows: Rows, distance: Floats, elapsed: Ints, no_height: Flags, degr
     by_speed = (flag != 1) & crawling & ~rows.mlat  # whose speeds are differences of places that stray
     by_missing_altitude = (flag == -1) & no_altitude & (speed < FLYING_KT)
     air = (flag == 0) | ((flag == -1) & ((speed >= FLYING_KT) | (np.isnan(speed) & ~no_altitude)))
-    said = np.where(by_flag | by_speed | by_missing_altitude, GROUND, np.where(air, AIR, UNCLEAR))
-    return np.where(no_height | (degraded & (said == GROUND)), UNCLEAR, said).astype(np.int8)
+    return np.where(by_flag | by_speed | by_missing_altitude, GROUND, np.where(air, AIR, UNCLEAR)).astype(np.int8)
 
 
 def may_hover(rows: Rows) -> Flags:
@@ -73,7 +81,10 @@ def may_hover(rows: Rows) -> Flags:
 def carried_on(said: Phases, first: Flags, before: Phases) -> Phases:
     """Unclear rows go on as the row before; `first` marks each aircraft's first row, `before` its phase until then
     (air if there was none)."""
-    known = (said != UNCLEAR) | first
+    known = said != UNCLEAR
+    if known.all():
+        return said
+    known |= first
     source = np.maximum.accumulate(np.where(known, np.arange(len(said)), 0))
     start = np.where(before == UNCLEAR, AIR, before)
     value = np.where(said == UNCLEAR, start, said)

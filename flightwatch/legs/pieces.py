@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from flightwatch.legs import turning, ways
 from flightwatch.legs.phases import GROUND, Phases
-from flightwatch.legs.rows import MINUTE, SECOND, Flags, Floats, Ints, Rows, picker
+from flightwatch.legs.rows import MINUTE, SECOND, Flags, Floats, Ints, Rows, changes, picker
 from flightwatch.records import WAYPOINT
 
 METRES_PER_NM = 1852.0
@@ -143,8 +143,9 @@ def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints, confirmed: Int
     metres, elapsed = steps.metres.copy(), steps.elapsed.copy()
     metres[start] = elapsed[start] = 0  # what lies between two pieces belongs to neither
     still_from, still_until = _still(rows, phase, steps, start, stop)
-    head, tail = _ends(rows, start, stop)
-    stretch, turns = turning.stretched(rows, steps.turned, start, stop)
+    minutes = _minutes(rows, start)
+    head, tail = _ends(rows, minutes, start, stop)
+    stretch, turns = turning.stretched(rows, minutes, steps.turned, start, stop)
     return Pieces(
         aircraft=rows.aircraft[start],
         phase=phase[start],
@@ -164,7 +165,7 @@ def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints, confirmed: Int
         head=head,
         tail=tail,
         last=_points(rows, stop - 1),
-        way=ways.thinned(rows, start, stop),
+        way=ways.thinned(rows, minutes, start, stop),
         heading=steps.heading[stop - 1],
         stretch=stretch,
         turns=turns,
@@ -204,12 +205,15 @@ def _points(rows: Rows, index: Ints) -> Floats:
     return np.stack([getattr(rows, name)[index].astype(np.float64) for name in POINT], axis=-1)
 
 
-def _ends(rows: Rows, start: Ints, stop: Ints) -> tuple[Floats, Floats]:
-    """The first position in each of the first and of the last `ENDS` minutes of every piece."""
-    minute = rows.time // MINUTE
-    opens = np.r_[True, minute[1:] != minute[:-1]]
+def _minutes(rows: Rows, start: Ints) -> Ints:
+    """The first row in each minute of every piece: whatever stretch of time is kept of it, one of these is its first."""
+    opens = changes(rows.time // MINUTE)
     opens[start] = True
-    chosen = np.flatnonzero(opens)
+    return np.flatnonzero(opens)
+
+
+def _ends(rows: Rows, chosen: Ints, start: Ints, stop: Ints) -> tuple[Floats, Floats]:
+    """The first position in each of the first and of the last `ENDS` minutes of every piece."""
     first, end = np.searchsorted(chosen, start)[:, None], np.searchsorted(chosen, stop)[:, None]
     heads = first + np.arange(ENDS)
     tails = end - ENDS + np.arange(ENDS)

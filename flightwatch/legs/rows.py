@@ -149,7 +149,7 @@ class Rows:
 
     def spans(self) -> Spans:
         """Where the rows of each aircraft lie; they have to be sorted."""
-        start = np.flatnonzero(np.r_[np.ones(min(len(self), 1), bool), self.aircraft[1:] != self.aircraft[:-1]])
+        start = np.flatnonzero(changes(self.aircraft))
         return Spans(self.aircraft[start], start, np.diff(start, append=len(self)))
 
     def text(self, name: str, codes: NDArray[np.int32]) -> list[str | None]:
@@ -167,13 +167,24 @@ def picker(index: Ints | Flags | slice) -> Callable[[NDArray[Any]], NDArray[Any]
     """What picks these rows out of any array."""
     if isinstance(index, slice):
         return lambda values: values[index]
-    places = np.flatnonzero(index) if index.dtype == bool else index
-    edges = np.r_[0, np.flatnonzero(np.diff(places) != 1) + 1, len(places)]
-    if len(edges) * LONG_RUN > len(places):
+    if index.dtype == bool:
+        edges = np.flatnonzero(np.diff(index, prepend=False, append=False))
+        begins, ends = edges[::2], edges[1::2]
+    else:
+        first = changes(index - np.arange(len(index)))
+        begins, ends = index[first], index[np.roll(first, -1)] + 1
+    if len(begins) * LONG_RUN > len(index):
+        places = np.flatnonzero(index) if index.dtype == bool else index
         return lambda values: values[places]
-    bounds = zip(places[edges[:-1]].tolist(), places[edges[1:] - 1].tolist(), strict=True)
-    runs = [slice(first, last + 1) for first, last in bounds]
-    return lambda values: np.concatenate([values[run] for run in runs])
+    runs = [slice(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+    return lambda values: np.concatenate([values[:0], *(values[run] for run in runs)])
+
+
+def changes(values: NDArray[Any]) -> Flags:
+    """Whether each value differs from the one before it; the first one does."""
+    found = np.ones(len(values), bool)
+    np.not_equal(values[1:], values[:-1], out=found[1:])
+    return found
 
 
 _BY = ("aircraft", "time", "feed", "grade", "integrity", "received")

@@ -16,7 +16,7 @@ import numpy as np
 from flightwatch.legs import cleaning, merging, phases, pieces, turning
 from flightwatch.legs.merging import MOST_FEEDS, Merged, Sources
 from flightwatch.legs.pieces import METRES_PER_NM, Pieces
-from flightwatch.legs.rows import SECOND, TEXTS, UNTOLD, Flags, Floats, Ints, Rows, Spans, compacted, empty_rows, picker
+from flightwatch.legs.rows import SECOND, TEXTS, UNTOLD, Flags, Floats, Ints, Rows, Spans, changes, compacted, empty_rows, picker
 from flightwatch.legs.rows import concatenate as rows_together
 from flightwatch.legs.suspicion import Suspects
 
@@ -161,7 +161,7 @@ def _in_time(state: OpenPieces, batch: Rows, merged: Merged) -> tuple[Rows, Rows
     spans = batch.spans()
     seen_until, known = _said_last(batch, spans, state.pieces.aircraft, state.pieces.ended, *state.pieces.last[:, 1:3].T)
     if len(state.waiting):
-        last = state.waiting.take(np.flatnonzero(np.r_[state.waiting.aircraft[1:] != state.waiting.aircraft[:-1], True]))
+        last = state.waiting.take(np.flatnonzero(np.roll(changes(state.waiting.aircraft), -1)))
         waited_until, said = _said_last(batch, spans, last.aircraft, last.time, last.latitude, last.longitude)
         seen_until, known = np.maximum(seen_until, waited_until), known | said
     fresh = batch.time > seen_until
@@ -282,24 +282,26 @@ def _steps(
 ) -> tuple[Rows, pieces.Steps, phases.Phases]:
     """The accepted rows without the context, with what lies before each of them."""
     distance, elapsed, same = pairs
-    jump = verdicts.jump[kept]
+    if not kept.all():
+        verdicts = cleaning.taken(verdicts, kept)
     (before,) = rows.spans().look_up(open_pieces.aircraft, (open_pieces.phase, phases.UNCLEAR))
-    said = phases.evidence(rows, distance, elapsed, verdicts.no_height[kept], verdicts.degraded[kept])
+    said = phases.evidence(rows, distance, elapsed, verdicts.no_height, verdicts.degraded)
     said[is_context] = before[is_context]
     phase = phases.carried_on(said, ~same, before)
-    changed = np.r_[False, phase[1:] != phase[:-1]] if len(rows) else np.zeros(0, bool)
-    turns = ~same | changed | jump | (elapsed > pieces.HOLE_S * SECOND)
+    turns = ~same | changes(phase) | verdicts.jump | (elapsed > pieces.HOLE_S * SECOND)
     begins = turns | pieces.is_hole(rows.altitude, phase, elapsed)
     new = ~is_context
-    first = new & (~same | np.r_[False, is_context[:-1]][: len(rows)])
+    first = ~same
+    first[1:] |= is_context[:-1]
+    first &= new
     metres = np.round(distance * METRES_PER_NM).astype(np.int64)
     known = np.full(len(rows), turning.UNKNOWN)
     known[is_context] = open_pieces.heading[np.searchsorted(open_pieces.aircraft, rows.aircraft[is_context])]
     heading = turning.headings(rows, distance, elapsed, same, known)
     turned = turning.turns(heading, begins)
-    lie = (metres, elapsed, begins, turns, first, jump, heading, turned)
+    lie = (metres, elapsed, begins, turns, first, verdicts.jump, heading, turned)
     pick = picker(new)
-    return rows.take(new), pieces.Steps(*(lie if new.all() else map(pick, lie))), pick(phase)
+    return rows.take(new), pieces.Steps(*map(pick, lie)), pick(phase)
 
 
 def _continue(old: Pieces, parts: Pieces, steps: pieces.Steps, rows: Rows) -> tuple[Pieces, Pieces]:
@@ -312,5 +314,5 @@ def _continue(old: Pieces, parts: Pieces, steps: pieces.Steps, rows: Rows) -> tu
     parents = np.searchsorted(old.aircraft, parts.aircraft[goes_on])
     old = pieces.continued(old, parents, parts.take(goes_on), steps.metres[at], steps.elapsed[at])
     together = pieces.concatenate([old, parts.take(~goes_on)])
-    is_last = np.r_[together.aircraft[1:] != together.aircraft[:-1], True]
+    is_last = np.roll(changes(together.aircraft), -1)
     return together.take(is_last), together.take(~is_last)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flightwatch.legs.rows import SECOND, Flags, Floats, Ints, Rows
+from flightwatch.legs.rows import SECOND, Flags, Floats, Ints, Rows, changes
 
 STRETCH_S = 300
 """Holding once round takes four minutes, a wide circle at survey speed ten to fifteen."""
@@ -62,7 +62,7 @@ def headings(rows: Rows, distance: Floats, elapsed: Ints, same: Flags, known: In
     along[across] %= 360
     east = (along - 180) * np.cos(np.radians(rows.latitude))
     found = np.round(np.degrees(np.arctan2(east, north)) * MILLI).astype(np.int64)
-    found[found < 0] += ROUND
+    found += ROUND * (found < 0)
     soon = same & (elapsed <= SLOWEST_S * SECOND)
     told = np.where(distance < SHORTEST_NM, CARRIED, found)
     told = np.where(soon & (distance * 3600 * SECOND >= SLOWEST_KT * elapsed), told, UNKNOWN)
@@ -74,23 +74,27 @@ def headings(rows: Rows, distance: Floats, elapsed: Ints, same: Flags, known: In
 def turns(heading: Ints, begins: Flags) -> Ints:
     """How far each row turned from the one before (thousandths of a degree, to the right positive); nothing at the
     beginning of a piece."""
-    before = np.r_[heading[:1], heading[:-1]]
-    turned = heading - before
-    turned -= np.where(turned >= ROUND // 2, ROUND, 0)
-    turned += np.where(turned < -ROUND // 2, ROUND, 0)
-    counts = ~begins & (heading != UNKNOWN) & (before != UNKNOWN) & (np.abs(turned) <= AMBIGUOUS_DEG * MILLI)
-    return np.where(counts, turned, 0)
+    turned = np.diff(heading, prepend=heading[:1])
+    turned -= ROUND * (turned >= ROUND // 2)
+    turned += ROUND * (turned < -ROUND // 2)
+    unknown = heading == UNKNOWN
+    unknown[1:] |= unknown[:-1]
+    turned[begins | unknown | (np.abs(turned) > AMBIGUOUS_DEG * MILLI)] = 0
+    return turned
 
 
-def stretched(rows: Rows, turned: Ints, start: Ints, stop: Ints) -> tuple[Stretches, NDArray[np.object_]]:
+def stretched(
+    rows: Rows, minutes: Ints, turned: Ints, start: Ints, stop: Ints
+) -> tuple[Stretches, NDArray[np.object_]]:
     """Of the pieces that begin and end at these rows the last stretch, which may go on, and the bytes of those before it:
-    the first one, of which a part may lie in an earlier batch, and the notable ones."""
-    time = rows.time // SECOND // STRETCH_S * STRETCH_S
-    opens = np.r_[True, time[1:] != time[:-1]]
-    opens[start] = True
-    at = np.flatnonzero(opens)
+    the first one, of which a part may lie in an earlier batch, and the notable ones. `minutes` are the first rows in each
+    minute of each piece."""
+    time = rows.time[minutes] // SECOND // STRETCH_S * STRETCH_S
+    opens = changes(time)
+    opens[np.searchsorted(minutes, start)] = True
+    at, time = minutes[opens], time[opens]
     found = np.zeros(len(at), STRETCH)
-    found["time"] = time[at]
+    found["time"] = time
     found["turned"] = np.add.reduceat(turned, at)
     for name, extreme, column in EXTREMES:
         found[name] = extreme.reduceat(getattr(rows, column), at)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flightwatch.legs.rows import SECOND, Flags, Ints, Rows
+from flightwatch.legs.rows import SECOND, Flags, Ints, Rows, changes
 from flightwatch.records import WAYPOINT
 
 MOST = 24
@@ -26,18 +26,19 @@ UNUSED = 0
 Waypoints = NDArray[np.void]
 
 
-def thinned(rows: Rows, start: Ints, stop: Ints) -> Waypoints:
-    """The ways of the pieces that begin and end at these rows: shape (pieces, MOST), used ones first."""
-    time = rows.time // SECOND
-    piece = np.repeat(np.arange(len(start)), stop - start)
-    stretch = time // _stretches(time[start], time[stop - 1])[piece]
-    opens = np.r_[True, stretch[1:] != stretch[:-1]]
-    opens[start] = True
-    chosen, piece = np.flatnonzero(opens), piece[opens]
+def thinned(rows: Rows, minutes: Ints, start: Ints, stop: Ints) -> Waypoints:
+    """The ways of the pieces that begin and end at these rows: shape (pieces, MOST), used ones first. `minutes` are the first
+    rows in each minute of each of them."""
+    time = rows.time[minutes] // SECOND
+    first = np.searchsorted(minutes, start)
+    piece = np.repeat(np.arange(len(start)), np.diff(first, append=len(minutes)))
+    opens = changes(time // _stretches(rows.time[start] // SECOND, rows.time[stop - 1] // SECOND)[piece])
+    opens[first] = True
+    chosen, piece, time = minutes[opens], piece[opens], time[opens]
     many = np.bincount(piece)
     place = np.arange(len(chosen)) - (np.cumsum(many) - many)[piece]
     ways = np.zeros((len(start), MOST), WAYPOINT)
-    ways["time"][piece, place] = time[chosen]
+    ways["time"][piece, place] = time
     for name in ("latitude", "longitude", "altitude"):
         ways[name][piece, place] = getattr(rows, name)[chosen]
     return ways
