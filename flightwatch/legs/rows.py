@@ -167,17 +167,13 @@ def picker(index: Ints | Flags | slice) -> Callable[[NDArray[Any]], NDArray[Any]
     """What picks these rows out of any array."""
     if isinstance(index, slice):
         return lambda values: values[index]
-    if index.dtype == bool:
-        edges = np.flatnonzero(np.diff(index, prepend=False, append=False))
-        begins, ends = edges[::2], edges[1::2]
-    else:
-        first = changes(index - np.arange(len(index)))
-        begins, ends = index[first], index[np.roll(first, -1)] + 1
-    if len(begins) * LONG_RUN > len(index):
-        places = np.flatnonzero(index) if index.dtype == bool else index
+    places = np.flatnonzero(index) if index.dtype == bool else index
+    first = np.flatnonzero(np.diff(places) != 1) + 1
+    if (len(first) + 1) * LONG_RUN > len(places):
         return lambda values: values[places]
-    runs = [slice(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
-    return lambda values: np.concatenate([values[:0], *(values[run] for run in runs)])
+    begins, ends = places[np.r_[0, first]].tolist(), (places[np.r_[first - 1, -1]] + 1).tolist()
+    runs = [slice(begin, end) for begin, end in zip(begins, ends, strict=True)]
+    return lambda values: np.concatenate([values[run] for run in runs])
 
 
 def changes(values: NDArray[Any]) -> Flags:
