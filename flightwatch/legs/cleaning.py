@@ -143,6 +143,8 @@ def pair_distances(rows: Rows) -> Pairs:
 
 def taken(verdicts: Verdicts, which: Flags) -> Verdicts:
     """The verdicts on some of the rows."""
+    if which.all():
+        return verdicts
     return Verdicts(**{f.name: getattr(verdicts, f.name)[which] for f in fields(Verdicts)})
 
 

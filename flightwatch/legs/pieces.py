@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from flightwatch.legs import turning, ways
 from flightwatch.legs.phases import GROUND, Phases
-from flightwatch.legs.rows import MINUTE, SECOND, Flags, Floats, Ints, Rows, changes, picker
+from flightwatch.legs.rows import MINUTE, SECOND, Flags, Floats, Ints, Rows, changes, picker, reduced
 from flightwatch.records import WAYPOINT
 
 METRES_PER_NM = 1852.0
@@ -120,7 +120,8 @@ class Steps:
     """What lies between each row and the one before it of the same aircraft, which may belong to an earlier batch.
 
     `begins` marks the first row of a piece, `turns` those of them where something happened (not just a short hole),
-    `first` the first row of each aircraft in this batch. `heading` is the direction in which a row was reached.
+    `first` the first row of each aircraft in this batch, `context` the rows before these that belong to earlier ones.
+    `heading` is the direction in which a row was reached.
     """
 
     metres: Ints
@@ -128,22 +129,24 @@ class Steps:
     begins: Flags
     turns: Flags
     first: Flags
+    context: Flags
     jump: Flags
     heading: Ints
     turned: Ints
 
 
 def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints, confirmed: Ints, sound: Flags) -> Pieces:
-    """Rows (sorted, all accepted) as pieces. The first one of an aircraft may be the end of one that is open: see
-    `join`."""
-    if not len(rows):
+    """Rows (sorted, all accepted) as pieces. The first one of an aircraft may go on with one that is open: see
+    `continued`."""
+    edges = np.flatnonzero(steps.begins | steps.first | steps.context)
+    new = ~steps.context[edges]
+    start, stop = edges[new], np.append(edges[1:], len(rows))[new]
+    if not len(start):
         return empty_pieces()
-    start = np.flatnonzero(steps.begins | steps.first)
-    stop = np.r_[start[1:], len(rows)]
     metres, elapsed = steps.metres.copy(), steps.elapsed.copy()
     metres[start] = elapsed[start] = 0  # what lies between two pieces belongs to neither
     still_from, still_until = _still(rows, phase, steps, start, stop)
-    minutes = _minutes(rows, start)
+    minutes = _minutes(rows, start, steps.context)
     head, tail = _ends(rows, minutes, start, stop)
     stretch, turns = turning.stretched(rows, minutes, steps.turned, start, stop)
     return Pieces(
@@ -152,16 +155,16 @@ def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints, confirmed: Int
         started=rows.time[start],
         ended=rows.time[stop - 1],
         count=stop - start,
-        metres=np.add.reduceat(metres, start),
-        longest_gap=np.maximum.reduceat(elapsed, start),
-        highest=np.fmax.reduceat(rows.altitude, start),
-        lowest=np.fmin.reduceat(rows.altitude, start),
-        fastest=np.fmax.reduceat(rows.groundspeed, start),
-        slowest=np.fmin.reduceat(rows.groundspeed, start),
+        metres=reduced(np.add, metres, start, stop),
+        longest_gap=reduced(np.maximum, elapsed, start, stop),
+        highest=reduced(np.fmax, rows.altitude, start, stop),
+        lowest=reduced(np.fmin, rows.altitude, start, stop),
+        fastest=reduced(np.fmax, rows.groundspeed, start, stop),
+        slowest=reduced(np.fmin, rows.groundspeed, start, stop),
         still_from=still_from,
         still_until=still_until,
         after_jump=steps.jump[start],
-        feeds=np.bitwise_or.reduceat(feed_bits, start),
+        feeds=reduced(np.bitwise_or, feed_bits, start, stop),
         head=head,
         tail=tail,
         last=_points(rows, stop - 1),
@@ -205,10 +208,11 @@ def _points(rows: Rows, index: Ints) -> Floats:
     return np.stack([getattr(rows, name)[index].astype(np.float64) for name in POINT], axis=-1)
 
 
-def _minutes(rows: Rows, start: Ints) -> Ints:
+def _minutes(rows: Rows, start: Ints, context: Flags) -> Ints:
     """The first row in each minute of every piece: whatever stretch of time is kept of it, one of these is its first."""
     opens = changes(rows.time // MINUTE)
     opens[start] = True
+    opens[context] = False
     return np.flatnonzero(opens)
 
 

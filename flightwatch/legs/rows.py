@@ -168,12 +168,24 @@ def picker(index: Ints | Flags | slice) -> Callable[[NDArray[Any]], NDArray[Any]
     if isinstance(index, slice):
         return lambda values: values[index]
     places = np.flatnonzero(index) if index.dtype == bool else index
-    first = np.flatnonzero(np.diff(places) != 1) + 1
+    if runs := _runs(places):
+        return lambda values: np.concatenate([values[run] for run in runs])
+    return lambda values: values[places]
+
+
+def _runs(places: Ints, cut: int = -1) -> list[slice]:
+    """Places as runs in which one follows the other, none across a cut; nothing where these are short."""
+    first = np.flatnonzero((np.diff(places) != 1) | (places[1:] == cut)) + 1
     if (len(first) + 1) * LONG_RUN > len(places):
-        return lambda values: values[places]
+        return []
     begins, ends = places[np.r_[0, first]].tolist(), (places[np.r_[first - 1, -1]] + 1).tolist()
-    runs = [slice(begin, end) for begin, end in zip(begins, ends, strict=True)]
-    return lambda values: np.concatenate([values[run] for run in runs])
+    return [slice(begin, end) for begin, end in zip(begins, ends, strict=True)]
+
+
+def reduced(function: np.ufunc, values: NDArray[Any], start: Ints, stop: Ints) -> NDArray[Any]:
+    """The values from each start to its stop as one; what lies between a stop and the next start is left out."""
+    bounds = np.stack([start, stop], axis=1).ravel()
+    return np.asarray(function.reduceat(values, bounds[:-1] if len(bounds) and bounds[-1] == len(values) else bounds)[::2])
 
 
 def changes(values: NDArray[Any]) -> Flags:
@@ -354,6 +366,23 @@ def concatenate(first: Rows, second: Rows) -> Rows:
         vocabulary[name] = words + second.vocabulary[name]
     joined = {n: np.concatenate([getattr(first, n), shifted.get(n, getattr(second, n))]) for n in ARRAYS}
     return Rows(**joined, vocabulary=vocabulary)
+
+
+def interleaved(some: Rows, rows: Rows, order: Ints) -> Rows:
+    """Rows of two sets in an order, which counts those of the second on from the first. Where the first are few, the others
+    are copied once and no more."""
+    vocabulary, shifted = {}, {}
+    for name in TEXTS:
+        words, codes = rows.vocabulary[name], getattr(some, name)
+        shifted[name] = np.where(codes >= 0, codes + len(words), -1).astype(np.int32)
+        vocabulary[name] = words + some.vocabulary[name]
+    n, runs = len(some), _runs(order, len(some))
+    columns: dict[str, Any] = {}
+    for name in ARRAYS:
+        a, b = shifted.get(name, getattr(some, name)), getattr(rows, name)
+        parts = [a[r] if r.start < n else b[r.start - n : r.stop - n] for r in runs]
+        columns[name] = np.concatenate(parts) if parts else np.concatenate([a, b])[order]
+    return Rows(**columns, vocabulary=vocabulary)
 
 
 def compacted(rows: Rows) -> Rows:

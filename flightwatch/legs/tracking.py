@@ -16,7 +16,7 @@ import numpy as np
 from flightwatch.legs import cleaning, merging, phases, pieces, turning
 from flightwatch.legs.merging import MOST_FEEDS, Merged, Sources
 from flightwatch.legs.pieces import METRES_PER_NM, Pieces
-from flightwatch.legs.rows import SECOND, TEXTS, UNTOLD, Flags, Floats, Ints, Rows, Spans, changes, compacted, empty_rows, picker
+from flightwatch.legs.rows import SECOND, TEXTS, UNTOLD, Flags, Floats, Ints, Rows, Spans, changes, compacted, empty_rows, interleaved
 from flightwatch.legs.rows import concatenate as rows_together
 from flightwatch.legs.suspicion import Suspects
 
@@ -58,10 +58,10 @@ def advance(state: OpenPieces, batch: Rows, preferred: Sequence[str] = ()) -> tu
     batch, source, rank = _better_first(batch, merging.sources_of(batch.grade, feed), merging.ranks(feeds, preferred))
     merged = merging.merge(state.sources, batch, source, rank)
     gave_way = batch.take(merged.gives_way)
-    batch, late, repeated = _in_time(state, batch, merged)
-    aircraft = _concerned(state, batch, gave_way)
+    counts, late, repeated = _in_time(state, batch, merged)
+    aircraft = _concerned(state, batch.aircraft[counts], gave_way)
     concerned = np.isin(state.waiting.aircraft, aircraft)
-    rows, is_context, waited = _merged(_context(state.pieces, aircraft), state.waiting.take(concerned), batch)
+    rows, is_context, waited = _merged(_context(state.pieces, aircraft), state.waiting.take(concerned), batch, counts)
     pairs = cleaning.pair_distances(rows)
     spans = rows.spans()
     verdicts = cleaning.judge(rows, pairs, is_context, waited, *_remembered(state.pieces, spans))
@@ -69,24 +69,25 @@ def advance(state: OpenPieces, batch: Rows, preferred: Sequence[str] = ()) -> tu
     waiting = _still_waiting(state.waiting.take(~concerned), rows.take(verdicts.code == cleaning.WAITING))
     kept = verdicts.code == cleaning.ACCEPTED
     accepted = _without_heights(rows.take(kept), verdicts.no_height[kept])
-    new, steps, phase = _steps(
-        accepted, pairs if kept.all() else cleaning.pair_distances(accepted), is_context[kept], verdicts, kept, state.pieces
-    )
-    fresh = kept & ~is_context
-    parts = pieces.cut(new, phase, steps, _bits(feeds, new) | new.also, verdicts.confirmed[fresh], verdicts.sound[fresh])
-    opened, ended = _continue(old, parts, steps, new)
-    suspect = Suspects.of(rows, verdicts, is_context | waited)
-    turned = np.unique(new.aircraft[steps.turns])
-    alarms = new.take(np.flatnonzero(new.alarm >= 0))
+    known_before = is_context | waited
+    if not kept.all():
+        pairs, is_context = cleaning.pair_distances(accepted), is_context[kept]
+    on = cleaning.taken(verdicts, kept)
+    steps, phase = _steps(accepted, pairs, is_context, on, state.pieces)
+    parts = pieces.cut(accepted, phase, steps, _bits(feeds, accepted) | accepted.also, on.confirmed, on.sound)
+    opened, ended = _continue(old, parts, steps)
+    suspect = Suspects.of(rows, verdicts, known_before)
+    turned = np.unique(accepted.aircraft[steps.turns])
+    alarms = accepted.take(np.flatnonzero(accepted.alarm >= 0))
     brought = Advance(ended, turned, _counts(verdicts, repeated), _doubts(verdicts, kept), suspect, alarms, late)
     return OpenPieces(opened, waiting, merged.sources, feeds), brought
 
 
-def _concerned(state: OpenPieces, batch: Rows, gave_way: Rows) -> Ints:
+def _concerned(state: OpenPieces, counting: Ints, gave_way: Rows) -> Ints:
     """The aircraft that are gone through: those with rows to judge, and those with rows that wait and may be given the
     names of others."""
     also = gave_way.aircraft[np.isin(gave_way.aircraft, state.waiting.aircraft)]
-    mine = batch.spans().aircraft
+    mine = counting[changes(counting)]
     return np.union1d(mine, also) if len(also) else mine
 
 
@@ -155,9 +156,9 @@ def _better_first(batch: Rows, source: Ints, rank: Ints) -> tuple[Rows, Ints, In
     return batch.take(order), source[order], rank
 
 
-def _in_time(state: OpenPieces, batch: Rows, merged: Merged) -> tuple[Rows, Rows, int]:
-    """Of the rows that count, those that are newer than everything seen of their aircraft, and those that are late and
-    do not say again what was known; and how many newer ones only repeat what their source said last."""
+def _in_time(state: OpenPieces, batch: Rows, merged: Merged) -> tuple[Flags, Rows, int]:
+    """Which rows count and are newer than everything seen of their aircraft; those that would count but are late, and do not
+    say again what was known; and how many newer ones only repeat what their source said last."""
     spans = batch.spans()
     seen_until, known = _said_last(batch, spans, state.pieces.aircraft, state.pieces.ended, *state.pieces.last[:, 1:3].T)
     if len(state.waiting):
@@ -168,7 +169,7 @@ def _in_time(state: OpenPieces, batch: Rows, merged: Merged) -> tuple[Rows, Rows
     known |= batch.time == seen_until
     counts = ~merged.gives_way & ~merged.repeats
     late = counts & ~fresh & (merged.news | ~known)
-    return batch.take(counts & fresh), batch.take(late), int(np.sum(merged.repeats & fresh))
+    return counts & fresh, batch.take(late), int(np.sum(merged.repeats & fresh))
 
 
 def _said_last(
@@ -203,15 +204,17 @@ def _context(open_pieces: Pieces, aircraft: Ints) -> Rows:
     )
 
 
-def _merged(context: Rows, waiting: Rows, batch: Rows) -> tuple[Rows, Flags, Flags]:
-    """Context, waiting rows and batch in order, and which of them are context and which waited."""
+def _merged(context: Rows, waiting: Rows, batch: Rows, counts: Flags) -> tuple[Rows, Flags, Flags]:
+    """Context, waiting rows and what counts of the batch in order, and which of them are context and which waited."""
     if not len(context) and not len(waiting):
-        return batch, np.zeros(len(batch), bool), np.zeros(len(batch), bool)
-    before = rows_together(context, waiting)
+        rows = batch.take(counts)
+        return rows, np.zeros(len(rows), bool), np.zeros(len(rows), bool)
+    before, counting = rows_together(context, waiting), np.flatnonzero(counts)
     order = np.lexsort((before.time, before.aircraft))
-    at = np.searchsorted(batch.aircraft, before.aircraft[order])  # the batch is sorted, and newer than what was before
-    order = np.insert(np.arange(len(batch)) + len(before), at, order)
-    return rows_together(before, batch).take(order), order < len(context), (order >= len(context)) & (order < len(before))
+    at = np.searchsorted(batch.aircraft[counting], before.aircraft[order])  # it is sorted, and newer than what was before
+    order = np.insert(counting + len(before), at, order)
+    is_context = order < len(context)
+    return interleaved(before, batch, order), is_context, (order < len(before)) & ~is_context
 
 
 # ---------------------------------------------------------------------------------------------------------------- provenance
@@ -278,33 +281,31 @@ def _last_before(rows: Rows, counts: Flags, aircraft: Ints, time: Ints) -> Ints:
 
 
 def _steps(
-    rows: Rows, pairs: cleaning.Pairs, is_context: Flags, verdicts: cleaning.Verdicts, kept: Flags, open_pieces: Pieces
-) -> tuple[Rows, pieces.Steps, phases.Phases]:
-    """The accepted rows without the context, with what lies before each of them."""
+    rows: Rows, pairs: cleaning.Pairs, is_context: Flags, verdicts: cleaning.Verdicts, open_pieces: Pieces
+) -> tuple[pieces.Steps, phases.Phases]:
+    """What lies between accepted rows."""
     distance, elapsed, same = pairs
-    if not kept.all():
-        verdicts = cleaning.taken(verdicts, kept)
     (before,) = rows.spans().look_up(open_pieces.aircraft, (open_pieces.phase, phases.UNCLEAR))
     said = phases.evidence(rows, distance, elapsed, verdicts.no_height, verdicts.degraded)
     said[is_context] = before[is_context]
     phase = phases.carried_on(said, ~same, before)
     turns = ~same | changes(phase) | verdicts.jump | (elapsed > pieces.HOLE_S * SECOND)
     begins = turns | pieces.is_hole(rows.altitude, phase, elapsed)
-    new = ~is_context
     first = ~same
     first[1:] |= is_context[:-1]
-    first &= new
     metres = np.round(distance * METRES_PER_NM).astype(np.int64)
     known = np.full(len(rows), turning.UNKNOWN)
     known[is_context] = open_pieces.heading[np.searchsorted(open_pieces.aircraft, rows.aircraft[is_context])]
     heading = turning.headings(rows, distance, elapsed, same, known)
     turned = turning.turns(heading, begins)
-    lie = (metres, elapsed, begins, turns, first, verdicts.jump, heading, turned)
-    pick = picker(new)
-    return rows.take(new), pieces.Steps(*map(pick, lie)), pick(phase)
+    new = ~is_context
+    steps = pieces.Steps(
+        metres, elapsed, begins & new, turns & new, first & new, is_context, verdicts.jump, heading, turned
+    )
+    return steps, phase
 
 
-def _continue(old: Pieces, parts: Pieces, steps: pieces.Steps, rows: Rows) -> tuple[Pieces, Pieces]:
+def _continue(old: Pieces, parts: Pieces, steps: pieces.Steps) -> tuple[Pieces, Pieces]:
     """The new parts after the old open pieces: what is open now, and what ended."""
     if not len(parts):
         return old, parts

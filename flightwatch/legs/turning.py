@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flightwatch.legs.rows import SECOND, Flags, Floats, Ints, Rows, changes
+from flightwatch.legs.rows import SECOND, Flags, Floats, Ints, Rows, changes, reduced
 
 STRETCH_S = 300
 """Holding once round takes four minutes, a wide circle at survey speed ten to fifteen."""
@@ -93,13 +93,15 @@ def stretched(
     opens = changes(time)
     opens[np.searchsorted(minutes, start)] = True
     at, time = minutes[opens], time[opens]
+    first = np.searchsorted(at, start)
+    last = np.append(first[1:], len(at)) - 1
+    until = np.append(at[1:], stop[-1])
+    until[last] = stop
     found = np.zeros(len(at), STRETCH)
     found["time"] = time
-    found["turned"] = np.add.reduceat(turned, at)
+    found["turned"] = reduced(np.add, turned, at, until)
     for name, extreme, column in EXTREMES:
-        found[name] = extreme.reduceat(getattr(rows, column), at)
-    first = np.searchsorted(at, start)
-    last = np.searchsorted(at, stop) - 1
+        found[name] = reduced(extreme, getattr(rows, column), at, until)
     kept = notable(found)
     kept[first] = True
     earlier = np.full(len(start), b"", object)
