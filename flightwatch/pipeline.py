@@ -182,7 +182,8 @@ class Pipeline:
         now = snapshot.feed_time
         state = self.polled(state, snapshot.feed, now)
         state, frozen = self._freeze_if_due(state, model_day(now))
-        state, brought = self._draw_up(state, leg_stage.track(state.legs.open, rows_from_table(snapshot.positions), self.preferred))
+        tracked = leg_stage.track(state.legs.open, rows_from_table(snapshot.positions), self.preferred)
+        state, brought = self._draw_up(state, tracked)
         ticking = state.ticked is None or now - state.ticked >= TICK
         state = replace(state, dismissed=state.dismissed - set(brought.turned), ticked=now if ticking else state.ticked)
         state, findings = self._look(state, self._worth_a_look(state, brought.turned, everything=ticking), now)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from flightwatch import legs as leg_stage
 from flightwatch.aircraft import Registry
 from flightwatch.legs import LegState, Model, ways
-from flightwatch.legs.rows import SECOND, rows_from_table
+from flightwatch.legs.rows import MINUTE, SECOND, changes, rows_from_table
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import bearing_deg, distance_nm
 from flightwatch.rarity import Baseline
@@ -32,7 +32,8 @@ def track(times: list[float]) -> list[dict[str, object]]:
 
 def way_of(times: list[float]) -> ways.Waypoints:
     rows = rows_from_table(positions(track(times)))
-    return ways.thinned(rows, np.array([0]), np.array([len(rows)]))
+    minutes = np.flatnonzero(changes(rows.time // MINUTE))
+    return ways.thinned(rows, minutes, np.array([0]), np.array([len(rows)]))
 
 
 @settings(max_examples=60, deadline=None)
@@ -41,9 +42,10 @@ def test_two_parts_of_a_way_are_the_way_of_the_whole(seconds: list[int], cut: in
     times = [float(t) for t in sorted(seconds)]
     cut = 1 + cut % (len(times) - 1)
     whole = way_of(times)
-    ended = rows_from_table(positions(track(times))).time[-1:]
+    time = rows_from_table(positions(track(times))).time
+    before, ended = time[cut - 1 : cut], time[-1:]
     parts = way_of(times[:cut]), way_of(times[cut:])
-    assert ways.packed(ways.joined(*parts, ended)) == ways.packed(whole)
+    assert ways.packed(ways.joined(parts[0], np.array([0]), parts[1], before, ended)) == ways.packed(whole)
     assert ways.together(*(ways.packed(p)[0] for p in parts), int(ended[0])) == ways.packed(whole)[0]
 
 

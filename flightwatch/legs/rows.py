@@ -145,7 +145,8 @@ class Rows:
         if isinstance(index, np.ndarray) and index.dtype == bool and index.all():
             return self
         pick = picker(index)
-        return replace(self, **{name: pick(getattr(self, name)) for name in ARRAYS})
+        picked: dict[str, Any] = {name: pick(getattr(self, name)) for name in ARRAYS}
+        return replace(self, **picked)
 
     def spans(self) -> Spans:
         """Where the rows of each aircraft lie; they have to be sorted."""
@@ -167,7 +168,7 @@ def picker(index: Ints | Flags | slice) -> Callable[[NDArray[Any]], NDArray[Any]
     """What picks these rows out of any array."""
     if isinstance(index, slice):
         return lambda values: values[index]
-    places = np.flatnonzero(index) if index.dtype == bool else index
+    places: Ints = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64, copy=False)
     if runs := _runs(places):
         return lambda values: np.concatenate([values[run] for run in runs])
     return lambda values: values[places]

@@ -16,7 +16,20 @@ import numpy as np
 from flightwatch.legs import cleaning, merging, phases, pieces, turning
 from flightwatch.legs.merging import MOST_FEEDS, Merged, Sources
 from flightwatch.legs.pieces import METRES_PER_NM, Pieces
-from flightwatch.legs.rows import SECOND, TEXTS, UNTOLD, Flags, Floats, Ints, Rows, Spans, changes, compacted, empty_rows, interleaved
+from flightwatch.legs.rows import (
+    SECOND,
+    TEXTS,
+    UNTOLD,
+    Flags,
+    Floats,
+    Ints,
+    Rows,
+    Spans,
+    changes,
+    compacted,
+    empty_rows,
+    interleaved,
+)
 from flightwatch.legs.rows import concatenate as rows_together
 from flightwatch.legs.suspicion import Suspects
 
@@ -172,9 +185,7 @@ def _in_time(state: OpenPieces, batch: Rows, merged: Merged) -> tuple[Flags, Row
     return counts & fresh, batch.take(late), int(np.sum(merged.repeats & fresh))
 
 
-def _said_last(
-    batch: Rows, spans: Spans, aircraft: Ints, time: Ints, latitude: Floats, longitude: Floats
-) -> tuple[Ints, Flags]:
+def _said_last(batch: Rows, spans: Spans, aircraft: Ints, time: Ints, latitude: Floats, longitude: Floats) -> tuple[Ints, Flags]:
     """For each row when its aircraft was seen last, and whether it says the place of then again: fix times wander by tenths
     of a second from poll to poll (`seen_pos` is rounded), so the last fix can come again a little older."""
     until, lat, lon = spans.look_up(aircraft, (time, -pieces.NEVER), (latitude, np.nan), (longitude, np.nan))
@@ -299,9 +310,7 @@ def _steps(
     heading = turning.headings(rows, distance, elapsed, same, known)
     turned = turning.turns(heading, begins)
     new = ~is_context
-    steps = pieces.Steps(
-        metres, elapsed, begins & new, turns & new, first & new, is_context, verdicts.jump, heading, turned
-    )
+    steps = pieces.Steps(metres, elapsed, begins & new, turns & new, first & new, is_context, verdicts.jump, heading, turned)
     return steps, phase
 
 

@@ -9,6 +9,8 @@ Only rows that follow closely tell of turning: an aircraft at standard rate is r
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,12 +58,16 @@ def headings(rows: Rows, distance: Floats, elapsed: Ints, same: Flags, known: In
     """The direction (thousandths of a degree) in which each row was reached, or `UNKNOWN`. `distance` (nm) and `elapsed`
     (µs) lie between a row and the one before, `same` where that is of the same aircraft; `known` says it of rows that were
     seen before, and is `UNKNOWN` elsewhere."""
-    north = np.diff(rows.latitude, prepend=rows.latitude[:1])
-    along = np.diff(rows.longitude, prepend=rows.longitude[:1]) + 180
+    north, along = _since_before(rows.latitude), _since_before(rows.longitude)
+    along += 180
     across = np.flatnonzero((along < 0) | (along >= 360))  # the antimeridian
     along[across] %= 360
-    east = (along - 180) * np.cos(np.radians(rows.latitude))
-    found = np.round(np.degrees(np.arctan2(east, north)) * MILLI).astype(np.int64)
+    along -= 180
+    east = np.cos(np.radians(rows.latitude))
+    east *= along
+    angle = np.degrees(np.arctan2(east, north, out=north), out=north)
+    angle *= MILLI
+    found = np.round(angle, out=angle).astype(np.int64)
     found += ROUND * (found < 0)
     soon = same & (elapsed <= SLOWEST_S * SECOND)
     told = np.where(distance < SHORTEST_NM, CARRIED, found)
@@ -71,10 +77,17 @@ def headings(rows: Rows, distance: Floats, elapsed: Ints, same: Flags, known: In
     return np.where(told[latest] == CARRIED, UNKNOWN, told[latest])
 
 
+def _since_before(values: NDArray[Any]) -> NDArray[Any]:
+    """What each value adds to the one before it; the first adds nothing."""
+    added = np.zeros_like(values)
+    np.subtract(values[1:], values[:-1], out=added[1:])
+    return added
+
+
 def turns(heading: Ints, begins: Flags) -> Ints:
     """How far each row turned from the one before (thousandths of a degree, to the right positive); nothing at the
     beginning of a piece."""
-    turned = np.diff(heading, prepend=heading[:1])
+    turned = _since_before(heading)
     turned -= ROUND * (turned >= ROUND // 2)
     turned += ROUND * (turned < -ROUND // 2)
     unknown = heading == UNKNOWN
@@ -83,9 +96,7 @@ def turns(heading: Ints, begins: Flags) -> Ints:
     return turned
 
 
-def stretched(
-    rows: Rows, minutes: Ints, turned: Ints, start: Ints, stop: Ints
-) -> tuple[Stretches, NDArray[np.object_]]:
+def stretched(rows: Rows, minutes: Ints, turned: Ints, start: Ints, stop: Ints) -> tuple[Stretches, NDArray[np.object_]]:
     """Of the pieces that begin and end at these rows the last stretch, which may go on, and the bytes of those before it:
     the first one, of which a part may lie in an earlier batch, and the notable ones. `minutes` are the first rows in each
     minute of each piece."""
