@@ -13,8 +13,9 @@ import math
 from collections.abc import Iterator
 from datetime import date
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
+import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -55,13 +56,6 @@ INITIAL_CLIMB_FT_MIN = 1000.0
 """What transport aircraft do at least after take-off."""
 
 
-PLAIN = (
-    "aircraft", "started", "ended", "count", "metres", "longest_gap", "highest", "lowest", "fastest", "slowest",
-    "still_from", "still_until", "after_jump", "feeds", "callsign", "registration", "typecode", "category",
-)  # fmt: skip
-"""The arrays of `Pieces` that a `Piece` has as they are."""
-
-
 class SeenShare(Protocol):
     """How much of the traffic at some positions was seen in the time before a day, and of how much there is no
     telling."""
@@ -70,10 +64,9 @@ class SeenShare(Protocol):
 
 
 class Piece(Struct, frozen=True):
-    """One element of `Pieces`, for reading one at a time."""
+    """One element of `Pieces`, for reading one at a time. What only a piece in the air is asked for is read when it is."""
 
     aircraft: int
-    airborne: bool
     started: int
     ended: int
     count: int
@@ -87,33 +80,52 @@ class Piece(Struct, frozen=True):
     still_until: int
     after_jump: bool
     feeds: int
-    head: tuple[Fix, ...]
-    tail: tuple[Fix, ...]
-    way: bytes
-    turns: bytes
     callsign: str | None
     registration: str | None
     typecode: str | None
     category: str | None
+    airborne: bool
+    first: Fix
+    last: Fix
+    pieces: Pieces
+    at: int
+
+    @property
+    def head(self) -> tuple[Fix, ...]:
+        return _fixes(self.pieces.head[self.at])
+
+    @property
+    def tail(self) -> tuple[Fix, ...]:
+        fixes = _fixes(self.pieces.tail[self.at])
+        return fixes if fixes and fixes[-1].time == self.last.time else (*fixes, self.last)
+
+    @property
+    def way(self) -> bytes:
+        return packed(self.pieces.way[self.at : self.at + 1])[0]
+
+    @property
+    def turns(self) -> bytes:
+        return worth_keeping(self.pieces.turns[self.at] + self.pieces.stretch[self.at].tobytes())
+
+
+AS_THEY_ARE = Piece.__struct_fields__[: Piece.__struct_fields__.index("airborne")]
+"""The fields of a `Piece` that are arrays of `Pieces`."""
 
 
 def each_piece(pieces: Pieces) -> Iterator[Piece]:
     """The elements of `Pieces`, in order."""
-    columns = [getattr(pieces, name).tolist() for name in PLAIN]
-    turns = [worth_keeping(earlier + last.tobytes()) for earlier, last in zip(pieces.turns, pieces.stretch, strict=True)]
-    ends = zip(
-        *(getattr(pieces, name).tolist() for name in ("phase", "head", "tail", "last")), packed(pieces.way), turns, strict=True
-    )
-    for values, (phase, head, tail, last, way, turned) in zip(zip(*columns, strict=True), ends, strict=True):
-        fields: dict[str, Any] = dict(zip(PLAIN, values, strict=True))
-        tail_fixes, last_fix = _fixes(tail), Fix(int(last[0]), *last[1:])
-        if not tail_fixes or tail_fixes[-1].time != last_fix.time:
-            tail_fixes = (*tail_fixes, last_fix)
-        yield Piece(airborne=phase != GROUND, head=_fixes(head), tail=tail_fixes, way=way, turns=turned, **fields)
+    columns = [getattr(pieces, name).tolist() for name in AS_THEY_ARE]
+    ends = zip((pieces.phase != GROUND).tolist(), pieces.head[:, 0].tolist(), pieces.last.tolist(), strict=True)
+    for at, (values, (airborne, first, last)) in enumerate(zip(zip(*columns, strict=True), ends, strict=True)):
+        yield Piece(*values, airborne, _fix(*first), _fix(*last), pieces, at)
 
 
-def _fixes(points: list[list[float]]) -> tuple[Fix, ...]:
-    return tuple([Fix(int(t), *rest) for t, *rest in points if not math.isnan(t)])
+def _fix(time: float, *rest: float) -> Fix:
+    return Fix(int(time), *rest)
+
+
+def _fixes(points: Floats) -> tuple[Fix, ...]:
+    return tuple(_fix(*point) for point in points[~np.isnan(points[:, 0])].tolist())
 
 
 class Ground(Struct, frozen=True):
@@ -211,14 +223,14 @@ def _hangs_in_the_air(piece: Piece, airports: Airports) -> bool:
     """Whether a piece that was taken for ground because it is slow is well above all land that is known near it."""
     if math.isnan(piece.lowest):
         return False
-    last = piece.tail[-1]
+    last = piece.last
     rows, _ = airports.near(last.latitude, last.longitude, SAME_COUNTRYSIDE_NM)
     return len(rows) > 0 and piece.lowest > float(airports.elevation_ft[rows].max()) + ABOVE_GROUND_FT
 
 
 def _never_flew(ground: Ground, piece: Piece, airports: Airports) -> bool:
     """Whether a piece that says `air` is taxiing at the field where the aircraft stands: slow, near and low."""
-    first = piece.head[0]
+    first = piece.first
     away = apart_nm(ground.latitude, ground.longitude, first.latitude, first.longitude)
     if away > SAME_FIELD_NM or not piece.fastest < TAXIING_KT or piece.metres > HOP_NM * METRES_PER_NM:
         return False
@@ -293,7 +305,7 @@ def _impossibly_down(end: Edge, ground: Ground) -> bool:
 
 
 def _ground(piece: Piece) -> Ground:
-    first, last = piece.head[0], piece.tail[-1]
+    first, last = piece.first, piece.last
     slow = piece.slowest < WALKING_KT if not math.isnan(piece.slowest) else piece.ended - piece.started >= MINUTE
     slow = slow and piece.count > 1  # one bad row is no stop
     return Ground(
@@ -362,7 +374,7 @@ def _begin(piece: Piece, takeoff: Ground | None) -> Draft:
 
 def _extend(draft: Draft, piece: Piece, hole: Hole | None) -> Draft:
     """The leg goes on with a piece, after a hole that was judged or none."""
-    between = apart_nm(draft.tail[-1].latitude, draft.tail[-1].longitude, piece.head[0].latitude, piece.head[0].longitude)
+    between = apart_nm(draft.tail[-1].latitude, draft.tail[-1].longitude, piece.first.latitude, piece.first.longitude)
     told = hole is not None and hole.end - hole.start >= HOLE_S * SECOND
     return replace(
         draft,
