@@ -382,12 +382,16 @@ def _normalised(weight: Floats, unknown: float) -> Posterior:
 def at_field(latitude: float, longitude: float, airports: Airports) -> Posterior:
     """The airport on whose ground an aircraft stands: near its reference point, as far as its runways reach."""
     rows, distance = airports.near(latitude, longitude, FIELD_NM)
-    runway = airports.runway_ft[rows]
-    reach = 0.5 + np.where(np.isnan(runway), 2000.0, runway) / 6076 / 2
-    size = np.array([FIELD_WEIGHTS[s] for s in airports.size[rows]])
-    fit = size * np.exp(-0.5 * (distance / reach) ** 2) + 1e-12
+    fit = np.array(list(map(_fit, airports.size[rows].tolist(), airports.runway_ft[rows].tolist(), distance.tolist())))
     nothing = 1e-4
     return Posterior(rows, fit / (fit.sum() + nothing))
+
+
+def _fit(size: str, runway_ft: float, distance_nm: float) -> float:
+    """How well a place on the ground fits an airport whose reference point is so far away. Mostly one or two are asked, of
+    which an array takes ten times as long."""
+    reach = 0.5 + (2000.0 if math.isnan(runway_ft) else runway_ft) / 6076 / 2
+    return FIELD_WEIGHTS[size] * math.exp(-0.5 * (distance_nm / reach) ** 2) + 1e-12
 
 
 FIELD_NM = 5.0
@@ -400,8 +404,9 @@ FIELD_WEIGHTS = {"large": 1.0, "medium": 0.5, "small": 0.1, "seaplane": 0.02}
 def candidates(result: Posterior, airports: Airports) -> tuple[Candidate, ...]:
     """The listed form: airports from `LISTED` up, best first, and `unknown`, which also takes what was too small to
     list."""
-    order = np.argsort(-result.probability, kind="stable")[:MOST_LISTED]
-    top = [(airports.ident[result.rows[i]], float(result.probability[i])) for i in order if result.probability[i] >= LISTED]
-    listed = [Candidate(ident, round(p, 4)) for ident, p in top]
+    worth = (result.probability >= LISTED).nonzero()[0]
+    found = zip(result.probability[worth].tolist(), result.rows[worth].tolist(), strict=True)
+    best = sorted(found, key=lambda one: -one[0])[:MOST_LISTED]
+    listed = [Candidate(airports.ident[row], round(p, 4)) for p, row in best]
     rest = max(0.0, 1.0 - sum(c.probability for c in listed))
     return (*listed, Candidate(UNKNOWN, round(rest, 4)))

@@ -92,9 +92,11 @@ def edge(fixes: Sequence[Fix], *, at_end: bool) -> Edge:
     """The movement at one end of a run of fixes, reported where it was, else from the positions over at least a
     minute."""
     fix = fixes[-1] if at_end else fixes[0]
+    speed, climb = fix.groundspeed, fix.vertical_rate
+    if not (math.isnan(speed) or math.isnan(climb)):
+        return Edge(fix, speed, climb)
     others = list(reversed(fixes[:-1])) if at_end else list(fixes[1:])
     far = next((f for f in others if abs(f.time - fix.time) >= MINUTE), others[-1] if others else None)
-    speed, climb = fix.groundspeed, fix.vertical_rate
     if far is not None and far.time != fix.time:
         hours = abs(far.time - fix.time) / HOUR
         if math.isnan(speed):

@@ -437,8 +437,10 @@ def _silent_between(leg: Leg, draft: Draft, hole: Hole, seen: Seen) -> Event | N
 
 def _lost_for_good(leg: Leg, draft: Draft, airports: Airports, seen: Seen) -> Event | None:
     """A leg that ends out of sight, far from where it probably went to."""
+    if draft.count == 0 or draft.ending == "ground" or leg.status == "airborne":
+        return None
     fix, edge = draft.tail[-1], draft.end
-    if draft.count == 0 or draft.ending == "ground" or leg.status == "airborne" or edge.climb_ft_min < -TREND_FT_MIN:
+    if edge.climb_ft_min < -TREND_FT_MIN:
         return None
     course = fix.track if not math.isnan(fix.track) else _course(draft)
     if not fix.altitude >= CRUISE_FT or math.isnan(course) or math.isnan(edge.speed_kt):

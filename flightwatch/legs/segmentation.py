@@ -283,7 +283,7 @@ def _absorb_ground(log: Log, piece: Piece) -> Log:
     ground = _ground(piece)
     flying = log.flying
     if flying is not None:
-        if _impossibly_down(flying.end, ground):
+        if _impossibly_down(flying.tail[-1], ground):
             return log
         return replace(_replace_last(log, replace(flying, ending="ground", landing=ground)), ground=ground)
     if log.ground is not None and _same_field(log.ground, ground):
@@ -297,11 +297,11 @@ def _absorb_ground(log: Log, piece: Piece) -> Log:
     return replace(log, ground=ground)
 
 
-def _impossibly_down(end: Edge, ground: Ground) -> bool:
+def _impossibly_down(last: Fix, ground: Ground) -> bool:
     """Whether the aircraft was too high too shortly before; an airport may lie up to 10,000 ft high, and then so does
     the height."""
-    height = end.fix.altitude - 10_000
-    return (ground.since - end.fix.time) * FASTEST_DESCENT_FT_MIN < height * MINUTE
+    height = last.altitude - 10_000
+    return (ground.since - last.time) * FASTEST_DESCENT_FT_MIN < height * MINUTE
 
 
 def _ground(piece: Piece) -> Ground:

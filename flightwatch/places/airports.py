@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flightwatch.places.great_circle import EARTH_RADIUS_NM, unit_vectors
+from flightwatch.places.great_circle import EARTH_RADIUS_NM, unit_vector, unit_vectors
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -165,7 +165,7 @@ class Airports:
     def near(self, latitude: float, longitude: float, radius_nm: float) -> tuple[Ints, Floats]:
         """Rows of airports (no cities) within a radius, nearest first, with their distances."""
         rows = self._around(latitude, longitude, radius_nm)
-        chord = self.vectors[rows] @ unit_vectors(latitude, longitude)
+        chord = self.vectors.take(rows, axis=0) @ unit_vector(latitude, longitude)
         distance = np.arccos(np.minimum(np.maximum(chord, -1), 1)) * EARTH_RADIUS_NM
         order = np.argsort(distance, kind="stable")
         order = order[distance[order] <= radius_nm]
@@ -182,13 +182,14 @@ class Airports:
             lon_reach = reach / math.cos(math.radians(widest)) + 0.01
             if lon_reach < 179:
                 west, east = math.floor(longitude - lon_reach) + 180, math.floor(longitude + lon_reach) + 180
-        spans = [(max(west, 0), min(east, 359))]
-        spans += [(west + 360, 359)] if west < 0 else []
-        spans += [(0, east - 360)] if east > 359 else []
-        cells = [
-            (360 * (band + 90) + first, 360 * (band + 90) + last) for band in range(south, north + 1) for first, last in spans
-        ]
-        return np.concatenate([rows[starts[first] : starts[last + 1]] for first, last in cells])
+        spans = [(west, east)]
+        if west < 0:
+            spans = [(0, min(east, 359)), (west + 360, 359)]
+        elif east > 359:
+            spans = [(west, 359), (0, east - 360)]
+        corners = range(360 * (south + 90), 360 * (north + 91), 360)
+        parts = [rows[starts[corner + first] : starts[corner + last + 1]] for corner in corners for first, last in spans]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     @cached_property
     def _cells(self) -> tuple[Ints, list[int]]:

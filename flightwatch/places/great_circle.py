@@ -74,6 +74,13 @@ def unit_vectors(lat: ArrayLike, lon: ArrayLike) -> Floats:
     return out
 
 
+def unit_vector(lat: float, lon: float) -> Floats:
+    """The same of one point, shape (3,)."""
+    a, o = math.radians(lat), math.radians(lon)
+    level = math.cos(a)
+    return np.array((level * math.cos(o), level * math.sin(o), math.sin(a)))
+
+
 def between(lat1: float, lon1: float, lat2: float, lon2: float, parts: int) -> tuple[Floats, Floats]:
     """`parts + 1` points at equal distances along the great circle, both ends included (spherical interpolation)."""
     ends = unit_vectors([lat1, lat2], [lon1, lon2])
