@@ -153,10 +153,9 @@ def _finish(
     end = _end("destination", draft, destination, model, latest=following.head[0].time if following else None)
     if following is not None and following_origin is not None:
         end, following_origin = _in_order(end, following_origin, draft, following)
-    leg = _leg(draft, who, origin, end, landed, now, names)
-    way = b"" if model.fleeting.intersection(leg.feeds) else leg.way
-    leg = replace(leg, journey_id=_journey_id(leg, previous), way=way, events=_events(leg, draft, who, model))
-    return leg, following_origin
+    leg = _leg(draft, previous, who, origin, end, landed, model.fleeting, now, names)
+    found = _events(leg, draft, who, model)
+    return replace(leg, events=found) if found else leg, following_origin
 
 
 def _in_order(landing: End, takeoff: End, draft: Draft, following: Draft) -> tuple[End, End]:
@@ -175,7 +174,8 @@ def _in_order(landing: End, takeoff: End, draft: Draft, following: Draft) -> tup
 
 
 def _within(end: End, earliest: datetime, latest: datetime) -> End:
-    return replace(end, earliest=earliest, latest=latest, time=earliest + (latest - earliest) / 2)
+    middle = earliest + (latest - earliest) / 2
+    return End(end.airport, end.basis, end.probability, end.candidates, end.reason, middle, earliest, latest)
 
 
 def _events(leg: Leg, draft: Draft, who: Aircraft, model: Model) -> tuple[Event, ...]:
@@ -583,13 +583,27 @@ def _status(draft: Draft, landed: float, now: datetime) -> Status:
     return "lost" if now - utc(draft.last_seen) > timedelta(microseconds=LOST_AFTER) else "airborne"
 
 
-def _leg(draft: Draft, who: Aircraft, origin: End, destination: End, landed: float, now: datetime, names: Names) -> Leg:
-    name, last = aircraft_text(draft.aircraft), draft.tail[-1]
-    leg_id = f"{name}-{utc(draft.first_seen):%Y%m%dT%H%M%S}"
+def _leg(
+    draft: Draft,
+    previous: Leg | None,
+    who: Aircraft,
+    origin: End,
+    destination: End,
+    landed: float,
+    fleeting: frozenset[str],
+    now: datetime,
+    names: Names,
+) -> Leg:
+    """The leg, without its events."""
+    name, last, begun = aircraft_text(draft.aircraft), draft.tail[-1], utc(draft.first_seen)
+    leg_id = f"{name}-{begun:%Y%m%dT%H%M%S}"
+    leg_id = names.aliases.get(leg_id, leg_id)
+    feeds = tuple(sorted(feed for bit, feed in enumerate(names.feeds) if draft.feeds >> bit & 1))
+    keeps_way = fleeting.isdisjoint(feeds)
     return Leg(
-        leg_id=names.aliases.get(leg_id, leg_id),
+        leg_id=leg_id,
         revision=1,
-        journey_id="",
+        journey_id=_journey_id(leg_id, origin, previous),
         icao24=name,
         registration=who.registration,
         typecode=who.typecode,
@@ -605,10 +619,10 @@ def _leg(draft: Draft, who: Aircraft, origin: End, destination: End, landed: flo
         longest_gap_s=draft.longest_gap / SECOND,
         distance_nm=round(draft.metres / METRES_PER_NM, 1),
         positions=draft.count,
-        model=utc(draft.first_seen).date().isoformat(),
+        model=begun.date().isoformat(),
         source="tracked",
-        feeds=tuple(sorted(feed for bit, feed in enumerate(names.feeds) if draft.feeds >> bit & 1)),
-        way=ended(draft.way, last.time, last.latitude, last.longitude, last.altitude),
+        feeds=feeds,
+        way=ended(draft.way, last.time, last.latitude, last.longitude, last.altitude) if keeps_way else b"",
     )
 
 
@@ -643,9 +657,9 @@ def _gap(hole: Hole) -> Gap:
     return Gap(utc(hole.start), utc(hole.end), "landed" if landed else "flying", round(probability, 4), hole.reason)
 
 
-def _journey_id(leg: Leg, previous: Leg | None) -> str:
+def _journey_id(leg_id: str, origin: End, previous: Leg | None) -> str:
     """A journey is named after its first leg."""
-    if previous is None or previous.destination.time is None or leg.origin.time is None:
-        return leg.leg_id
-    stay = leg.origin.time - previous.destination.time
-    return previous.journey_id if stay < JOURNEY_BREAK else leg.leg_id
+    if previous is None or previous.destination.time is None or origin.time is None:
+        return leg_id
+    stay = origin.time - previous.destination.time
+    return previous.journey_id if stay < JOURNEY_BREAK else leg_id

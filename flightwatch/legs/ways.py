@@ -90,6 +90,6 @@ def together(a: bytes, b: bytes, ended: int) -> bytes:
 
 def ended(way: bytes, time: int, latitude: float, longitude: float, altitude: float) -> bytes:
     """A way that keeps the last position (time in µs) of its leg, too."""
-    points = np.frombuffer(way, WAYPOINT)
-    last = np.array([(time // SECOND, latitude, longitude, altitude)], WAYPOINT)
-    return way if not len(points) or points["time"][-1] >= last["time"][0] else way + last.tobytes()
+    if not way or np.frombuffer(way, WAYPOINT)["time"][-1] >= time // SECOND:
+        return way
+    return way + np.array((time // SECOND, latitude, longitude, altitude), WAYPOINT).tobytes()
