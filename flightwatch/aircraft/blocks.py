@@ -6,6 +6,7 @@ says so. A block says who registers the aircraft, not who flies it, and a transp
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -37,6 +38,13 @@ def blocks() -> tuple[Block, ...]:
     return tuple(sorted((Block(int(a, 16), int(b, 16), c) for a, b, c in found), key=lambda b: (b.last - b.first, b.first)))
 
 
+@cache
+def _stretches() -> tuple[list[int], list[Block | None]]:
+    """Where another block begins to count than before, or none does, and which."""
+    edges = sorted({0, *(b.first for b in blocks()), *(b.last + 1 for b in blocks())})
+    return edges, [next((b for b in blocks() if b.first <= edge <= b.last), None) for edge in edges]
+
+
 def number_of(icao24: str) -> int | None:
     """The number behind six hex digits; None for what is no address of ICAO's (`~` before it, or no hex digits)."""
     return int(icao24, 16) if len(icao24) == 6 and set(icao24) <= HEX else None
@@ -45,7 +53,10 @@ def number_of(icao24: str) -> int | None:
 def block_of(icao24: str) -> Block | None:
     """The block that an address lies in."""
     number = number_of(icao24)
-    return None if number is None else next((b for b in blocks() if b.first <= number <= b.last), None)
+    if number is None:
+        return None
+    edges, found = _stretches()
+    return found[bisect_right(edges, number) - 1]
 
 
 def country_of(icao24: str) -> str | None:

@@ -207,7 +207,10 @@ class Registry:
         return replace(known, undecided=tuple(n for n in ever if n not in known.watchlists))
 
     def _aircraft(self, icao24: str, on: date | None, claims: Sequence[Claim]) -> Aircraft:
-        found = {what: weigh([c for c in claims if c.what == what]) for what in WHATS}
+        sayings: dict[What, list[Claim]] = {what: [] for what in WHATS}
+        for claim in claims:
+            sayings[claim.what].append(claim)
+        found = {what: weigh(said) for what, said in sayings.items()}
         value = {what: verdict.value if verdict else None for what, verdict in found.items()}
         listed = self._by_address.get(icao24, ())
         lists = dict.fromkeys(name for name, e in listed if (e.holds_on(on) if on is not None else not e.dated))

@@ -15,7 +15,6 @@ from datetime import date
 from functools import partial
 from typing import Literal, Protocol
 
-import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -125,7 +124,7 @@ def _fix(time: float, *rest: float) -> Fix:
 
 
 def _fixes(points: Floats) -> tuple[Fix, ...]:
-    return tuple(_fix(*point) for point in points[~np.isnan(points[:, 0])].tolist())
+    return tuple([_fix(*point) for point in points.tolist() if not math.isnan(point[0])])
 
 
 class Ground(Struct, frozen=True):
