@@ -30,7 +30,16 @@ from flightwatch.legs.gaps import TREND_FT_MIN, Edge, Fix
 from flightwatch.legs.rows import MINUTE
 from flightwatch.legs.silence import Seen
 from flightwatch.places import Airports
-from flightwatch.places.great_circle import EARTH_RADIUS_NM, apart_nm, bearing_deg, distance_nm, turn_deg, unit_vectors
+from flightwatch.places.great_circle import (
+    EARTH_RADIUS_NM,
+    angles,
+    apart_nm,
+    bearing_deg,
+    bearings_deg,
+    turn_deg,
+    unit_vector,
+    unit_vectors,
+)
 from flightwatch.records import UNKNOWN, Candidate
 
 Ints = NDArray[np.int64]
@@ -198,19 +207,20 @@ def look(
     fix = edge.fix
     limits = performance(typecode)
     reach = max(limits.range_nm - flown_nm, 500.0) if which == "destination" else limits.range_nm
-    rows = _in_question(fix, reach, prior, airports)
-    distance = distance_nm(fix.latitude, fix.longitude, airports.latitude[rows], airports.longitude[rows])
+    rows, distance = _in_question(fix, reach, prior, airports)
+    vectors = airports.vectors.take(rows, axis=0)
     behind = math.inf
     if other is not None:
         behind = apart_nm(fix.latitude, fix.longitude, airports.latitude[other], airports.longitude[other])
     leaving = math.exp(-behind / LEAVING_NM)
     height = _height_log(which, fix.altitude, _climb(which, edge, behind), distance, airports.elevation_ft[rows])
-    course = COURSE_WEIGHT * _course_log(which, fix, path, distance, leaving, airports, rows)
-    geometry = height + course + _receding_log(path, distance, leaving, airports, rows)
+    course = COURSE_WEIGHT * _course_log(which, fix, path, distance, leaving, vectors)
+    geometry = height + course + _receding_log(path, distance, leaving, vectors)
     best = np.full(len(rows), COURSE_WEIGHT * math.log(1 - OFF_COURSE + OFF_COURSE * (0.3 + WRONG_WAY)))
     if other is not None:
-        geometry += _detour_log(behind, distance, other, leaving, airports, rows)
-        best += _detour_log(0.0, distance * 0.0, other, leaving, airports, rows)
+        whole = angles(vectors, airports.vectors[other]) * EARTH_RADIUS_NM
+        geometry += _detour_log(np.maximum(behind + distance - whole, 0.0), whole, leaving)
+        best += _detour_log(np.zeros(len(rows)), whole, leaving)
     log = _by_known_ways(geometry, best, *(of[rows] for of in ways))
     needed_ft = max(limits.runway_ft, JET_RUNWAY_FT if fastest_kt > JET_KT else 0.0)
     log += _runway_log(needed_ft, airports, rows)
@@ -257,13 +267,15 @@ def _by_known_ways(geometry: Floats, best: Floats, flights: Floats, came: Floats
         return np.asarray(np.logaddexp(np.log1p(-known) + geometry, np.log(follows) + best))
 
 
-def _in_question(fix: Fix, reach_nm: float, prior: Floats, airports: Airports) -> Ints:
-    """The airports within reach that are near, or large, or known to be flown to."""
-    cosine = airports.vectors @ unit_vectors(fix.latitude, fix.longitude)
+def _in_question(fix: Fix, reach_nm: float, prior: Floats, airports: Airports) -> tuple[Ints, Floats]:
+    """The airports within reach that are near, or large, or known to be flown to, and how far they are (nm)."""
+    here = unit_vector(fix.latitude, fix.longitude)
+    cosine = airports.vectors @ here
     near = cosine >= math.cos(NEARBY_NM / EARTH_RADIUS_NM)
     within = cosine >= math.cos(min(reach_nm / EARTH_RADIUS_NM, math.pi))
     notable = airports.notable | (prior > NOTABLE_PRIOR)
-    return np.flatnonzero(airports.landable & (near | (within & notable)))
+    rows = np.flatnonzero(airports.landable & (near | (within & notable)))
+    return rows, angles(airports.vectors.take(rows, axis=0), here) * EARTH_RADIUS_NM
 
 
 def _height_log(which: Which, altitude: float, climb: float, distance: Floats, elevation: Floats) -> Floats:
@@ -285,25 +297,23 @@ def _height_log(which: Which, altitude: float, climb: float, distance: Floats, e
     return np.where(height < CIRCUIT_FT / 1000, np.maximum(-0.5 * low**2, WORST_HEIGHT - 3.0), level)
 
 
-def _course_log(
-    which: Which, fix: Fix, path: Sequence[Fix], distance: Floats, leaving: float, airports: Airports, rows: Ints
-) -> Floats:
+def _course_log(which: Which, fix: Fix, path: Sequence[Fix], distance: Floats, leaving: float, vectors: Floats) -> Floats:
     """How well the direction of the last minutes fits that to the airport; the best of a short and a longer look,
     because aircraft turn."""
     courses = courses_at(which, fix, path)
     if not courses:
-        return np.zeros(len(rows))
-    towards = bearing_deg(fix.latitude, fix.longitude, airports.latitude[rows], airports.longitude[rows])
+        return np.zeros(len(vectors))
+    towards = bearings_deg(fix.latitude, fix.longitude, vectors)
     off = np.min([turn_deg(towards, c) for c in courses], axis=0)
     spread = COURSE_DEG + LEAVING_DEG * leaving + TERMINAL_DEG * np.exp(-distance / TERMINAL_NM)
     on_course = np.exp(-0.5 * (off / spread) ** 2)
     return np.asarray(np.log((1 - OFF_COURSE) * on_course + OFF_COURSE * (0.3 * np.exp(-off / OFF_COURSE_DEG) + WRONG_WAY)))
 
 
-def _receding_log(path: Sequence[Fix], distance: Floats, leaving: float, airports: Airports, rows: Ints) -> Floats:
+def _receding_log(path: Sequence[Fix], distance: Floats, leaving: float, vectors: Floats) -> Floats:
     """How far the last minutes led away from the airport: who goes there does not pass it by and fly on."""
     seen = unit_vectors([f.latitude for f in path], [f.longitude for f in path])
-    nearest = np.arccos(np.clip((airports.vectors[rows] @ seen.T).max(axis=1), -1, 1)) * EARTH_RADIUS_NM
+    nearest = np.arccos(np.clip((vectors @ seen.T).max(axis=1), -1, 1)) * EARTH_RADIUS_NM
     away = np.maximum(distance - nearest, 0.0)
     scale = RECEDING_NM + LEAVING_DETOUR_NM * leaving + TERMINAL_RECEDING_NM * np.exp(-distance / TERMINAL_NM)
     return np.asarray(np.logaddexp(-away / scale, math.log(TURNS_BACK)))
@@ -322,10 +332,8 @@ def courses_at(which: Which, fix: Fix, path: Sequence[Fix]) -> list[float]:
     return courses
 
 
-def _detour_log(behind: float, distance: Floats, other: int, leaving: float, airports: Airports, rows: Ints) -> Floats:
-    """How much longer than the great circle the leg would be by way of a fix so far from both its ends (nm)."""
-    whole = distance_nm(airports.latitude[other], airports.longitude[other], airports.latitude[rows], airports.longitude[rows])
-    extra = np.maximum(behind + distance - whole, 0.0)
+def _detour_log(extra: Floats, whole: Floats, leaving: float) -> Floats:
+    """How well it fits that the leg would be so much longer than the great circle (nm)."""
     scale = DETOUR_NM + LEAVING_DETOUR_NM * leaving + DETOUR_SHARE * whole
     straight = math.log(1 - STRAYING) - np.log(scale) - extra / scale
     far = STRAYS_TIMES * scale
@@ -334,8 +342,7 @@ def _detour_log(behind: float, distance: Floats, other: int, leaving: float, air
 
 def _runway_log(needed_ft: float, airports: Airports, rows: Ints) -> Floats:
     runway = airports.runway_ft[rows]
-    small = np.isin(airports.size[rows], ("small", "seaplane"))
-    too_short = (runway < needed_ft) | (np.isnan(runway) & small & (needed_ft >= 4000))
+    too_short = (runway < needed_ft) | (np.isnan(runway) & airports.small[rows] & (needed_ft >= 4000))
     return np.where(too_short, math.log(SHORT_RUNWAY), 0.0)
 
 

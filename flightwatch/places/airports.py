@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flightwatch.places.great_circle import EARTH_RADIUS_NM, unit_vector, unit_vectors
+from flightwatch.places.great_circle import EARTH_RADIUS_NM, angles, unit_vector, unit_vectors
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -74,6 +74,7 @@ class Airports:
         self.scheduled = frame["scheduled"].to_numpy(bool)
         self.vectors: Floats = unit_vectors(self.latitude, self.longitude)
         self.landable = self.size != "city"
+        self.small = np.isin(self.size, ("small", "seaplane"))
         self.notable = (self.size == "large") | ((self.size == "medium") & self.scheduled)
         self._asked: dict[int, Airport] = {}
         self._codes = {kind: _first_rows(frame[kind]) for kind in ("ident", "icao", "iata", "local")}
@@ -165,8 +166,7 @@ class Airports:
     def near(self, latitude: float, longitude: float, radius_nm: float) -> tuple[Ints, Floats]:
         """Rows of airports (no cities) within a radius, nearest first, with their distances."""
         rows = self._around(latitude, longitude, radius_nm)
-        chord = self.vectors.take(rows, axis=0) @ unit_vector(latitude, longitude)
-        distance = np.arccos(np.minimum(np.maximum(chord, -1), 1)) * EARTH_RADIUS_NM
+        distance = angles(self.vectors.take(rows, axis=0), unit_vector(latitude, longitude)) * EARTH_RADIUS_NM
         order = np.argsort(distance, kind="stable")
         order = order[distance[order] <= radius_nm]
         return rows[order], distance[order]

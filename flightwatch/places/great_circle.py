@@ -49,6 +49,19 @@ def bearing_deg(lat1: ArrayLike, lon1: ArrayLike, lat2: ArrayLike, lon2: ArrayLi
     return np.asarray(np.degrees(np.arctan2(east, north)) % 360)
 
 
+def bearings_deg(lat: float, lon: float, vectors: Floats) -> Floats:
+    """The directions from a point to others that are given as unit vectors, shape (n, 3): 0 to 360."""
+    a, o = math.radians(lat), math.radians(lon)
+    east = vectors @ np.array((-math.sin(o), math.cos(o), 0.0))
+    north = vectors @ np.array((-math.sin(a) * math.cos(o), -math.sin(a) * math.sin(o), math.cos(a)))
+    return np.asarray(np.degrees(np.arctan2(east, north)) % 360)
+
+
+def angles(vectors: Floats, vector: Floats) -> Floats:
+    """The angles (radians) between unit vectors, shape (n, 3), and one: distances in radii of the Earth, to 1e-7 of one."""
+    return np.asarray(np.arccos(np.minimum(np.maximum(vectors @ vector, -1), 1)))
+
+
 def turn_deg(bearing1: ArrayLike, bearing2: ArrayLike) -> Floats:
     """The unsigned angle between two directions: 0 to 180."""
     return np.asarray(np.abs((np.subtract(bearing1, bearing2) + 180) % 360 - 180))
