@@ -44,7 +44,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from flightwatch.places import Airports
-from flightwatch.places.great_circle import distance_nm
+from flightwatch.places.great_circle import EARTH_RADIUS_NM, distance_nm
 from flightwatch.rarity.coverage import KNOWN_MIN, Coverage
 from flightwatch.rarity.flown import Flown, flown
 from flightwatch.records import LEGS, EarlierVisit, Leg, Scope, legs_from_table, utc
@@ -92,14 +92,16 @@ ones."""
 SCHEDULED_FACTOR = 3.0
 """Airports with scheduled service see more of everything."""
 
-NEAREST_NM = 25.0
-"""The shortest class of lengths reaches to twice this; each other one is twice as long as the one before."""
+LENGTHS_NM = (50.0, 100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0, 6400.0)
+"""Where one class of lengths ends and the next one begins, each twice as long; the last one reaches half way round the
+Earth."""
+
+LENGTH_CLASSES = len(LENGTHS_NM) + 1
+
+LENGTH_COSINES = np.cos(np.array(LENGTHS_NM) / EARTH_RADIUS_NM)
 
 SHARING, LEANING = 0.9, 3.0
 """Before anything is known, the share of flights that take a way flown before, and for how many flights that stands."""
-
-LENGTH_CLASSES = 10
-"""25 nm to half way round the Earth."""
 
 ENOUGH_LENGTHS = 20
 """Legs of a type from which on its own lengths are asked instead of those of all."""
@@ -350,7 +352,7 @@ class Baseline:
         tied, loose = ([_table(ours, weight) for weight in _distinct(part)] for part in parts)
         placed = usable & (theirs >= 0) & (theirs < len(self.airports))
         of_type = placed & (rows.typecode == self._words.get(typecode or "", len(self._words)))
-        lengths = self._lengths(rows, of_type if of_type.sum() >= ENOUGH_LENGTHS else placed, other)
+        lengths = self._lengths(day, of_type if of_type.sum() >= ENOUGH_LENGTHS else placed, other)
         if len(self._priors) >= PRIORS_KEPT:
             self._priors.clear()
         self._priors[key] = _backed_off(tied, loose, self._by_size, lengths)
@@ -369,15 +371,24 @@ class Baseline:
             reported[within] = ~covered[which]
         return reported
 
-    def _lengths(self, rows: Columns, which: Flags, other: int | None) -> Lengths | None:
-        """How far these legs went, for the airports around the other end; nothing where that is not known."""
+    def _lengths(self, day: date, which: Flags, other: int | None) -> Lengths | None:
+        """How far these of the legs before a day went, for the airports around the other end; nothing where that is not
+        known."""
         if other is None:
             return None
-        lat, lon = self.airports.latitude, self.airports.longitude
-        a, b = rows.origin[which], rows.destination[which]
-        flown_nm = distance_nm(lat[a], lon[a], lat[b], lon[b])
-        legs = np.bincount(_length_class(flown_nm), minlength=LENGTH_CLASSES)
-        return Lengths(_length_class(distance_nm(lat[other], lon[other], lat, lon)), legs)
+        vectors = self.airports.vectors
+        legs = np.bincount(self._classes[self._before(day)][which], minlength=LENGTH_CLASSES)
+        return Lengths(_length_class(vectors @ vectors[other]), legs)
+
+    @cached_property
+    def _classes(self) -> Ints:
+        """The class of each leg's length, where both its ends are airports; 0 for the others."""
+        rows, classes = self.columns, np.zeros(len(self.columns.row), np.int64)
+        ends = np.stack([rows.origin, rows.destination])
+        placed = np.flatnonzero(((ends >= 0) & (ends < len(self.airports))).all(axis=0))
+        a, b = self.airports.vectors[ends[:, placed]]
+        classes[placed] = _length_class((a * b).sum(axis=1))
+        return classes
 
     def _contexts(
         self,
@@ -688,9 +699,9 @@ class Lengths:
         return np.asarray(weight * ((1 - BY_LENGTH) + BY_LENGTH * share[self.of_airport]))
 
 
-def _length_class(nm: Floats) -> Ints:
-    doublings = np.floor(np.log2(np.maximum(nm, NEAREST_NM) / NEAREST_NM)).astype(np.int64)
-    return np.asarray(np.minimum(doublings, LENGTH_CLASSES - 1))
+def _length_class(cosine: Floats) -> Ints:
+    """The class of lengths by the cosine of the angle that they span."""
+    return np.asarray(np.add.reduce([cosine <= least for least in LENGTH_COSINES], dtype=np.int64))
 
 
 Table = tuple[Ints, Floats]
