@@ -22,7 +22,7 @@ from flightwatch.legs import silence
 from flightwatch.legs.rows import MINUTE
 from flightwatch.legs.silence import Point, Seen
 from flightwatch.places import Airports
-from flightwatch.places.great_circle import apart_nm, between, distance_nm
+from flightwatch.places.great_circle import apart_nm, distance_nm, middle
 
 HOUR = 60 * MINUTE
 
@@ -191,10 +191,10 @@ def _silence_odds(before: Fix, after: Fix, minutes: float, down: Point, speed: f
     of the time on the ground."""
     ends = [(fix.latitude, fix.longitude, fix.altitude) for fix in (before, after)]
     down_up = [
-        max(float(distance_nm(*end[:2], *down[:2])) / speed * 60, abs(end[2] - down[2]) / silence.SINK_FT_MIN) for end in ends
+        max(apart_nm(*end[:2], *down[:2]) / speed * 60, abs(end[2] - down[2]) / silence.SINK_FT_MIN) for end in ends
     ]
-    landed = silence.across([ends[0], down, ends[1]], down_up, seen)
-    return landed / silence.across(ends, [minutes], seen)
+    landed, flew_on = silence.across([[ends[0], down, ends[1]], ends], [down_up, [minutes]], seen)
+    return landed / flew_on
 
 
 def _way_over_an_airport(
@@ -202,15 +202,12 @@ def _way_over_an_airport(
 ) -> tuple[float, float, Point]:
     """Minutes that landing somewhere between adds to the flying, a factor for whether there is a place to land, and
     that place; of an aircraft that was high at both ends, halfway."""
-    middle = [float(values[1]) for values in between(*_place(before), *_place(after), 2)]
-    halfway = (middle[0], middle[1], 0.0)
-    low = min(_height(before), _height(after)) < 10_000
-    if not low:
-        return APPROACH_MIN, 1.0, halfway
+    if min(_height(before), _height(after)) >= 10_000:
+        return APPROACH_MIN, 1.0, (*middle(*_place(before), *_place(after)), 0.0)
     lower = before.fix if _height(before) <= _height(after) else after.fix
     rows, _ = airports.near(lower.latitude, lower.longitude, AIRPORT_REACH_NM)
     if not len(rows):
-        return APPROACH_MIN, 0.1, halfway
+        return APPROACH_MIN, 0.1, (*middle(*_place(before), *_place(after)), 0.0)
     lat, lon = airports.latitude[rows], airports.longitude[rows]
     way = distance_nm(before.fix.latitude, before.fix.longitude, lat, lon) + distance_nm(
         lat, lon, after.fix.latitude, after.fix.longitude

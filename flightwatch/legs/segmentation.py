@@ -26,7 +26,7 @@ from flightwatch.legs.rows import MINUTE, SECOND
 from flightwatch.legs.silence import Floats, Seen
 from flightwatch.legs.turning import MOST as MOST_TURNS
 from flightwatch.legs.turning import STRETCH, worth_keeping
-from flightwatch.legs.ways import packed, together
+from flightwatch.legs.ways import UNUSED, together
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import apart_nm
 from flightwatch.records import End, Leg, utc
@@ -100,7 +100,8 @@ class Piece(Struct, frozen=True):
 
     @property
     def way(self) -> bytes:
-        return packed(self.pieces.way[self.at : self.at + 1])[0]
+        way = self.pieces.way[self.at]
+        return way[way["time"] != UNUSED].tobytes()
 
     @property
     def turns(self) -> bytes:

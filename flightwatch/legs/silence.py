@@ -71,16 +71,19 @@ def chance(seen_min: Floats, unknown: Floats) -> Floats:
     return np.asarray(OTHER_REASONS + (1 - OTHER_REASONS) * unnoticed)
 
 
-def across(points: Sequence[Point], minutes: Sequence[float], seen: Seen) -> float:
-    """How probable silence is on a way straight from point to point, with the minutes that each part takes. 1 where a
-    height is not known."""
-    if any(math.isnan(p[2]) for p in points):
-        return 1.0
-    corners, lasts = np.array(points), np.maximum(np.array(minutes), LEAST_MIN)
-    begin, end = corners[:-1], corners[1:]
-    latitude, longitude = _along(begin, end, np.broadcast_to(_SHARES, (len(begin), LOOKS)))
+def across(ways: Sequence[Sequence[Point]], minutes: Sequence[Sequence[float]], seen: Seen) -> list[float]:
+    """How probable silence is on each of some ways straight from point to point, with the minutes that each part takes. 1
+    where a height is not known."""
+    if any(math.isnan(p[2]) for way in ways for p in way):
+        return [1.0] * len(ways)
+    begin, end = np.array([p for way in ways for p in way[:-1]]), np.array([p for way in ways for p in way[1:]])
+    latitude, longitude = _along(begin, end, _SHARES)
     seen_share, unknown = (s.mean(axis=1) for s in seen(latitude, longitude, begin[:, 2:] + _SHARES * (end - begin)[:, 2:]))
-    return float(chance(seen_share @ lasts, unknown @ lasts / lasts.sum()))
+    chances, first = [], 0
+    for lasts in (np.maximum(of_way, LEAST_MIN) for of_way in minutes):
+        parts = slice(first, first := first + len(lasts))
+        chances.append(float(chance(seen_share[parts] @ lasts, unknown[parts] @ lasts / lasts.sum())))
+    return chances
 
 
 def to_airports(
@@ -102,7 +105,8 @@ def to_airports(
 
 
 def _along(begin: Floats, end: Floats, shares: Floats) -> tuple[Floats, Floats]:
-    """Latitudes and longitudes at some shares of the great circles from points to others; shape (n, LOOKS)."""
+    """Latitudes and longitudes at some shares of the great circles from points to others; shape (n, LOOKS). Shares are those
+    of each, or of all."""
     a, b = unit_vectors(begin[:, 0], begin[:, 1]), unit_vectors(end[:, 0], end[:, 1])
     angle = np.maximum(np.arccos(np.clip((a * b).sum(axis=1), -1, 1)), LEAST_NM / EARTH_RADIUS_NM)[:, None]
     left, right = np.sin((1 - shares) * angle), np.sin(shares * angle)

@@ -94,6 +94,12 @@ def unit_vector(lat: float, lon: float) -> Floats:
     return np.array((level * math.cos(o), level * math.sin(o), math.sin(a)))
 
 
+def middle(lat1: float, lon1: float, lat2: float, lon2: float) -> tuple[float, float]:
+    """The point halfway between two points."""
+    x, y, z = (unit_vector(lat1, lon1) + unit_vector(lat2, lon2)).tolist()
+    return math.degrees(math.atan2(z, math.hypot(x, y))), math.degrees(math.atan2(y, x))
+
+
 def between(lat1: float, lon1: float, lat2: float, lon2: float, parts: int) -> tuple[Floats, Floats]:
     """`parts + 1` points at equal distances along the great circle, both ends included (spherical interpolation)."""
     ends = unit_vectors([lat1, lat2], [lon1, lon2])
