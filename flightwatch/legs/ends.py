@@ -388,15 +388,14 @@ def _normalised(weight: Floats, unknown: float) -> Posterior:
 
 def at_field(latitude: float, longitude: float, airports: Airports) -> Posterior:
     """The airport on whose ground an aircraft stands: near its reference point, as far as its runways reach."""
-    rows, distance = airports.near(latitude, longitude, FIELD_NM)
-    fit = np.array(list(map(_fit, airports.size[rows].tolist(), airports.runway_ft[rows].tolist(), distance.tolist())))
+    near = airports.close(latitude, longitude, FIELD_NM)
+    fit = [_fit(airports.size.item(row), airports.runway_ft.item(row), distance) for distance, row in near]
     nothing = 1e-4
-    return Posterior(rows, fit / (fit.sum() + nothing))
+    return Posterior(np.array([row for _, row in near], np.int64), np.array(fit, np.float64) / (sum(fit) + nothing))
 
 
 def _fit(size: str, runway_ft: float, distance_nm: float) -> float:
-    """How well a place on the ground fits an airport whose reference point is so far away. Mostly one or two are asked, of
-    which an array takes ten times as long."""
+    """How well a place on the ground fits an airport whose reference point is so far away."""
     reach = 0.5 + (2000.0 if math.isnan(runway_ft) else runway_ft) / 6076 / 2
     return FIELD_WEIGHTS[size] * math.exp(-0.5 * (distance_nm / reach) ** 2) + 1e-12
 

@@ -117,15 +117,11 @@ def each_piece(pieces: Pieces) -> Iterator[Piece]:
     columns = [getattr(pieces, name).tolist() for name in AS_THEY_ARE]
     ends = zip((pieces.phase != GROUND).tolist(), pieces.head[:, 0].tolist(), pieces.last.tolist(), strict=True)
     for at, (values, (airborne, first, last)) in enumerate(zip(zip(*columns, strict=True), ends, strict=True)):
-        yield Piece(*values, airborne, _fix(*first), _fix(*last), pieces, at)
-
-
-def _fix(time: float, *rest: float) -> Fix:
-    return Fix(int(time), *rest)
+        yield Piece(*values, airborne, Fix(int(first[0]), *first[1:]), Fix(int(last[0]), *last[1:]), pieces, at)
 
 
 def _fixes(points: Floats) -> tuple[Fix, ...]:
-    return tuple([_fix(*point) for point in points.tolist() if not math.isnan(point[0])])
+    return tuple([Fix(int(point[0]), *point[1:]) for point in points.tolist() if not math.isnan(point[0])])
 
 
 class Ground(Struct, frozen=True):
