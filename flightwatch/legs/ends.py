@@ -207,14 +207,15 @@ def look(
     fix = edge.fix
     limits = performance(typecode)
     reach = max(limits.range_nm - flown_nm, 500.0) if which == "destination" else limits.range_nm
-    rows, distance = _in_question(fix, reach, prior, airports)
+    here = unit_vector(fix.latitude, fix.longitude)
+    rows, distance = _in_question(here, reach, prior, airports)
     vectors = airports.vectors.take(rows, axis=0)
     behind = math.inf
     if other is not None:
         behind = apart_nm(fix.latitude, fix.longitude, airports.latitude[other], airports.longitude[other])
     leaving = math.exp(-behind / LEAVING_NM)
     height = _height_log(which, fix.altitude, _climb(which, edge, behind), distance, airports.elevation_ft[rows])
-    course = COURSE_WEIGHT * _course_log(which, fix, path, distance, leaving, vectors)
+    course = COURSE_WEIGHT * _course_log(courses_at(which, fix, path), here, distance, leaving, vectors)
     geometry = height + course + _receding_log(path, distance, leaving, vectors)
     best = np.full(len(rows), COURSE_WEIGHT * math.log(1 - OFF_COURSE + OFF_COURSE * (0.3 + WRONG_WAY)))
     if other is not None:
@@ -267,9 +268,8 @@ def _by_known_ways(geometry: Floats, best: Floats, flights: Floats, came: Floats
         return np.asarray(np.logaddexp(np.log1p(-known) + geometry, np.log(follows) + best))
 
 
-def _in_question(fix: Fix, reach_nm: float, prior: Floats, airports: Airports) -> tuple[Ints, Floats]:
+def _in_question(here: Floats, reach_nm: float, prior: Floats, airports: Airports) -> tuple[Ints, Floats]:
     """The airports within reach that are near, or large, or known to be flown to, and how far they are (nm)."""
-    here = unit_vector(fix.latitude, fix.longitude)
     cosine = airports.vectors @ here
     near = cosine >= math.cos(NEARBY_NM / EARTH_RADIUS_NM)
     within = cosine >= math.cos(min(reach_nm / EARTH_RADIUS_NM, math.pi))
@@ -297,13 +297,12 @@ def _height_log(which: Which, altitude: float, climb: float, distance: Floats, e
     return np.where(height < CIRCUIT_FT / 1000, np.maximum(-0.5 * low**2, WORST_HEIGHT - 3.0), level)
 
 
-def _course_log(which: Which, fix: Fix, path: Sequence[Fix], distance: Floats, leaving: float, vectors: Floats) -> Floats:
+def _course_log(courses: Sequence[float], here: Floats, distance: Floats, leaving: float, vectors: Floats) -> Floats:
     """How well the direction of the last minutes fits that to the airport; the best of a short and a longer look,
     because aircraft turn."""
-    courses = courses_at(which, fix, path)
     if not courses:
         return np.zeros(len(vectors))
-    towards = bearings_deg(fix.latitude, fix.longitude, vectors)
+    towards = bearings_deg(here, vectors)
     off = np.min([turn_deg(towards, c) for c in courses], axis=0)
     spread = COURSE_DEG + LEAVING_DEG * leaving + TERMINAL_DEG * np.exp(-distance / TERMINAL_NM)
     on_course = np.exp(-0.5 * (off / spread) ** 2)

@@ -30,7 +30,17 @@ from flightwatch.legs.silence import Seen
 from flightwatch.legs.turning import MILLI, STRETCH, STRETCH_S
 from flightwatch.places import Airports
 from flightwatch.places.airports import Airport
-from flightwatch.places.great_circle import apart_nm, bearing_deg, destination, distance_nm, turn_deg
+from flightwatch.places.great_circle import (
+    EARTH_RADIUS_NM,
+    apart_nm,
+    bearing_deg,
+    bearings_deg,
+    destination,
+    distance_nm,
+    turn_deg,
+    unit_vector,
+    unit_vectors,
+)
 from flightwatch.records import (
     CIRCLING,
     DIVERSION,
@@ -228,30 +238,31 @@ def _flew_long(leg: Leg, landed: Airport, airports: Airports) -> bool:
 
 def _turned_off(draft: Draft, landed: Airport) -> Flags:
     """At which inner waypoints of a leg it turned to fly to an airport that was still far."""
-    latitude, longitude, _ = _track(draft)
-    then = bearing_deg(latitude[2:], longitude[2:], landed.latitude, landed.longitude)
-    far = distance_nm(latitude[2:], longitude[2:], landed.latitude, landed.longitude) >= ELSEWHERE_NM
-    return np.asarray(far & (turn_deg(_courses(latitude, longitude), then) >= TURNED_OFF_DEG))
+    track, _ = _track(draft)
+    there = unit_vector(landed.latitude, landed.longitude)
+    far = track[2:] @ there <= math.cos(ELSEWHERE_NM / EARTH_RADIUS_NM)
+    return np.asarray(far & (turn_deg(_courses(track), bearings_deg(track[2:], there)) >= TURNED_OFF_DEG))
 
 
 def _turned_away(draft: Draft, heading: Heading, meant: Airport, landed: Airport) -> bool:
     """Whether it turned off while it was heading for a place, and flying there."""
-    latitude, longitude, time = _track(draft)
-    there = bearing_deg(latitude[1:-1], longitude[1:-1], meant.latitude, meant.longitude)
-    on_course = turn_deg(_courses(latitude, longitude), there) <= ON_COURSE_DEG
+    track, time = _track(draft)
+    there = bearings_deg(track[1:-1], unit_vector(meant.latitude, meant.longitude))
+    on_course = turn_deg(_courses(track), there) <= ON_COURSE_DEG
     meanwhile = (time[1:-1] >= heading.since) & (time[1:-1] <= heading.until)
     return bool((_turned_off(draft, landed) & on_course & meanwhile).any())
 
 
-def _track(draft: Draft) -> tuple[Floats, Floats, Ints]:
-    """Latitudes, longitudes and times (µs) of a way."""
+def _track(draft: Draft) -> tuple[Floats, Ints]:
+    """The waypoints of a way as unit vectors, and their times (µs)."""
     way = _way(draft)
-    return way["latitude"].astype(np.float64), way["longitude"].astype(np.float64), way["time"].astype(np.int64) * SECOND
+    places = unit_vectors(way["latitude"].astype(np.float64), way["longitude"].astype(np.float64))
+    return places, way["time"].astype(np.int64) * SECOND
 
 
-def _courses(latitude: Floats, longitude: Floats) -> Floats:
+def _courses(track: Floats) -> Floats:
     """The course with which each inner waypoint was reached."""
-    return bearing_deg(latitude[:-2], longitude[:-2], latitude[1:-1], longitude[1:-1])
+    return bearings_deg(track[:-2], track[1:-1])
 
 
 def _turned_back(
