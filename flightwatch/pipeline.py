@@ -313,7 +313,7 @@ class Pipeline:
         `before` is the state that live was in; what it had told stays as it was.
         """
         reported = dict(before.reported) if before else {}
-        wanted = [n for n in leg_stage.aircraft_of(state.legs) if any(self._possible(rule, n) for rule in self.rules)]
+        wanted = [n for n in leg_stage.aircraft_of(state.legs) if self._possible(n)]
         for number, legs in leg_stage.current(state.legs, wanted, self.model(state), now).items():
             told = {(r.rule_id, r.visit_id) for r in reported.get(number, ())}
             past = [f for f in self.judge(state, number, legs, now) if f.key not in told]
@@ -398,17 +398,20 @@ class Pipeline:
         """
         numbers = set(leg_stage.aircraft_of(state.legs) if everything else turned) - state.dismissed
         found = {n for n in numbers if n in state.reported}
+        names = {aircraft_text(n): n for n in numbers}
+        alike: dict[frozenset[str], set[int]] = {}
+        for n in numbers:
+            alike.setdefault(self._possible(n), set()).add(n)
         for rule, rows in zip(self.rules, self._targets, strict=True):
-            mine = {n for n in numbers if self._possible(rule, n)}
+            mine = {n for possible, some in alike.items() if rule.id in possible for n in some}
             if rows is None and mine and (positions := rules.positions_of(rule)):
                 over = leg_stage.began_again(state.legs, mine.intersection(turned))
                 mine = over | self._may_be_there(state, mine - over, positions)
             if rows is None or not mine:
                 found |= mine
                 continue
-            visitors = state.baseline.visitors(rows)
             found |= leg_stage.nearer_than(state.legs, mine, self.airports, rows, TOLD_WITHIN_NM)
-            found |= {n for n in mine if aircraft_text(n) in visitors}
+            found |= mine.intersection(names[name] for name in state.baseline.visitors(rows) & names.keys())
         return found
 
     def _may_be_there(self, state: State, numbers: set[int], positions: Sequence[PositionCondition]) -> set[int]:
@@ -421,15 +424,21 @@ class Pipeline:
         flags = [rules.may_fit(position, latitude, longitude, altitude, speed, FLOWN_BETWEEN_NM) for position in asked]
         return set(found[np.logical_or.reduce(flags)].tolist())
 
-    def _possible(self, rule: Rule, number: int) -> bool:
-        """Whether a rule can hold for an aircraft by what the lists say of it."""
-        key = (rule.id, number)
-        if key not in self._seen:
-            self._seen[key] = rules.could_match(rule, self._who(number, ()), None, self.airports)
-        return self._seen[key]
+    def _possible(self, number: int) -> frozenset[str]:
+        """The rules (ids) that can hold for an aircraft by what the lists say of it."""
+        if number not in self._seen:
+            who = self._who(number, ())
+            found = frozenset(rule.id for rule in self.rules if rules.could_match(rule, who, None, self.airports))
+            self._seen[number] = self._sorts.setdefault(found, found)
+        return self._seen[number]
 
     @cached_property
-    def _seen(self) -> dict[tuple[str, int], bool]:
+    def _seen(self) -> dict[int, frozenset[str]]:
+        return {}
+
+    @cached_property
+    def _sorts(self) -> dict[frozenset[str], frozenset[str]]:
+        """Each set of rules once: most aircraft have one and the same."""
         return {}
 
     @cached_property
@@ -501,7 +510,7 @@ class Pipeline:
     ) -> Iterator[Finding]:
         """What the rules find in the legs of one aircraft. `lenient` are the rules and visits that were reported and
         keep the benefit of the doubt."""
-        asking = [rule for rule in self.rules if self._possible(rule, number)]
+        asking = [rule for rule in self.rules if rule.id in self._possible(number)]
         for journey in journeys(legs) if asking else ():
             who = self._who(number, journey.legs)
             for found in self.judge_journey(state, who, legs, journey, asking, now, lenient):

@@ -261,11 +261,11 @@ def absent(state: LegState, numbers: Iterable[int]) -> list[int]:
 def nearer_than(state: LegState, numbers: set[int], airports: Airports, rows: Sequence[int], radius_nm: float) -> set[int]:
     """Of these aircraft, those seen last, or at the end of the leg before, within a radius of one of these
     airports."""
-    mine = state.open.pieces.take(np.isin(state.open.pieces.aircraft, np.array(sorted(numbers), dtype=np.int64)))
+    mine, last = seen_last(state, numbers)
     ends = [(n, log.legs[-1].tail[-1]) for n in numbers if (log := state.logs.get(n)) is not None and log.legs]
-    found = np.concatenate([mine.aircraft, np.array([n for n, _ in ends], dtype=np.int64)])
-    latitude = np.concatenate([mine.last[:, 1], [f.latitude for _, f in ends]])
-    longitude = np.concatenate([mine.last[:, 2], [f.longitude for _, f in ends]])
+    found = np.concatenate([mine, np.array([n for n, _ in ends], dtype=np.int64)])
+    latitude = np.concatenate([last[:, 1], [f.latitude for _, f in ends]])
+    longitude = np.concatenate([last[:, 2], [f.longitude for _, f in ends]])
     cosine = (unit_vectors(latitude, longitude) @ airports.vectors[list(rows)].T).max(axis=1, initial=-1.0)
     return set(found[cosine >= np.cos(radius_nm / EARTH_RADIUS_NM)].tolist())
 
