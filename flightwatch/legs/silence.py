@@ -110,6 +110,6 @@ def _along(begin: Floats, end: Floats, shares: Floats) -> tuple[Floats, Floats]:
     a, b = unit_vectors(begin[:, 0], begin[:, 1]), unit_vectors(end[:, 0], end[:, 1])
     angle = np.maximum(np.arccos(np.clip((a * b).sum(axis=1), -1, 1)), LEAST_NM / EARTH_RADIUS_NM)[:, None]
     left, right = np.sin((1 - shares) * angle), np.sin(shares * angle)
-    points = left[..., None] * a[:, None, :] + right[..., None] * b[:, None, :]
-    height = np.clip(points[..., 2] / np.linalg.norm(points, axis=-1), -1, 1)
-    return np.degrees(np.arcsin(height)), np.degrees(np.arctan2(points[..., 1], points[..., 0]))
+    x, y, z = (left * a[:, axis, None] + right * b[:, axis, None] for axis in range(3))
+    height = np.clip(z / np.sqrt(x * x + y * y + z * z), -1, 1)
+    return np.degrees(np.arcsin(height)), np.degrees(np.arctan2(y, x))
