@@ -7,7 +7,7 @@ with who they are, where they may have begun and ended, and what is on record be
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -52,6 +52,9 @@ Column = NDArray[Any]
 log = logging.getLogger(__name__)
 
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+
+MOST_KEYS = 1 << 62
+"""What an integer holds; products of two numbers of words, or of words and legs, are far below."""
 
 DAY_BITS = 20
 """What days since 1970 take at most."""
@@ -297,12 +300,46 @@ def gather(pieces: Iterable[Piece], pipeline: Pipeline) -> Gathered:
     """Reads the columns of stored legs that the pipeline's rules need."""
     timed = any(part.time or part.duration for rule in pipeline.rules for part in conditions(rule.when))
     heap = _Heap(timed)
-    for piece in pieces:
-        try:
-            heap.take(piece)
-        except Damaged as error:
-            log.error("%s", error)
+    for numbers, table in _read_ahead(pieces, [*COLUMNS, *(("status", *OTHERS) if timed else ())]):
+        heap.take(numbers, table)
     return heap.gathered(pipeline)
+
+
+def _read_ahead(pieces: Iterable[Piece], names: Sequence[str]) -> Iterator[tuple[Ints, pa.Table]]:
+    """The numbers and columns of each piece that is not damaged, read while the caller works on the one before it."""
+    before: list[tuple[Ints, pa.Table]] = []
+    with ThreadPoolExecutor(1) as pool:
+        for piece in pieces:
+            coming = pool.submit(_read, piece, names)
+            yield from before
+            try:
+                before = [(piece.numbers, coming.result())]
+            except Damaged as error:
+                before = []
+                log.error("%s", error)
+    yield from before
+
+
+def _read(piece: Piece, names: Sequence[str]) -> pa.Table:
+    """Some columns, with those that few pieces need: which legs are one journey, where not all are listed, and the
+    candidates of ends of which one is not sure."""
+    table = piece.read(names)
+    needed = [] if _is_one_of(table["source"], "listed").all() else ["journey_id"]
+    needed += [f"{end}_candidates" for end in ("origin", "destination") if len(_unsure(table, end))]
+    for name, column in zip(needed, piece.read(needed).columns if needed else (), strict=True):
+        table = table.append_column(name, column)
+    return table
+
+
+def _unsure(table: pa.Table, end: str) -> Ints:
+    """The legs with an end of which one airport or several are probable, and none is `SURE`."""
+    probability = _probability(table, end)
+    named = table[end].is_valid().to_numpy()
+    return np.flatnonzero((~named & (probability > 0)) | (named & (probability < SURE)))
+
+
+def _probability(table: pa.Table, end: str) -> Floats:
+    return np.asarray(pc.fill_null(table[f"{end}_probability"], 0.0).to_numpy(zero_copy_only=False))
 
 
 def _encoded(column: pa.ChunkedArray) -> tuple[pa.Array, Ints]:
@@ -380,18 +417,17 @@ class _Heap:
         self._spread: list[tuple[Ints, Codes, Floats]] = []
         self._size = 0
 
-    def take(self, piece: Piece) -> None:
-        table = piece.read([*COLUMNS, *(("status", *OTHERS) if self._timed else ())])
+    def take(self, numbers: Ints, table: pa.Table) -> None:
         times = {name: _times(table[name]) for name in (*LIKELY, *(OTHERS if self._timed else ()))}
         listed = _is_one_of(table["source"], "listed")
         earliest, latest = times["landing_earliest"], times["landing_latest"]
         columns: dict[str, Column] = {
-            "number": piece.numbers,
+            "number": numbers,
             "identity": self._identity(table),
             "callsign": self._callsigns.codes(table["callsign"]),
             "list": self._list(table["feeds"], listed),
             "order": pc.fill_null(table["list_order"], 0).to_numpy(zero_copy_only=False).astype(np.int32),
-            "journey": np.zeros(len(table), np.uint64) if listed.all() else _hashes(piece.read(["journey_id"])["journey_id"]),
+            "journey": _hashes(table["journey_id"]) if "journey_id" in table.column_names else np.zeros(len(table), np.uint64),
             "departed": _known(_first(times, "takeoff_time", "first_seen", "landing_time")),
             "arrived": _known(_first(times, "landing_time", "last_seen", "takeoff_time")),
             "begins": _first(times, "first_seen", "takeoff_time", "landing_time"),
@@ -402,7 +438,7 @@ class _Heap:
         if self._timed:
             columns |= {**times, "down": _is_one_of(table["status"], *DOWN)}
         for end in ("origin", "destination"):
-            columns |= self._end(piece, table, end)
+            columns |= self._end(table, end)
         for name, column in columns.items():
             self._columns.setdefault(name, _Column(column.dtype)).add(column)
         self._size += len(table)
@@ -418,18 +454,19 @@ class _Heap:
     def _list(self, feeds: pa.ChunkedArray, listed: Flags) -> Codes:
         """A number for the flight list that each leg comes from (the last of its feeds), 0 for tracked ones."""
         many = feeds.combine_chunks()
-        numbers = self._lists.codes(pa.chunked_array([many.flatten()]))
         ends = np.cumsum(pc.fill_null(pc.list_value_length(many), 0).to_numpy(zero_copy_only=False))
-        return np.where(listed, numbers[ends - 1] + 1, 0).astype(np.int32) if len(numbers) else np.zeros(len(feeds), np.int32)
+        last = many.flatten().take(pa.array(ends[listed] - 1))
+        numbers = np.zeros(len(feeds), np.int32)
+        numbers[listed] = self._lists.codes(pa.chunked_array([last])) + 1
+        return numbers
 
-    def _end(self, piece: Piece, table: pa.Table, end: str) -> dict[str, Column]:
+    def _end(self, table: pa.Table, end: str) -> dict[str, Column]:
         """Leading airports; the candidates of ends that none leads with `SURE` are kept beside."""
         lead = self._codes.codes(table[end])
-        probability = pc.fill_null(table[f"{end}_probability"], 0.0).to_numpy(zero_copy_only=False)
-        sure = (lead != NULL) & (probability >= SURE)
-        spread = np.flatnonzero(~sure & ((lead != NULL) | (probability > 0)))
-        if len(spread):
-            written = piece.read([f"{end}_candidates"])[f"{end}_candidates"].take(pa.array(spread)).combine_chunks()
+        sure = (lead != NULL) & (_probability(table, end) >= SURE)
+        if f"{end}_candidates" in table.column_names:
+            spread = _unsure(table, end)
+            written = table[f"{end}_candidates"].take(pa.array(spread)).combine_chunks()
             of = spread[np.asarray(pc.list_parent_indices(written))]
             flat = written.flatten()
             codes = self._codes.codes(pa.chunked_array([flat.field("airport")]))
@@ -458,9 +495,12 @@ class _Heap:
         latest = np.zeros(len(identities), np.int64)
         latest[raw["identity"][order]] = np.arange(size)  # of several, the last one stays
         whose, registrations = _identities(identities[np.argsort(latest)], identities, words)
-        raw["counted"] = ~_told_twice(raw, whose, codes, order, pipeline.airports)
-        order = order[in_order(whose[raw["identity"][order]], raw["list"][order])]
         with ThreadPoolExecutor(THREADS) as pool:
+            twice = pool.submit(_told_twice, raw, whose, codes, order, pipeline.airports)
+            order = order[in_order(whose[raw["identity"][order]], raw["list"][order])]
+            raw["counted"] = ~twice.result()
+            times = _times_of(raw, order) if self._timed else None
+            del raw["order"]
             raw = dict(zip(list(raw), pool.map(lambda name: raw.pop(name)[order], list(raw)), strict=True))
         aircraft = whose[raw["identity"]]
         same = (aircraft[1:] == aircraft[:-1]) & (raw["list"][1:] == raw["list"][:-1])
@@ -483,7 +523,7 @@ class _Heap:
             first=first,
             next=following,
             ends=self._stops(raw, lead, code, order),
-            times=_times_of(raw) if self._timed else None,
+            times=times,
             past=past,
         )
         return Gathered(
@@ -518,9 +558,13 @@ class _Heap:
 
 def _distinct_rows(table: Codes) -> tuple[Ints, Ints]:
     """Where each distinct row of numbers (-1 or more) stands first, and which of them each row is."""
-    number = np.zeros(len(table), np.int64)
+    number, most = np.zeros(len(table), np.int64), 1
     for column in table.T:
-        number = pd.factorize(number * (int(column.max(initial=0)) + 2) + column + 1)[0]
+        size = int(column.max(initial=0)) + 2
+        if most * size > MOST_KEYS:
+            number, most = pd.factorize(number)[0], len(table)
+        number, most = number * size + column + 1, most * size
+    number = pd.factorize(number)[0]
     first = np.empty(int(number.max(initial=-1)) + 1, np.int64)
     first[number[::-1]] = np.arange(len(table))[::-1]
     return first, number
@@ -600,11 +644,12 @@ def _days(exposures: Iterable[Exposure]) -> Ints:
     return np.unique(np.concatenate([np.empty(0, np.int64), *spans]))
 
 
-def _times_of(raw: Mapping[str, Column]) -> Times:
+def _times_of(raw: dict[str, Column], order: Ints) -> Times:
+    """The times, which are no columns of `raw` any more."""
     takeoff, landing = (
-        (raw[f"{event}_earliest"], raw[f"{event}_time"], raw[f"{event}_latest"]) for event in ("takeoff", "landing")
+        (raw.pop(f"{event}_earliest"), raw.pop(f"{event}_time"), raw.pop(f"{event}_latest")) for event in ("takeoff", "landing")
     )
-    return Times(raw["first_seen"], raw["last_seen"], takeoff, landing, raw["down"])
+    return Times(order, raw.pop("first_seen"), raw.pop("last_seen"), takeoff, landing, raw.pop("down"))
 
 
 def _people(

@@ -81,8 +81,10 @@ def _ranges(begins: Ints, many: Ints) -> tuple[Ints, Ints]:
 
 @dataclass(frozen=True)
 class Times:
-    """When each leg began and ended, in µs since 1970; `takeoff` and `landing` are (earliest, time, latest)."""
+    """When each leg began and ended, in µs since 1970; `takeoff` and `landing` are (earliest, time, latest). These are in the
+    order of the store, and `place` is where in it each leg stands: few of them are ever asked for."""
 
+    place: Ints
     first_seen: Ints
     last_seen: Ints
     takeoff: tuple[Ints, Ints, Ints]

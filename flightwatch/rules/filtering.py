@@ -68,6 +68,11 @@ class _Asked:
     def of(self, column: NDArray[Any]) -> NDArray[Any]:
         return column if self.rows is None else column[self.rows]
 
+    def time(self, column: Ints | Flags) -> NDArray[Any]:
+        """The legs in question of a column of `Times`."""
+        assert self.legs.times is not None  # the caller looked
+        return np.asarray(column[self.of(self.legs.times.place)])
+
     def __len__(self) -> int:
         return len(self.legs) if self.rows is None else len(self.rows)
 
@@ -237,9 +242,8 @@ def _time(condition: TimeCondition, asked: _Asked) -> Masks:
     if times is None or condition.zone != "UTC":
         return _open(asked)
     of_journey = asked.subject == "journey" and condition.of == "takeoff" and not asked.legs.single
-    first, likely, last = times.takeoff if condition.of == "takeoff" else times.landing
-    if not of_journey:
-        first, likely, last = (asked.of(time) for time in (first, likely, last))
+    in_question = _whole(asked) if of_journey else asked
+    first, likely, last = map(in_question.time, times.takeoff if condition.of == "takeoff" else times.landing)
     first, last = _or(first, likely), _or(last, likely)
     then, at_last = _holds_at(condition, first), _holds_at(condition, last)
     steady = first == last
@@ -303,10 +307,10 @@ def _flown(asked: _Asked) -> Spans:
     """How long each leg took."""
     times = asked.legs.times
     assert times is not None  # the caller looked
-    (up_first, up, up_last), (down_first, down, down_last) = (map(asked.of, part) for part in (times.takeoff, times.landing))
-    over = (down != NO_TIME) & asked.of(times.down)
-    began = _or(_or(up_last, up), asked.of(times.first_seen))
-    ended = np.where(over, _or(down_first, down), asked.of(times.last_seen))
+    (up_first, up, up_last), (down_first, down, down_last) = (map(asked.time, part) for part in (times.takeoff, times.landing))
+    over = (down != NO_TIME) & asked.time(times.down)
+    began = _or(_or(up_last, up), asked.time(times.first_seen))
+    ended = np.where(over, _or(down_first, down), asked.time(times.last_seen))
     least = np.where((began == NO_TIME) | (ended == NO_TIME), 0, np.maximum(ended - began, 0))
     return least, down - up, _or(down_last, down) - _or(up_first, up), over & (up != NO_TIME)
 
@@ -315,8 +319,8 @@ def _stay(asked: _Asked) -> Spans:
     """How long the aircraft stayed after each leg."""
     times, next_ = asked.legs.times, asked.of(asked.legs.next)
     assert times is not None  # the caller looked
-    down_first, down, down_last = map(asked.of, times.landing)
-    up_first, up, up_last = (time[next_] for time in times.takeoff)
+    down_first, down, down_last = map(asked.time, times.landing)
+    up_first, up, up_last = (time[times.place[next_]] for time in times.takeoff)
     known = (next_ != NULL) & (down != NO_TIME) & (up != NO_TIME)
     least = np.where(known, np.maximum(_or(up_first, up) - _or(down_last, down), 0), NO_TIME)
     return least, up - down, _or(up_last, up) - _or(down_first, down), known

@@ -135,8 +135,9 @@ def read_pieces(path: Path, footer: str, wanted: Callable[[int, int], bool]) -> 
     with _named(path):
         if footer != footer_digest(_end(path)):
             raise pa.ArrowInvalid("its footer is not the one that was written")
-        schema = pq.read_schema(path)
-        texts = [field.name for field in schema if pa.types.is_string(field.type) and not field.name.endswith("_id")]
+        columns = pq.read_metadata(path).schema
+        names = [columns.column(i).path for i in range(len(columns)) if columns.column(i).logical_type.type == "STRING"]
+        texts = [name for name in names if not name.endswith("_id")]
         file = pq.ParquetFile(path, read_dictionary=texts, page_checksum_verification=True)
     with file:
         first = 0

@@ -180,9 +180,10 @@ class Legs:
         damaged is named and left out."""
         found, parts = [np.empty(0, np.int64)], [LEGS.empty_table()]
         for piece in self.pieces(numbers):
-            mine = np.isin(piece.numbers, numbers)
+            at = np.minimum(np.searchsorted(numbers, piece.numbers), len(numbers) - 1)
+            mine = np.flatnonzero(numbers[at] == piece.numbers)
             try:
-                parts.append(piece.read(LEGS.names).filter(pa.array(mine)).cast(LEGS))
+                parts.append(piece.read(LEGS.names).take(pa.array(mine)).cast(LEGS))
             except Damaged as error:
                 log.error("%s", error)
             else:
