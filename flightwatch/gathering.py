@@ -418,9 +418,7 @@ class _Heap:
         self._size = 0
 
     def take(self, numbers: Ints, table: pa.Table) -> None:
-        times = {name: _times(table[name]) for name in (*LIKELY, *(OTHERS if self._timed else ()))}
         listed = _is_one_of(table["source"], "listed")
-        earliest, latest = times["landing_earliest"], times["landing_latest"]
         columns: dict[str, Column] = {
             "number": numbers,
             "identity": self._identity(table),
@@ -428,15 +426,10 @@ class _Heap:
             "list": self._list(table["feeds"], listed),
             "order": pc.fill_null(table["list_order"], 0).to_numpy(zero_copy_only=False).astype(np.int32),
             "journey": _hashes(table["journey_id"]) if "journey_id" in table.column_names else np.zeros(len(table), np.uint64),
-            "departed": _known(_first(times, "takeoff_time", "first_seen", "landing_time")),
-            "arrived": _known(_first(times, "landing_time", "last_seen", "takeoff_time")),
-            "begins": _first(times, "first_seen", "takeoff_time", "landing_time"),
-            "ends": _first(times, "last_seen", "landing_time", "takeoff_time", "first_seen"),
-            "over": (times["landing_time"] != NO_TIME) | (times["last_seen"] != NO_TIME),
-            "vague": (earliest != NO_TIME) & (latest != NO_TIME) & (latest - earliest > DAY_US // 2),
+            **{name: _times(table[name]) for name in (*LIKELY, *(OTHERS if self._timed else ()))},
         }
         if self._timed:
-            columns |= {**times, "down": _is_one_of(table["status"], *DOWN)}
+            columns["down"] = _is_one_of(table["status"], *DOWN)
         for end in ("origin", "destination"):
             columns |= self._end(table, end)
         for name, column in columns.items():
@@ -491,6 +484,9 @@ class _Heap:
         size = self._size
         in_lists = (raw["list"][1:] != raw["list"][:-1]) | (raw["order"][1:] >= raw["order"][:-1])
         order = np.arange(size) if in_lists.all() else in_order(raw["order"])
+        del raw["order"]
+        times = {name: raw.pop(name) for name in (*LIKELY, *OTHERS) if name in raw}
+        raw["departed"] = _known(_first(times, "takeoff_time", "first_seen", "landing_time"))
         order = order[in_order(raw["departed"][order])]
         latest = np.zeros(len(identities), np.int64)
         latest[raw["identity"][order]] = np.arange(size)  # of several, the last one stays
@@ -499,9 +495,9 @@ class _Heap:
             twice = pool.submit(_told_twice, raw, whose, codes, order, pipeline.airports)
             order = order[in_order(whose[raw["identity"][order]], raw["list"][order])]
             raw["counted"] = ~twice.result()
-            times = _times_of(raw, order) if self._timed else None
-            del raw["order"]
+            down = raw.pop("down") if self._timed else None
             raw = dict(zip(list(raw), pool.map(lambda name: raw.pop(name)[order], list(raw)), strict=True))
+            raw |= zip(FOLLOWING, pool.map(lambda follows: follows(times)[order], FOLLOWING.values()), strict=True)
         aircraft = whose[raw["identity"]]
         same = (aircraft[1:] == aircraft[:-1]) & (raw["list"][1:] == raw["list"][:-1])
         stayed = (raw["list"][1:] == 0) | (
@@ -509,6 +505,7 @@ class _Heap:
         )  # a list need not have all flights: what follows begins where the one before ended
         following = np.append(np.where(same & stayed, np.arange(1, size), NULL), NULL)
         goes_on = np.append(False, same & (raw["journey"][1:] == raw["journey"][:-1]) & (raw["list"][1:] == 0))
+        del raw["journey"]
         first = np.maximum.accumulate(np.where(goes_on, 0, np.arange(size)))
         people, who = _people(pipeline, raw, words, identities, aircraft, first)
         lead = np.concatenate([raw["origin_lead"], raw["destination_lead"]])
@@ -523,7 +520,7 @@ class _Heap:
             first=first,
             next=following,
             ends=self._stops(raw, lead, code, order),
-            times=times,
+            times=None if down is None else _times_of(times, order, down),
             past=past,
         )
         return Gathered(
@@ -644,12 +641,11 @@ def _days(exposures: Iterable[Exposure]) -> Ints:
     return np.unique(np.concatenate([np.empty(0, np.int64), *spans]))
 
 
-def _times_of(raw: dict[str, Column], order: Ints) -> Times:
-    """The times, which are no columns of `raw` any more."""
+def _times_of(times: Mapping[str, Ints], order: Ints, down: Flags) -> Times:
     takeoff, landing = (
-        (raw.pop(f"{event}_earliest"), raw.pop(f"{event}_time"), raw.pop(f"{event}_latest")) for event in ("takeoff", "landing")
+        (times[f"{event}_earliest"], times[f"{event}_time"], times[f"{event}_latest"]) for event in ("takeoff", "landing")
     )
-    return Times(order, raw.pop("first_seen"), raw.pop("last_seen"), takeoff, landing, raw.pop("down"))
+    return Times(order, times["first_seen"], times["last_seen"], takeoff, landing, down)
 
 
 def _people(
@@ -711,6 +707,21 @@ def _first(times: Mapping[str, Ints], *names: str) -> Ints:
     for name in reversed(names[:-1]):
         found = np.where(times[name] == NO_TIME, found, times[name])
     return found
+
+
+def _is_vague(times: Mapping[str, Ints]) -> Flags:
+    earliest, latest = times["landing_earliest"], times["landing_latest"]
+    return np.asarray((earliest != NO_TIME) & (latest != NO_TIME) & (latest - earliest > DAY_US // 2))
+
+
+FOLLOWING: dict[str, Callable[[Mapping[str, Ints]], Column]] = {
+    "arrived": lambda times: _known(_first(times, "landing_time", "last_seen", "takeoff_time")),
+    "begins": lambda times: _first(times, "first_seen", "takeoff_time", "landing_time"),
+    "ends": lambda times: _first(times, "last_seen", "landing_time", "takeoff_time", "first_seen"),
+    "over": lambda times: (times["landing_time"] != NO_TIME) | (times["last_seen"] != NO_TIME),
+    "vague": _is_vague,
+}
+"""Columns that follow from the times of legs."""
 
 
 def _hashes(column: pa.ChunkedArray) -> Column:
