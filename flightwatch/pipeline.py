@@ -475,6 +475,8 @@ class Pipeline:
         known = self.registry.who(
             icao24, day, registration=registration, typecode=typecode, operator=operator, callsigns=callsigns
         )
+        if (known.registration, known.typecode, known.operator) == (registration, typecode, operator):
+            return known  # of most aircraft
         return replace(known, registration=registration, typecode=typecode, operator=operator)
 
     def _to_follow(self, number: int, legs: Sequence[Leg]) -> bool:

@@ -51,6 +51,8 @@ PATTERNS_KEPT = 4096
 UNWATCHED = "; not all of the days were watched"
 NOWHERE_SEEN = "nowhere on its way, as far as seen"
 
+ASKED_BY_PATTERNS = ("watchlist", "registration", "icao24", "typecode", "operator", "callsign", "country", "role")
+
 LEAD = 0.5
 """Where an aircraft was is counted by the place that leads with at least this."""
 
@@ -80,31 +82,32 @@ def aircraft(condition: AircraftCondition, case: Case) -> Result:
 
 
 def fits(condition: AircraftCondition, who: Aircraft, callsigns: tuple[str, ...], sure: bool) -> Result:
-    known = {
-        "watchlist": who.watchlists,
-        "registration": _one(who.registration),
-        "icao24": _one(who.icao24),
-        "typecode": _one(who.typecode),
-        "operator": _one(who.operator),
-        "callsign": callsigns,
-        "country": _one(who.country),
-        "role": _one(who.role),
-    }
     results = []
-    for name, values in known.items():
-        wanted = getattr(condition, name)
-        if wanted:
-            like = globs(tuple(wanted))
-            met = [v for v in values if like(v.casefold())]
-            undecided = name != "watchlist" or any(like(v.casefold()) for v in who.undecided)
-            open_ = not met and not sure and undecided
-            told = ", ".join(met) or ", ".join(values) or "not known"
-            results.append(result(None if open_ else bool(met), f"{name} {', '.join(wanted)}", told))
+    for name, like, words in _named(condition):
+        values = _values(name, who, callsigns)
+        met = [v for v in values if like(v.casefold())]
+        undecided = name != "watchlist" or any(like(v.casefold()) for v in who.undecided)
+        open_ = not met and not sure and undecided
+        told = ", ".join(met) or ", ".join(values) or "not known"
+        results.append(result(None if open_ else bool(met), words, told))
     if condition.military is not None:
         known_to_be = None if who.military is None and not sure else bool(who.military)
         truth = None if known_to_be is None else known_to_be is condition.military
         results.append(result(truth, "military" if condition.military else "not military", _yes_or_no(who.military)))
     return all_of(results)
+
+
+@remembered
+def _named(condition: AircraftCondition) -> list[tuple[str, Callable[[str], object], str]]:
+    """What is asked for by patterns, with what tells whether a text is like them, and the condition in words."""
+    wanted = {name: getattr(condition, name) for name in ASKED_BY_PATTERNS}
+    return [(name, globs(tuple(like)), f"{name} {', '.join(like)}") for name, like in wanted.items() if like]
+
+
+def _values(name: str, who: Aircraft, callsigns: tuple[str, ...]) -> tuple[str, ...]:
+    if name == "watchlist":
+        return who.watchlists
+    return callsigns if name == "callsign" else _one(getattr(who, name))
 
 
 def _yes_or_no(flag: bool | None) -> str:
@@ -149,10 +152,14 @@ def place(name: str, condition: PlaceCondition, stop: Stop | None, case: Case) -
     target = target_of_place(condition)
     probability = place_probability(stop, target, case.airports) if target.airports or target.countries else 0.0
     observed = stop.basis == "observed" or not condition.observed
-    seen = ", observed," if condition.observed else ""
-    words = f"{name} {place_words(condition)}{seen} with at least {condition.probability:g}"
     truth = observed and probability >= condition.probability * case.factor
-    return result(truth, words, f"{stop.basis}, {probability:.2f}{_instead(stop, truth)}")
+    return result(truth, f"{name} {_demanded_words(condition)}", f"{stop.basis}, {probability:.2f}{_instead(stop, truth)}")
+
+
+@remembered
+def _demanded_words(condition: PlaceCondition) -> str:
+    seen = ", observed," if condition.observed else ""
+    return f"{place_words(condition)}{seen} with at least {condition.probability:g}"
 
 
 def _instead(stop: Stop, truth: bool) -> str:
@@ -199,11 +206,16 @@ def place_probability(stop: Stop, target: Target, airports: Airports) -> float:
     """The probability that a stop is one of the target's airports or lies in one of its countries."""
     if not target.airports and not target.countries:
         return max((c.probability for c in stop.candidates if airports.row(c.airport) is not None), default=0.0)
-    there = 0.0
+    named, there = _airports_of(target), 0.0
     for c in stop.candidates:
-        if c.airport in target.airports or airports.country_of(c.airport) in target.countries:
+        if c.airport in named or (target.countries and airports.country_of(c.airport) in target.countries):
             there += c.probability
     return round(min(there, 1.0), 4)
+
+
+@remembered
+def _airports_of(target: Target) -> frozenset[str]:
+    return frozenset(target.airports)
 
 
 # -------------------------------------------------------------------------------------------------------------------- positions

@@ -238,7 +238,7 @@ def _together(parts: Sequence[Condition], case: Case) -> Result:
     for i in _in_turn(parts):
         results[i] = evaluate(parts[i], case)
         if results[i].truth is False:
-            return replace(results[i], held=())
+            return Result(False, missed=results[i].missed)
     whole = all_of([results[i] for i in range(len(parts))])
     decided = case.history is not None  # else a place is open that will be known later
     waived = whole.truth is None and all(r.truth is not None or _asks_how_rare(parts[i]) for i, r in results.items())
