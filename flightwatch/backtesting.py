@@ -10,7 +10,7 @@ under way, and took back, is not in them. Flights of a list are judged, too, unl
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from flightwatch.backfill import newest
 from flightwatch.errors import Damaged
 from flightwatch.gathering import THREADS, Gathered, each_once, gather, subjects_of
-from flightwatch.legs.journeys import journeys
+from flightwatch.judging import Asked, Known, Task, judge
 from flightwatch.pipeline import Pipeline, State, reference
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline
@@ -34,9 +34,7 @@ from flightwatch.records import (
     Event,
     Finding,
     Held,
-    Leg,
     RuleReference,
-    legs_from_table,
     utc,
 )
 from flightwatch.rules import Rule
@@ -50,9 +48,6 @@ from flightwatch.rules.language import Condition, conditions
 from flightwatch.store import Store
 
 log = logging.getLogger(__name__)
-
-BATCH = 5_000
-"""Journeys whose legs are in memory as records at once."""
 
 
 @dataclass(frozen=True)
@@ -112,12 +107,9 @@ def found_at(finding: Finding) -> datetime:
     return time
 
 
-Asked = dict[int, list[Rule]]
-"""Journeys (by their first leg) that rules may find something in, and which rules."""
-
-
-def _asked(pipeline: Pipeline, gathered: Gathered, wanted: Flags) -> Asked:
-    asked: Asked = {}
+def _asked(pipeline: Pipeline, gathered: Gathered, wanted: Flags) -> dict[int, list[Rule]]:
+    """The journeys (by their first leg) that rules may find something in, and which rules."""
+    asked: dict[int, list[Rule]] = {}
     told = wanted & gathered.columns.past.counted
 
     def journeys_of(rule: Rule) -> Ints:
@@ -132,37 +124,37 @@ def _asked(pipeline: Pipeline, gathered: Gathered, wanted: Flags) -> Asked:
 
 
 def _findings(
-    store: Store, pipeline: Pipeline, gathered: Gathered, wanted: Flags, asked: Asked, now: datetime
-) -> Iterator[Finding]:
+    store: Store, pipeline: Pipeline, gathered: Gathered, wanted: Flags, asked: Mapping[int, Sequence[Rule]], now: datetime
+) -> list[Finding]:
     """What rules find, without how rare it was."""
     firsts = np.array(sorted(asked), np.int64)
+    overs = np.searchsorted(gathered.columns.first, firsts, side="right")
     begins, ends = gathered.spans(firsts)
     counts = _counts(asked)
     own = gathered.flights_of(counts.pop(FLIGHTS, firsts[:0]))
-    numbers, table = store.legs.rows(
-        np.sort(gathered.numbers[each_once(np.concatenate([_ranges(begins, ends), own]), len(gathered))])
+    known = _read(store, gathered, each_once(np.concatenate([_ranges(begins, ends), own]), len(gathered)))
+    counted = [known.among(own), *(gathered.visits_of(of, some, pipeline) for of, some in counts.items())]
+    told = known.numbers[(wanted & gathered.columns.past.counted)[known.numbers]]
+    spans = zip(firsts.tolist(), overs.tolist(), begins.tolist(), ends.tolist(), strict=True)
+    return judge(
+        Task(
+            airports=pipeline.airports,
+            rules=pipeline.rules,
+            exposures=pipeline.exposures(),
+            record=gathered.record(each_once(np.concatenate(counted), len(gathered)), pipeline, known.read),
+            known=known,
+            told=told,
+            asked=[Asked(*span, gathered.person(pipeline, *span[:2]), asked[span[0]]) for span in spans],
+            now=now,
+        )
     )
 
-    def read(rows: Ints) -> list[Leg]:
-        return legs_from_table(table.take(pa.array(np.searchsorted(numbers, gathered.numbers[rows]))))
 
-    own = own[np.isin(gathered.numbers[own], numbers)]
-    counted = [own, *(gathered.visits_of(of, some, pipeline) for of, some in counts.items())]
-    record = gathered.record(each_once(np.concatenate(counted), len(gathered)), pipeline, read)
-    state = State(Baseline.of(pipeline.airports, record, pipeline.exposures()))
-    told = wanted & gathered.columns.past.counted
-    for batch in np.array_split(np.arange(len(firsts)), len(firsts) // BATCH + 1):
-        rows = np.unique(_ranges(begins[batch], ends[batch]))
-        rows = rows[np.isin(gathered.numbers[rows], numbers)]  # without those that are damaged
-        legs = dict(zip(rows.tolist(), read(rows), strict=True))
-        for first, begin, end in zip(firsts[batch].tolist(), begins[batch].tolist(), ends[batch].tolist(), strict=True):
-            around = {row: legs[row] for row in range(begin, end) if row in legs}
-            on_journey = [row for row in gathered.journey(first) if row in around]
-            chosen = {legs[row].leg_id for row in on_journey if told[row]}
-            for journey in journeys([around[row] for row in on_journey]):
-                who = gathered.person(pipeline, first, journey.legs)
-                found = pipeline.judge_journey(state, who, tuple(around.values()), journey, asked[first], now)
-                yield from (finding for finding in found if finding.there.arrival.leg_id in chosen)
+def _read(store: Store, gathered: Gathered, rows: Ints) -> Known:
+    """Some of the gathered legs, but for those that are damaged."""
+    numbers, table = store.legs.rows(np.sort(gathered.numbers[rows]))
+    rows = rows[np.isin(gathered.numbers[rows], numbers)]
+    return Known(rows, table.take(pa.array(np.searchsorted(numbers, gathered.numbers[rows]))))
 
 
 def _in_full(store: Store, pipeline: Pipeline, gathered: Gathered, firsts: Sequence[int]) -> Callable[[Finding], Finding]:
@@ -179,7 +171,7 @@ FLIGHTS = "flights"
 """Stands beside the subjects of visits for conditions that look at the aircraft's own flights."""
 
 
-def _counts(asked: Asked) -> dict[str, Ints]:
+def _counts(asked: Mapping[int, Sequence[Rule]]) -> dict[str, Ints]:
     """The journeys for which history is counted, by what is counted."""
     rules = {rule.id: rule for several in asked.values() for rule in several}
     counted = {name: {of for part in conditions(rule.when) for of in _counted_by(part)} for name, rule in rules.items()}

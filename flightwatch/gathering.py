@@ -130,12 +130,21 @@ class Gathered:
             begins[going] -= 1
         return begins, last + 1 + (self.columns.next[last] != NULL)
 
-    def person(self, pipeline: Pipeline, first: int, legs: Sequence[Leg]) -> Aircraft:
-        """Who flew a journey."""
-        callsigns = tuple(dict.fromkeys(leg.callsign for leg in legs if leg.callsign))
-        name, leg = self.words[self.aircraft[first]], legs[-1]
+    def person(self, pipeline: Pipeline, first: int, over: int) -> Aircraft:
+        """Who flew the journey of the legs from one to below another."""
+        known: Aircraft = self.columns.people[self.columns.aircraft[first]]
+        if not known.undecided:
+            return known
+        used = dict.fromkeys(self.columns.callsign[first:over].tolist())
+        callsigns = [self.columns.callsigns[number] for number in used if number != NULL and self.columns.callsigns[number]]
         return _person(
-            pipeline, name, bool(self.source[first]), leg.registration, leg.typecode, leg.operator, _day(leg), callsigns
+            pipeline,
+            self.words,
+            self.aircraft[first],
+            bool(self.source[first]),
+            self.identities[self.identity[over - 1]],
+            self.begins[over - 1],
+            callsigns,
         )
 
     # -------------------------------------------------------------------------------------------------------- what was before
@@ -270,16 +279,17 @@ def _rows_of(codes: Sequence[str], airports: Airports) -> Ints:
 
 def _person(
     pipeline: Pipeline,
-    name: str,
+    words: Sequence[str],
+    aircraft: np.int32,
     listed: bool,
-    registration: str | None,
-    typecode: str | None,
-    operator: str | None,
-    day: date,
+    identity: Codes,
+    begins: np.int64,
     callsigns: Sequence[str] | None,
 ) -> Aircraft:
-    """Who it is on a day, without callsigns with lists that go by them undecided. Tracked legs say what was known when they
-    were made; lists often leave out what others know."""
+    """Who it is, by what a leg tells (`identity`), on the day on which that began; without callsigns with lists that go by
+    them undecided. Tracked legs say what was known when they were made; lists often leave out what others know."""
+    name, day = words[int(aircraft)], date.fromordinal(int(begins) // DAY_US + EPOCH_ORDINAL)
+    _, registration, typecode, operator = (None if number == NULL else words[number] for number in identity.tolist())
     address = name if ADDRESS.fullmatch(name) else (pipeline.registry.address(name, day) or "")
     if listed and None in (registration, typecode, operator):
         known = pipeline.registry.who(
@@ -288,12 +298,6 @@ def _person(
         registration, typecode = registration or known.registration, typecode or known.typecode
         operator = operator or known.operator
     return pipeline.identify(address, day, registration, typecode, operator, callsigns)
-
-
-def _day(leg: Leg) -> date:
-    time = leg.first_seen or leg.origin.time or leg.destination.time
-    assert time is not None  # a leg has at least one of them
-    return time.date()
 
 
 def gather(pieces: Iterable[Piece], pipeline: Pipeline) -> Gathered:
@@ -663,15 +667,10 @@ def _people(
     an_example[key[::-1]] = np.arange(len(key))[::-1]
     found = an_example[an_example != NULL]
 
-    def word(number: int) -> str | None:
-        return None if number == NULL else words[number]
-
     people = []
     for row in last[found].tolist():
-        _, registration, typecode, operator = identities[raw["identity"][row]].tolist()
-        name, listed = words[aircraft[row]], bool(raw["list"][row])
-        on = date.fromordinal(int(raw["begins"][row]) // DAY_US + EPOCH_ORDINAL)
-        people.append(_person(pipeline, name, listed, word(registration), word(typecode), word(operator), on, None))
+        said = identities[raw["identity"][row]]
+        people.append(_person(pipeline, words, aircraft[row], bool(raw["list"][row]), said, raw["begins"][row], None))
     number = np.cumsum(an_example != NULL) - 1
     return people, np.repeat(number[key], np.diff(last, prepend=-1)).astype(np.int32)
 
