@@ -476,7 +476,7 @@ class _Heap:
         if not self._size:
             return _nothing()
         raw = {name: self._columns.pop(name).values for name in list(self._columns)}
-        (words, word), (callsigns, call), (codes, code), (_, list_) = (
+        (words, word), (callsigns, call), (codes, code), (lists, list_) = (
             vocabulary.settled() for vocabulary in (self._words, self._callsigns, self._codes, self._lists)
         )
         said = word[np.concatenate(self._identities)]
@@ -495,13 +495,17 @@ class _Heap:
         latest = np.zeros(len(identities), np.int64)
         latest[raw["identity"][order]] = np.arange(size)  # of several, the last one stays
         whose, registrations = _identities(identities[np.argsort(latest)], identities, words)
+        down = raw.pop("down") if self._timed else None
         with ThreadPoolExecutor(THREADS) as pool:
-            twice = pool.submit(_told_twice, raw, whose, codes, order, pipeline.airports)
-            order = order[in_order(whose[raw["identity"][order]], raw["list"][order])]
-            raw["counted"] = ~twice.result()
-            down = raw.pop("down") if self._timed else None
+            told = {name: raw.pop(name) for name in ("identity", "list", "departed", "origin_lead", "destination_lead")}
+            twice = pool.submit(_told_twice, told, whose, codes, order, pipeline.airports)
+            group = whose[told["identity"]] * np.int64(len(lists) + 1) + told["list"]
+            order = order[in_order(group[order])]
+            del group
             raw = dict(zip(list(raw), pool.map(lambda name: raw.pop(name)[order], list(raw)), strict=True))
             raw |= zip(FOLLOWING, pool.map(lambda follows: follows(times)[order], FOLLOWING.values()), strict=True)
+            told["counted"] = ~twice.result()
+            raw |= zip(list(told), pool.map(lambda name: told.pop(name)[order], list(told)), strict=True)
         aircraft = whose[raw["identity"]]
         same = (aircraft[1:] == aircraft[:-1]) & (raw["list"][1:] == raw["list"][:-1])
         stayed = (raw["list"][1:] == 0) | (
@@ -658,9 +662,9 @@ def _people(
     """Who flew, as the last leg of each journey says and lists have it on that day: everybody once, and a number into that
     for each leg."""
     last = np.append(np.flatnonzero(np.diff(first)), len(first) - 1)
-    day = raw["begins"][last] // DAY_US
-    key = raw["identity"][last].astype(np.int64) * 2 + (raw["list"][last] > 0)
-    spans = _spans(pipeline, words, aircraft[last], day)
+    gaps = (identities == NULL).any(axis=1)  # what lists leave out, others may know
+    key = raw["identity"][last].astype(np.int64) * 2 + ((raw["list"][last] > 0) & gaps[raw["identity"][last]])
+    spans = _spans(pipeline, words, aircraft[last], raw["begins"][last])
     if spans is not None:
         key = pd.factorize(key * (int(spans.max()) + 1) + spans)[0]
     an_example = np.full(int(key.max()) + 1, NULL)
@@ -675,9 +679,9 @@ def _people(
     return people, np.repeat(number[key], np.diff(last, prepend=-1)).astype(np.int32)
 
 
-def _spans(pipeline: Pipeline, words: Sequence[str], aircraft: Codes, day: Ints) -> Ints | None:
-    """For each of some days a number for its aircraft and the span in which the same is known of that; None where that never
-    changes."""
+def _spans(pipeline: Pipeline, words: Sequence[str], aircraft: Codes, times: Ints) -> Ints | None:
+    """For each of some times a number for its aircraft and the span of days in which the same is known of that; None where
+    that never changes."""
     names = np.flatnonzero(np.bincount(aircraft + 1)[1:]).tolist()
     turns = [
         (number << DAY_BITS) + turn.toordinal() - EPOCH_ORDINAL
@@ -686,7 +690,7 @@ def _spans(pipeline: Pipeline, words: Sequence[str], aircraft: Codes, day: Ints)
     ]
     if not turns:
         return None
-    return np.searchsorted(np.sort(turns), (aircraft.astype(np.int64) << DAY_BITS) + day, side="right")
+    return np.searchsorted(np.sort(turns), (aircraft.astype(np.int64) << DAY_BITS) + times // DAY_US, side="right")
 
 
 def _times(column: pa.ChunkedArray) -> Ints:

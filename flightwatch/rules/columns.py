@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,16 +142,17 @@ class LegColumns:
     def __len__(self) -> int:
         return len(self.aircraft)
 
-    def known(self, name: str) -> tuple[list[Any], Ints]:
-        """What is known of `people` under a name, each once, and for each of them which it is."""
+    def known(self, name: str) -> tuple[list[str | None], Ints]:
+        """The words that are known of `people` under a name, each once and in small letters, and for each of them which it
+        is."""
         if name not in self._known:
-            numbers: dict[Any, int] = {}
+            numbers: dict[str | None, int] = {}
             of = [numbers.setdefault(getattr(who, name), len(numbers)) for who in self.people]
-            self._known[name] = list(numbers), np.array(of, np.int64)
+            self._known[name] = [word and word.casefold() for word in numbers], np.array(of, np.int64)
         return self._known[name]
 
     @cached_property
-    def _known(self) -> dict[str, tuple[list[Any], Ints]]:
+    def _known(self) -> dict[str, tuple[list[str | None], Ints]]:
         return {}
 
     @cached_property

@@ -117,6 +117,8 @@ def _masks(condition: Condition, asked: _Asked) -> Masks:
 
 def _all(parts: Iterable[Masks]) -> Masks:
     masks = list(parts)
+    if len(masks) == 1:
+        return masks[0]
     return Masks(np.logical_and.reduce([p.may for p in masks]), np.logical_or.reduce([p.may_not for p in masks]))
 
 
@@ -145,7 +147,8 @@ def _aircraft(condition: AircraftCondition, asked: _Asked) -> Masks:
     if parts:
         people = _all(_truths(name, part, legs) for name, part in parts.items())
         who = asked.of(legs.aircraft)
-        masks.append(Masks(people.may[who], people.may_not[who]))
+        decided = (people.may != people.may_not).all()  # of most conditions, and looking up takes most of the time
+        masks.append(_decided(people.may[who]) if decided else Masks(people.may[who], people.may_not[who]))
     return _all(masks)
 
 
@@ -155,7 +158,7 @@ def _truths(name: str, part: AircraftCondition, legs: LegColumns) -> Masks:
     if name in ONE_WORD:
         words, of = legs.known(name)
         like = kinds.globs(tuple(getattr(part, name)))
-        holds = np.array([word is not None and like(word.casefold()) is not None for word in words], bool)[of]
+        holds = np.array([word is not None and like(word) is not None for word in words], bool)[of]
         return _decided(holds)
     known: dict[object, bool | None] = {}
     out = []

@@ -180,8 +180,7 @@ class Legs:
         damaged is named and left out."""
         found, parts = [np.empty(0, np.int64)], [LEGS.empty_table()]
         for piece in self.pieces(numbers):
-            at = np.minimum(np.searchsorted(numbers, piece.numbers), len(numbers) - 1)
-            mine = np.flatnonzero(numbers[at] == piece.numbers)
+            mine = np.searchsorted(piece.numbers, np.intersect1d(piece.numbers, numbers, assume_unique=True))
             try:
                 parts.append(piece.read(LEGS.names).take(pa.array(mine)).cast(LEGS))
             except Damaged as error:
