@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flightwatch import judging
 from flightwatch.aircraft import Registry, Watchlist
 from flightwatch.aircraft.watchlists import Entry
 from flightwatch.backtesting import backtest
+from flightwatch.errors import FlightwatchError
 from flightwatch.gathering import gather
 from flightwatch.legs.rows import aircraft_number
 from flightwatch.pipeline import Pipeline, State
 from flightwatch.places import airports as all_airports
 from flightwatch.rarity import Baseline, Exposure
-from flightwatch.records import UNKNOWN, Candidate, End, Finding, Leg, Scope, legs_table
+from flightwatch.rarity.baseline import recorded
+from flightwatch.records import UNKNOWN, Aircraft, Candidate, End, Finding, Leg, Scope, legs_table
 from flightwatch.rules.definitions import Names, resolved
 from flightwatch.rules.filtering import possible
 from flightwatch.rules.language import MEANT_FOR, Rule
@@ -284,6 +288,58 @@ def _same_findings(legs: list[Leg], before: list[Leg], several: list[Rule], tmp_
         done = backtest(store, pipeline)
         findings = {f.key: told(done.in_full(f)) for f in done.findings if f.there.arrival.source == "tracked"}
     assert findings == {f.key: told(f) for f in judged(pipeline, legs, before)}
+
+
+CROWD = [
+    leg(
+        leg_id=f"crowd-{number}",
+        journey_id=f"crowd-{number}",
+        icao24=f"15520{number}",
+        registration=f"RA-8640{number}",
+        operator="Russian Air Force",
+        callsign=f"RFF{number}",
+        first_seen=BEGIN + timedelta(days=number // 2),
+        last_seen=BEGIN + timedelta(days=number // 2, hours=9),
+        origin=End("UUMU", "observed", 0.99, (Candidate("UUMU", 0.99), Candidate(UNKNOWN, 0.01)), "", BEGIN, BEGIN, BEGIN),
+        destination=End("ZKPY", "inferred", 0.9, (Candidate("ZKPY", 0.9), Candidate(UNKNOWN, 0.1)), "", None, None, None),
+        source="tracked",
+    )
+    for number in range(6)
+]
+"""Several aircraft that go to one place on three days."""
+
+THERE = [
+    Rule.model_validate({"id": "there", "title": "T", "when": {"all": [{"destination": {"country": "KP"}}, *others]}})
+    for others in ([], [{"first_visit": {"of": "fleet"}}], [{"visits": {"of": "anybody", "at_least": 3, "within": "30 days"}}])
+]
+
+
+def test_two_processes_find_what_one_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the same order, with the same evidence."""
+    pipeline = Pipeline(TABLE, LISTS, [r.model_copy(update={"id": f"r{n}"}) for n, r in enumerate(THERE)], lambda: WATCHED)
+    with Store(tmp_path) as store:
+        store.legs.put(CROWD)
+        one = backtest(store, pipeline)
+        monkeypatch.setattr(judging, "WORTH_IT", 0)
+        two = backtest(store, pipeline)
+        assert [f.rule.rule_id for f in one.findings].count("r0") == len(CROWD)
+        assert {f.rule.rule_id for f in one.findings} == {"r0", "r1", "r2"}
+        assert two.findings == one.findings
+        assert [told(two.in_full(f)) for f in two.findings] == [told(one.in_full(f)) for f in one.findings]
+
+
+def test_a_second_process_that_ends_early_is_told_of_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As where the machine is out of memory."""
+    monkeypatch.setattr(judging, "WORTH_IT", 0)
+    known = judging.Known(np.arange(1), legs_table(CROWD[:1]))
+    record = recorded(legs_table([]), TABLE)
+    journeys = [judging.Asked(0, 1, 0, 1, Aircraft(None), several) for several in ([], [None])]
+    task = judging.Task(TABLE, [], [], replace(record, legs=known.read), known, known.numbers, journeys, BEGIN)  # type: ignore[arg-type]
+    with pytest.raises(FlightwatchError, match="ended early"):
+        judging.judge(task)
+    assert "Traceback" in capfd.readouterr().err, "it says what went wrong"
 
 
 def told(finding: Finding) -> tuple[object, ...]:
