@@ -217,6 +217,28 @@ def test_of_two_emitters_that_nobody_knows_neither_is_believed() -> None:
     assert not [leg for leg in legs_of(in_time(one + other)) if leg.status == "landed" or leg.destination.basis == "observed"]
 
 
+@pytest.mark.parametrize("every", [2, 10])
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_an_aircraft_that_is_multilaterated_at_its_stand_is_one_aircraft(every: int, seed: int) -> None:
+    """Its places zigzag from one side of the airport to the other for a minute, then it sends where it is, and takes off."""
+    away = np.random.default_rng(seed).uniform(-0.04, 0.04, (12, 2))
+    stands = {"groundspeed": 12.0, "altitude": None, "onground": True}
+    fixes = [at(5 * i, (SFO[0] + north, SFO[1] + east), source="mlat", **stands) for i, (north, east) in enumerate(away.tolist())]
+    sent = [at(60 + t, SFO, source="adsb", **stands) for t in range(0, 300, every)]
+    rows = fixes + sent + flying(360, 10, SFO, 280, 300, (100, 20_000), source="adsb")
+    (leg,) = legs_of(rows)
+    assert (leg.origin.airport, leg.origin.basis) == ("KSFO", "observed")
+    assert "two_emitters" not in judged(rows)[0]
+
+
+def test_two_emitters_far_apart_are_not_believed_though_others_fix_their_places() -> None:
+    one, other = (
+        cruising(0, 5, every=10, source="mlat"),
+        flying(5, 5, (50.0, 10.0), 90, 450, (35_000, 35_000), every=10, source="mlat"),
+    )
+    assert judged(one + other)[0]["two_emitters"] > 50
+
+
 def test_an_emitter_that_is_left_alone_is_believed_again() -> None:
     one, other = cruising(0, 5, every=10), flying(5, 60, (50.0, 10.0), 90, 450, (35_000, 35_000), every=10)
     counts, _ = judged(one + other)

@@ -153,6 +153,7 @@ def test_a_worse_feed_beside_a_good_one_makes_no_leg_worse(bad: Worse, every_s: 
 
 
 @settings(max_examples=30, deadline=None)
+@example(bad=Worse("mlat", 0.02, -30.0, 5.0, 0.05, 0.6, 8), dies=0.5)  # its zigzag before the good one begins
 @given(worse, st.floats(0.2, 0.8))
 def test_where_the_good_feed_dies_the_other_one_takes_over(bad: Worse, dies: float) -> None:
     """It goes on alone to the end, whatever its clock says, and the pause in which it was not believed is no hole."""

@@ -16,9 +16,9 @@ most; its later ones are judged at once:
     repeat        a moving aircraft is where it was: a server goes on serving its last fix
 
 A track that was itself seen less than four times gives way to its rival, with a break in the track; if both go on, nobody
-knows which is the aircraft, and neither is believed until one has been alone for ten minutes. A rival of a longer track
-becomes it only after ten minutes without the known one, if the aircraft can have got there by then and it does not stay
-where it began.
+knows which is the aircraft, and neither is believed until one has been alone for ten minutes. Multilaterations within ten
+miles of the track are the aircraft, astray, and contest nothing. A rival of a longer track becomes it only after ten minutes
+without the known one, if the aircraft can have got there by then and it does not stay where it began.
 
 Which verdict is reached is decided by the sequence of rows alone, so it does not matter how that was cut into batches.
 """
@@ -369,6 +369,8 @@ class _Watch:
             return False
         if doubt in (TOO_FAR, TOO_SLOW):
             return True
+        if not self._get("mlat", i) and self._strays():
+            return False
         if self._doubt(self.known, self.rival[0]) == TOO_SLOW:
             return False
         to_rival, to_known = self._needed_kt(last, i), self._needed_kt(self.known, i)
@@ -382,7 +384,7 @@ class _Watch:
     def _join_rival(self, i: int, doubt: int) -> None:
         self.rival.append(i)
         established = self.confirmed >= CONFIRMATIONS
-        if not established and self._is_beside() and len(self.rival) >= 2:
+        if not established and self._is_beside() and len(self.rival) >= 2 and not self._strays():
             self._refuse(self.rival[:-1], TWO_EMITTERS)
             self.confirmed, self.rival = CONTESTED, [i]
         elif len(self.rival) >= CONFIRMATIONS and not established:
@@ -397,6 +399,13 @@ class _Watch:
         elif len(self.rival) > CONFIRMATIONS:
             self._refuse([self.rival[1]], self._reason())
             del self.rival[1]
+
+    def _strays(self) -> bool:
+        """Whether the rival may be the known aircraft itself: multilaterations of one that stands or taxies zigzag by more
+        than its speed allows, which says nothing of a second emitter."""
+        assert self.known is not None  # there is no rival without it
+        first = self.rival[0]
+        return bool(self._get("mlat", first)) and self._distance(self.known, first) <= ONE_PLACE_NM
 
     def _takes_over(self, i: int) -> bool:
         """Whether the rival is the aircraft after all: it has gone on for long, alone, and away from where it began."""
