@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from flightwatch import ahead
 from flightwatch import legs as leg_stage
 from flightwatch import pipeline as pipes
+from flightwatch.legs.meetings import APART, LONGEST_STAY
 from flightwatch.legs.rows import USED, aircraft_number
 from flightwatch.pipeline import Correction, Pipeline, State, corrected
 from flightwatch.rarity import Baseline, Exposure
@@ -29,9 +30,10 @@ not count."""
 
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
-MEETINGS_LOOK_BACK, MEETINGS_RENEWED = timedelta(days=6), timedelta(days=4)
-"""Live, meetings that began within the last four days are found anew: a stay lasts two days at most, and legs leave the
-catalog after seven."""
+MEETINGS_RENEWED = timedelta(days=3.5)
+MEETINGS_LOOK_BACK = MEETINGS_RENEWED + APART + LONGEST_STAY + timedelta(days=1)
+"""Live, meetings that began since the first are found anew, by the legs that began since the second: all those whose stays can
+belong to such a meeting, if no flight lasts longer than a day. Legs leave the catalog after these seven days."""
 
 __all__ = ["EVERYTHING", "Derived", "derive", "exposures", "frozen_baseline", "newest", "rederive_late", "refresh"]
 

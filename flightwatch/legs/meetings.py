@@ -4,9 +4,10 @@ In: the legs of watched aircraft, in order for each. Out: `rendezvous` events. T
 give the same meetings, live or afterwards. Only who is watched is asked about: that bounds what there is to compare.
 
 On the ground: stays at one airport that overlap, or lie less than twelve hours apart, are one meeting, however many
-aircraft come. An airport that history knows an aircraft to go to is no meeting place for it: fleets stand at home. In the air:
-two legs whose thinned tracks stay within five nm and 2,000 ft for ten minutes. Between two waypoints the way is straight, and
-where they lie farther apart than twenty minutes (flights of more than eight hours, holes) nobody knows.
+aircraft come; who has stood for two days is parked, and there again as it leaves. An airport that history knows an aircraft
+to go to is no meeting place for it: fleets stand at home. In the air: two legs whose thinned tracks stay within five nm and
+2,000 ft for ten minutes. Between two waypoints the way is straight, and where they lie farther apart than twenty minutes
+(flights of more than eight hours, holes) nobody knows.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ APART = timedelta(hours=12)
 """As with journeys: who leaves no longer before the other comes may have handed something over, or been seen together."""
 
 LONGEST_STAY = timedelta(hours=48)
-"""Who stands for longer, or was not seen since, is parked; those who come later do not come to meet."""
+"""Who stands for longer, or was not seen since, is parked; those who come later do not come to meet, unless it leaves then.
+So who met whom depends on the days before alone, however much is known of earlier ones."""
 
 CLOSE_NM, CLOSE_FT, CLOSE_S = 5.0, 2000.0, 600
 """Inside the separation of controlled traffic (5 nm or 1,000 ft; reports of height differ by some 300), for longer than
@@ -78,19 +80,22 @@ def _on_the_ground(legs: Mapping[str, Sequence[Leg]], airports: Airports, usual:
 
 
 def _stays(legs: Sequence[Leg], usual: Usual) -> Iterator[Stay]:
-    """The stays of one aircraft at places where it does not usually go."""
+    """The stays of one aircraft at places where it does not usually go: from each landing on, and where that is long ago or
+    nobody knows of it, as it leaves."""
     for before, after in pairwise([None, *legs, None]):
-        if before is not None and _is_down(before) and before.destination.time is not None:
-            end, leg, since = before.destination, before, before.destination.time
-            left = after.origin.time if after is not None else None
-            until = min(left or since + LONGEST_STAY, since + LONGEST_STAY)
-        elif after is not None and after.origin.time is not None:
-            end, leg, since, until = after.origin, after, after.origin.time, after.origin.time
-        else:
-            continue
-        if end.airport is not None and end.probability >= SURE and usual(leg, end, end.airport) < HOME:
-            certainty = end.probability * (leg.landed_probability if end is leg.destination else 1.0)
-            yield Stay(leg.aircraft, end.airport, since, max(since, until), leg, certainty, end.basis)
+        left = after.origin.time if after is not None else None
+        landed = before.destination.time if before is not None and _is_down(before) else None
+        if before is not None and landed is not None:
+            until = min(left or landed + LONGEST_STAY, landed + LONGEST_STAY)
+            yield from _stay(before, before.destination, landed, max(landed, until), usual)
+        if after is not None and left is not None and (landed is None or left > landed + LONGEST_STAY):
+            yield from _stay(after, after.origin, left, left, usual)
+
+
+def _stay(leg: Leg, end: End, since: datetime, until: datetime, usual: Usual) -> Iterator[Stay]:
+    if end.airport is not None and end.probability >= SURE and usual(leg, end, end.airport) < HOME:
+        certainty = end.probability * (leg.landed_probability if end is leg.destination else 1.0)
+        yield Stay(leg.aircraft, end.airport, since, until, leg, certainty, end.basis)
 
 
 def _is_down(leg: Leg) -> bool:
