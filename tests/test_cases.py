@@ -60,7 +60,6 @@ def wrong_today(reason: str) -> pytest.MarkDecorator:
 
 WRONG_TODAY = {
     "R20": "is sure of Vnukovo for a track lost at cruise near Yaroslavl, and does not list the home of the tail",
-    "R23": "names Saratov's airport at 3,000 ft, eight miles out and on course for Engels: size outweighs course",
     "D03": "is sure of Vladivostok, because Air Koryo was seen nowhere else: a flight within the country has no chance",
 }
 
@@ -202,14 +201,7 @@ def test_the_place_that_nobody_saw_is_among_the_first_and_no_other_is_named(name
                 assert end.probability < 1.0
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(case.name, marks=wrong_today(WRONG_TODAY["R23"])) if case.name == "R23" else case.name
-        for case in CASES
-        if case.name not in DARK
-    ],
-)
+@heard
 def test_without_any_history_no_wrong_place_is_named(name: str) -> None:
     truth, _ = case_told(name)
     for true, leg in zip(truth, told_without_history(name).legs, strict=True):

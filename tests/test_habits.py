@@ -187,6 +187,7 @@ class PerfectMemory:
         typecode: str | None,
         other: int | None,
         clock_min: int | None = None,
+        military: bool = False,
     ) -> NDArray[np.float64]:
         base = self.plain.over(
             which, day, aircraft=aircraft, operator=operator, typecode=typecode, other=other, clock_min=clock_min

@@ -462,6 +462,7 @@ def _prior(which: ends.Which, draft: Draft, who: Aircraft, other: int | None, mo
         typecode=who.typecode,
         other=other,
         clock_min=60 * there.hour + there.minute,
+        military=bool(who.military),
     )
 
 

@@ -147,6 +147,7 @@ class Prior(Protocol):
         typecode: str | None,
         other: int | None,
         clock_min: int | None = None,
+        military: bool = False,
     ) -> Floats: ...
 
     def seen_share(self, day: date, latitude: Floats, longitude: Floats, altitude: Floats) -> tuple[Floats, Floats]: ...

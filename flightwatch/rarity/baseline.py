@@ -90,7 +90,8 @@ SIZE_WEIGHTS = {"large": 40.0, "medium": 6.0, "small": 0.3, "seaplane": 0.05, "c
 ones."""
 
 SCHEDULED_FACTOR = 3.0
-"""Airports with scheduled service see more of everything."""
+"""Airports with scheduled service see more of everything but military aircraft: to these, a large airport is no more than a
+medium one, because what makes it large are airliners."""
 
 LENGTHS_NM = (50.0, 100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0, 6400.0)
 """Where one class of lengths ends and the next one begins, each twice as long; the last one reaches half way round the
@@ -323,6 +324,11 @@ class Baseline:
         sizes = np.array([SIZE_WEIGHTS[s] for s in self.airports.size]) * np.where(self.airports.scheduled, SCHEDULED_FACTOR, 1.0)
         return np.asarray(sizes / sizes.sum())
 
+    @cached_property
+    def _by_size_for_military(self) -> Floats:
+        sizes = np.minimum([SIZE_WEIGHTS[s] for s in self.airports.size], SIZE_WEIGHTS["medium"])
+        return np.asarray(sizes / sizes.sum())
+
     def over(
         self,
         which: Which,
@@ -333,11 +339,12 @@ class Baseline:
         typecode: str | None,
         other: int | None,
         clock_min: int | None = None,
+        military: bool = False,
     ) -> Floats:
         """The prior over one end of a leg that begins on a day, as a probability for every row of the airport table.
         `clock_min` is the time of day (UTC, minutes) at the leg's other end: schedules repeat."""
         bucket = None if clock_min is None else clock_min // CLOCK_STEP_MIN
-        key = (which, day, aircraft, operator, typecode, other, bucket)
+        key = (which, day, aircraft, operator, typecode, other, bucket, military)
         if key in self._priors:
             return self._priors[key]
         rows = self.columns.take(self._before(day))
@@ -355,7 +362,8 @@ class Baseline:
         lengths = self._lengths(day, of_type if of_type.sum() >= ENOUGH_LENGTHS else placed, other)
         if len(self._priors) >= PRIORS_KEPT:
             self._priors.clear()
-        self._priors[key] = _backed_off(tied, loose, self._by_size, lengths)
+        bottom = self._by_size_for_military if military else self._by_size
+        self._priors[key] = _backed_off(tied, loose, bottom, lengths)
         return self._priors[key]
 
     @cached_property
