@@ -59,7 +59,6 @@ def wrong_today(reason: str) -> pytest.MarkDecorator:
 
 
 WRONG_TODAY = {
-    "R20": "is sure of Vnukovo for a track lost at cruise near Yaroslavl, and does not list the home of the tail",
     "D03": "is sure of Vladivostok, because Air Koryo was seen nowhere else: a flight within the country has no chance",
 }
 

@@ -312,6 +312,33 @@ def test_what_reports_name_more_often_is_likelier(airports: Airports) -> None:
     assert leaving_sochi([*press, once], airports) > 5 * leaving_sochi([*press, once], airports, to="ZKWS") > 0.1
 
 
+def test_who_is_said_to_have_gone_to_a_city_went_to_one_of_its_airports(airports: Airports) -> None:
+    """MOW in three reports: no leg ends in a city, so Moscow's airports share what it gets, those of others nothing."""
+    reported = [flown(i, 50 + i, "UHWW", "MOW", source="listed", feeds=("reported", "press")) for i in range(3)]
+    plain, after = (
+        history(known, airports).over(
+            "destination", DAY, aircraft="15521f", operator=STATE, typecode="IL62", other=airports.row("UHWW")
+        )
+        for known in ([], reported)
+    )
+    moscow = [airports.row(ident) for ident in ("UUWW", "UUEE", "UUMU")]
+    assert after[airports.row("MOW")] == 0.0
+    assert (after[moscow] > 10 * plain[moscow]).all()
+    assert after[airports.row("ULLI")] < plain[airports.row("ULLI")]
+    assert after.sum() == pytest.approx(1.0)
+
+
+def test_military_aircraft_do_not_go_where_airliners_do(airports: Airports) -> None:
+    """Saratov's new airport and the air base at Engels across the river: before anything is known, the first sees more of
+    everybody else."""
+    saratov, engels = airports.row("UWSG"), airports.row("RU-8602")
+    asked = {"aircraft": "155221", "operator": None, "typecode": None, "other": None}
+    anybody, air_force = (Baseline(airports).over("destination", DAY, military=flag, **asked) for flag in (False, True))
+    assert anybody[saratov] > 10 * anybody[engels]
+    assert air_force[saratov] == air_force[engels]
+    assert air_force.sum() == pytest.approx(1.0)
+
+
 def test_a_new_place_is_sought_as_far_away_as_the_type_flies(airports: Airports) -> None:
     """Short hops alone, all from elsewhere: from Munich, Rome gains on New York, which is as large."""
     hops = [("EDDF", "EDDH"), ("LFPG", "LFLL"), ("EGLL", "EGCC"), ("LEMD", "LEBL")]

@@ -227,6 +227,7 @@ class Baseline:
         self._told: dict[tuple[int, int | None], EarlierVisit] = {}
         self._visitors: dict[tuple[int, ...], frozenset[str]] = {}
         self._priors: dict[tuple[object, ...], Floats] = {}
+        self._cities: dict[int, Ints] = {}
         self._led: dict[bytes, Ints] = {}
         self._covering: dict[Tail, tuple[int, ...]] = {}
         self._common: dict[frozenset[tuple[int, ...]], Ints] = {}
@@ -363,8 +364,23 @@ class Baseline:
         if len(self._priors) >= PRIORS_KEPT:
             self._priors.clear()
         bottom = self._by_size_for_military if military else self._by_size
-        self._priors[key] = _backed_off(tied, loose, bottom, lengths)
+        self._priors[key] = self._at_airports(_backed_off(tied, loose, bottom, lengths), bottom)
         return self._priors[key]
+
+    def _at_airports(self, probability: Floats, bottom: Floats) -> Floats:
+        """What goes to a city, whose code was all that somebody told, goes to its airports, by how much they see anyway."""
+        for city in np.flatnonzero(~self.airports.landable & (probability > 0)).tolist():
+            own = self._airports_of(city)
+            probability[own] += probability[city] * bottom[own] / bottom[own].sum()
+            probability[city] = 0.0
+        return probability
+
+    def _airports_of(self, city: int) -> Ints:
+        """The rows of a city's airports."""
+        if city not in self._cities:
+            meant = (self.airports.row(ident) for ident in self.airports.meant_by(self.airports.ident[city]))
+            self._cities[city] = np.array([row for row in meant if row is not None], np.int64)
+        return self._cities[city]
 
     @cached_property
     def _reported(self) -> Flags:
