@@ -47,7 +47,10 @@ NULL_ISLAND_DEG = 0.01
 WORDS = {"callsign": 8, "registration": 12, "typecode": 4}
 """The longest that each can be."""
 
-FILLING = ("00000000", "@@@@@@@@", "????????")
+FILLING = pa.array(["", "00000000", "@@@@@@@@", "????????"])
+DUMMIES = pa.array(["000000", "ffffff"])
+
+NO_WORD = pa.scalar(None, pa.string())
 
 Refused = dict[str, int]
 
@@ -56,7 +59,7 @@ def checked(table: pa.Table) -> tuple[pa.Table, Refused]:
     """A table with the columns of `POSITIONS` (missing ones are null), without the rows that cannot be used, and
     their number by reason."""
     table = with_all_columns(table)
-    table = _set(table, "icao24", pc.utf8_lower(pc.utf8_trim_whitespace(table["icao24"])))
+    table = _with(table, {"icao24": pc.utf8_lower(pc.utf8_trim_whitespace(table["icao24"]))})
     refused: Refused = {}
     taken = np.zeros(len(table), bool)
     for reason, bad in _bad_rows(table).items():
@@ -74,11 +77,10 @@ def sum_of(first: Mapping[str, int], second: Mapping[str, int]) -> Refused:
 
 def with_all_columns(table: pa.Table) -> pa.Table:
     """The columns of `POSITIONS` in their order and types; those that the table lacks are null."""
-    columns = {
-        f.name: table[f.name].cast(f.type, safe=False) if f.name in table.column_names else pa.nulls(len(table), f.type)
-        for f in POSITIONS
-    }
-    return pa.table(columns, schema=POSITIONS)
+    given = dict(zip(table.column_names, table.columns, strict=True))
+    columns = [given[f.name] if f.name in given else pa.nulls(len(table), f.type) for f in POSITIONS]
+    typed = [c if c.type == f.type else c.cast(f.type, safe=False) for f, c in zip(POSITIONS, columns, strict=True)]
+    return pa.table(typed, schema=POSITIONS)
 
 
 def _bad_rows(table: pa.Table) -> Mapping[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
@@ -90,7 +92,7 @@ def _bad_rows(table: pa.Table) -> Mapping[str, np.ndarray[tuple[int], np.dtype[n
         island = (np.abs(latitude) < NULL_ISLAND_DEG) & (np.abs(longitude) < NULL_ISLAND_DEG)
     return {
         "bad_address": ~_true(pc.match_substring_regex(address, r"^~?[0-9a-f]{6}$")),
-        "dummy_address": _true(pc.is_in(address, value_set=pa.array(["000000", "ffffff"]))),
+        "dummy_address": _true(pc.is_in(address, value_set=DUMMIES)),
         "surface_vehicle": _true(pc.match_substring_regex(table["category"], "^C[1-7]$")),
         "no_position": np.isnan(latitude) | np.isnan(longitude),
         "no_time": ~_true(pc.is_valid(time)),
@@ -101,33 +103,32 @@ def _bad_rows(table: pa.Table) -> Mapping[str, np.ndarray[tuple[int], np.dtype[n
 
 
 def _mended(table: pa.Table) -> pa.Table:
+    mended = {}
     for name, (low, high) in RANGES.items():
         values = _array(table, name)
         with np.errstate(invalid="ignore"):
             good = (values >= low) & (values <= high)
-        table = _set(table, name, pa.array(values, pa.float32(), mask=~good))
+        mended[name] = pa.array(values, pa.float32(), mask=~good)
     octal = pc.match_substring_regex(table["squawk"], "^[0-7]{4}$")
-    table = _set(table, "squawk", pc.if_else(pc.fill_null(octal, False), table["squawk"], pa.scalar(None, pa.string())))
-    for name, longest in WORDS.items():
-        table = _set(table, name, _word(table[name], longest))
-    return table
+    mended["squawk"] = pc.if_else(octal, table["squawk"], NO_WORD)  # null where it is null
+    return _with(table, mended | {name: _word(table[name], longest) for name, longest in WORDS.items()})
 
 
 def _word(column: pa.ChunkedArray, longest: int) -> pa.ChunkedArray:
     """Printable ASCII in upper case without padding, or null."""
     text = pc.replace_substring_regex(pc.utf8_upper(column), r"[^ -~]", "")
     text = pc.utf8_slice_codeunits(pc.utf8_trim_whitespace(text), 0, longest)
-    empty = pc.or_(pc.equal(text, ""), pc.is_in(text, value_set=pa.array(FILLING)))
-    return pc.if_else(pc.fill_null(empty, True), pa.scalar(None, pa.string()), text)
+    return pc.if_else(pc.is_in(text, value_set=FILLING), NO_WORD, text)
 
 
-def _set(table: pa.Table, name: str, column: pa.Array | pa.ChunkedArray) -> pa.Table:
-    index = table.schema.get_field_index(name)
-    return table.set_column(index, table.schema.field(index), column)
+def _with(table: pa.Table, changed: Mapping[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
+    """The table with other values in some of its columns: at once, because it is made anew each time."""
+    columns = zip(table.column_names, table.columns, strict=True)
+    return pa.table([changed.get(name, column) for name, column in columns], schema=table.schema)
 
 
 def _array(table: pa.Table, name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return np.asarray(table[name].cast(pa.float64()).to_numpy(zero_copy_only=False))
+    return np.asarray(table[name].to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def _true(mask: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
