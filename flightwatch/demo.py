@@ -77,24 +77,24 @@ FLEETS: tuple[tuple[str, str, int, tuple[str, ...], tuple[tuple[str, ...], ...]]
     (
         "Demo Air Russia",
         "RA-98000",
-        70,
+        32,
         ("SU95", "A320", "B738"),
         (("UUEE", "ULLI", "URSS", "USSS", "UNNT"), ("UUDD", "UWKD", "UNKL", "UIII"), ("UNNT", "UHHH", "UEEE", "UUEE")),
     ),
-    ("Demo Far East", "RA-98200", 24, ("SU95", "AN26"), (("UHWW", "UHHH", "UHSS", "UHPP"), ("UHHH", "UHWW", "UHBB"))),
+    ("Demo Far East", "RA-98200", 12, ("SU95", "AN26"), (("UHWW", "UHHH", "UHSS", "UHPP"), ("UHHH", "UHWW", "UHBB"))),
     (
         "Demo China",
         "B-9000/780f00",
-        70,
+        32,
         ("A320", "B738", "A333"),
         (("ZBAA", "ZSPD", "ZYTX", "ZYCC"), ("ZSPD", "ZGGG", "ZBAA", "RKSI"), ("ZYYJ", "ZBAA", "RKSI")),
     ),
-    ("Demo Korea", "HL9000/71bf00", 40, ("A321", "B738", "B772"), (("RKSI", "RJTT", "ZBAA", "RJCC"), ("RKSS", "RKPC", "RKPK"))),
-    ("Demo Japan", "JA900X/86f000", 40, ("A320", "B788"), (("RJTT", "RJCC", "RJFF", "ROAH"), ("RJBB", "RKSI", "ZSPD"))),
+    ("Demo Korea", "HL9000/71bf00", 20, ("A321", "B738", "B772"), (("RKSI", "RJTT", "ZBAA", "RJCC"), ("RKSS", "RKPC", "RKPK"))),
+    ("Demo Japan", "JA900X/86f000", 20, ("A320", "B788"), (("RJTT", "RJCC", "RJFF", "ROAH"), ("RJBB", "RKSI", "ZSPD"))),
     (
         "Demo Europe",
         "D-ADMO/3c9f00",
-        60,
+        24,
         ("A320", "E190", "AT76"),
         (("EDDF", "EGLL", "LFPG", "LEMD"), ("EDDM", "LIRF", "EKCH", "EPWA"), ("LFPG", "LEBL", "EHAM")),
     ),
@@ -201,7 +201,7 @@ def _visit(landing: datetime, leaving: datetime, callsign: str, table: Airports)
 
 
 def made_up_tails() -> list[Tail]:
-    """Some hundreds of aircraft that do not exist, and a dozen of the Air Force's that do not either."""
+    """More than a hundred aircraft that do not exist, and a dozen of the Air Force's that do not either."""
     rng = np.random.default_rng(SEED)
     tails = [
         Tail(*_names(names, i), str(rng.choice(types)), operator, homes[i % len(homes)][0], homes[i % len(homes)][1:])
