@@ -52,12 +52,12 @@ def tracked(store: Store) -> dict[str, Leg]:
     return {leg.leg_id: replace(leg, revision=0) for leg in found if leg.source == "tracked"}
 
 
-def lived(folder: Path, sky: Sky, ledger: Ledger, end: datetime, kills: list[int]) -> State:
+def lived(folder: Path, sky: Sky, ledger: Ledger, end: datetime, kills: list[int], every_s: float = POLL_S) -> State:
     """Polls to the end, killed and started again after so many polls; returns the last state."""
     clock = FakeClock(BEGIN)
     for after in [*sorted(kills), 10**6]:
-        with running(folder, sky, clock, ledger) as runner:
-            poll_until(runner, clock, min(end, BEGIN + timedelta(seconds=POLL_S * after)))
+        with running(folder, sky, clock, ledger, every_s=every_s) as runner:
+            poll_until(runner, clock, min(end, BEGIN + timedelta(seconds=every_s * after)))
             if clock.now() >= end:
                 runner.checkpoint()
                 runner.store.legs.put(runner._pipeline.all_unsettled(runner._state, backfill.newest(runner.store)))
@@ -150,8 +150,8 @@ def _still_possible(state: State, rule_id: str, visit_id: str, folder: Path) -> 
 def test_one_visit_is_one_story(tmp_path: Path, airports: Airports) -> None:
     """There, unseen, and back after a day: one alert, with an update for each thing that happened."""
     back = replace(STATE_TAIL, origin="ZKPY", destination="UHWW", takeoff=STATE_TAIL.takeoff + timedelta(hours=26))
-    ledger, sky = Ledger(), Sky(world([STATE_TAIL, back, OTHER], airports), 60.0, shown_s=POLL_S)
-    lived(tmp_path, sky, ledger, BEGIN + timedelta(hours=32), [])
+    ledger, sky = Ledger(), Sky(world([STATE_TAIL, back, OTHER], airports), 60.0, shown_s=600.0)
+    lived(tmp_path, sky, ledger, BEGIN + timedelta(hours=30), [], every_s=600.0)
     assert len({m.alert_id for m in ledger.sent}) == 1
     assert [m.number for m in ledger.sent] == list(range(1, len(ledger.sent) + 1))
     assert ledger.stages()[-2:] == ["left_again", "returned"]
