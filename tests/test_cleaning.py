@@ -123,7 +123,8 @@ def test_frozen_places_and_heights_of_others_leave_one_leg() -> None:
     ("name", "refused"),
     [
         ("airline_multileg", {"height": 1}),  # a single 54,400 ft at cruise
-        ("at72_first_half", {"ghost": 12, "height": 1}),  # radar: zigzags of 2,000 kt over Sofia; 500 ft/s after take-off
+        # radar: zigzags of 2,000 kt over Sofia; 500 ft/s after take-off
+        pytest.param("at72_first_half", {"ghost": 12, "height": 1}, marks=pytest.mark.slow),
     ],
 )
 def test_clean_tracks_pass(name: str, refused: dict[str, int]) -> None:

@@ -100,7 +100,7 @@ PATIENT = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
 @settings(max_examples=4, deadline=None, suppress_health_check=PATIENT)
-@given(flown=flights(), kills=st.lists(st.integers(1, 400), max_size=3), hours=st.integers(4, 26))
+@given(flown=flights(), kills=st.lists(st.integers(1, 180), max_size=3), hours=st.integers(4, 12))
 def test_live_with_any_restarts_is_backfill(
     flown: list[Flight], kills: list[int], hours: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
