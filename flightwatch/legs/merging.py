@@ -26,7 +26,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from flightwatch.legs.rows import DOUBTED, LONG_AGO, QUALITY, SECOND, Flags, Floats, Grades, Ints, Rows, changes
+from flightwatch.legs.rows import DOUBTED, LONG_AGO, QUALITY, SECOND, Flags, Floats, Grades, Ints, Rows, changes, find
 
 MOST_FEEDS = 62
 """Feeds are remembered by a bit each; all later ones share the last bit."""
@@ -183,20 +183,13 @@ def _news(known: Sources, rows: Rows, source: int) -> tuple[Flags, Flags]:
         return np.zeros(0, bool), np.zeros(0, bool)
     spans = rows.spans()
     before_lat, before_lon, newest = (np.full(len(spans.start), nothing) for nothing in (np.nan, np.nan, LONG_AGO))
-    if len(known):
-        at, there = _find(known, (spans.aircraft << _SOURCE_BITS) + source)
-        at = at[there]
-        before_lat[there], before_lon[there], newest[there] = known.latitude[at], known.longitude[at], known.fresh[at]
+    at, there = find(known.key, (spans.aircraft << _SOURCE_BITS) + source)
+    at = at[there]
+    before_lat[there], before_lon[there], newest[there] = known.latitude[at], known.longitude[at], known.fresh[at]
     same_place = ~(changes(rows.latitude) | changes(rows.longitude))
     same_place[spans.start] = (rows.latitude[spans.start] == before_lat) & (rows.longitude[spans.start] == before_lon)
     repeats = same_place & ~(rows.groundspeed < STANDING_KT) & (rows.onground != 1)
     return np.asarray(~repeats & (rows.time > np.repeat(newest, spans.count))), np.asarray(repeats)
-
-
-def _find(known: Sources, key: Ints) -> tuple[Ints, Flags]:
-    """Where each key stands, and whether it does."""
-    at = np.minimum(np.searchsorted(known.key, key), max(len(known) - 1, 0))
-    return at, np.asarray(known.key[at] == key) if len(known) else np.zeros(len(key), bool)
 
 
 def _said(known: Sources, rows: Rows, source: Ints, news: Flags) -> Sources:
@@ -231,7 +224,7 @@ def _said(known: Sources, rows: Rows, source: Ints, news: Flags) -> Sources:
 
 def _with_keys(known: Sources, keys: Ints) -> Sources:
     """The sources with these among them."""
-    _, there = _find(known, keys)
+    _, there = find(known.key, keys)
     new = keys[~there]
     if not len(new):
         return known

@@ -310,8 +310,13 @@ def empty_pieces() -> Pieces:
 
 def concatenate(parts: list[Pieces]) -> Pieces:
     """Pieces of several arrays, each sorted by aircraft and time, as one that is."""
+    joined = in_a_row(parts)
+    return joined if any(joined is p for p in parts) else joined.take(np.lexsort((joined.started, joined.aircraft)))
+
+
+def in_a_row(parts: list[Pieces]) -> Pieces:
+    """Pieces of several arrays, one after the other."""
     parts = [p for p in parts if len(p)] or parts[:1]
     if len(parts) == 1:
         return parts[0]
-    joined = Pieces(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in NAMES})
-    return joined.take(np.lexsort((joined.started, joined.aircraft)))
+    return Pieces(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in NAMES})

@@ -95,19 +95,16 @@ class Spans:
     start: Ints
     count: Ints
 
-    def find(self, keys: Ints) -> tuple[Ints, Flags]:
-        """The place of each aircraft among sorted keys, of which there is at least one, and whether it stands there."""
-        at = np.minimum(np.searchsorted(keys, self.aircraft), len(keys) - 1)
-        return at, keys[at] == self.aircraft
-
     def look_up(self, keys: Ints, *columns: tuple[NDArray[Any], float]) -> list[NDArray[Any]]:
         """For each row the values under the number of its aircraft among sorted keys, or the defaults: one array for each
         column of values with its default."""
-        if not len(keys):
-            return [np.full(int(self.count.sum()), default, values.dtype) for values, default in columns]
-        at, there = self.find(keys)
-        found = [np.where(there, values[at], np.array(default, values.dtype)) for values, default in columns]
-        return [np.repeat(values, self.count) for values in found]
+        at, there = find(keys, self.aircraft)
+        told = []
+        for values, default in columns:
+            found = np.full(len(at), default, values.dtype)
+            found[there] = values[at[there]]
+            told.append(np.repeat(found, self.count))
+        return told
 
 
 @dataclass(frozen=True)
@@ -187,6 +184,14 @@ def reduced(function: np.ufunc, values: NDArray[Any], start: Ints, stop: Ints) -
     """The values from each start to its stop as one; what lies between a stop and the next start is left out."""
     bounds = np.stack([start, stop], axis=1).ravel()
     return np.asarray(function.reduceat(values, bounds[:-1] if len(bounds) and bounds[-1] == len(values) else bounds)[::2])
+
+
+def find(keys: Ints, wanted: Ints) -> tuple[Ints, Flags]:
+    """Where each of some numbers stands among sorted keys, and whether it does."""
+    at = np.searchsorted(keys, wanted)
+    there = at < len(keys)
+    there[there] = keys[at[there]] == wanted[there]
+    return at, there
 
 
 def changes(values: NDArray[Any]) -> Flags:

@@ -28,6 +28,7 @@ from flightwatch.legs.rows import (
     changes,
     compacted,
     empty_rows,
+    find,
     interleaved,
 )
 from flightwatch.legs.rows import concatenate as rows_together
@@ -122,10 +123,8 @@ def _remembered(open_pieces: Pieces, spans: Spans) -> tuple[Ints, Flags]:
 
 def _reminded(open_pieces: Pieces, spans: Spans, verdicts: cleaning.Verdicts) -> Pieces:
     """The open pieces with what is to be remembered of their aircraft now: all of its rows may have been refused."""
-    if not len(open_pieces):
-        return open_pieces
     confirmed, sound = open_pieces.confirmed.copy(), open_pieces.sound.copy()
-    at, there = spans.find(open_pieces.aircraft)
+    at, there = find(open_pieces.aircraft, spans.aircraft)
     first = spans.start[there]
     confirmed[at[there]], sound[at[there]] = verdicts.confirmed[first], verdicts.sound[first]
     return replace(open_pieces, confirmed=confirmed, sound=sound)
@@ -194,7 +193,8 @@ def _said_last(batch: Rows, spans: Spans, aircraft: Ints, time: Ints, latitude: 
 
 def _context(open_pieces: Pieces, aircraft: Ints) -> Rows:
     """The last accepted position of each of these aircraft as rows."""
-    found = np.isin(open_pieces.aircraft, aircraft, assume_unique=True)
+    at, there = find(open_pieces.aircraft, aircraft)
+    found = at[there]
     empty = empty_rows()
     last = open_pieces.last[found]
     columns: dict[str, Any] = {name: last[:, i] for i, name in enumerate(pieces.POINT) if name != "time"}
@@ -258,10 +258,10 @@ def _named(
 
 def _began(open_pieces: Pieces, aircraft: Ints) -> Ints:
     """When the open piece of each of these aircraft began; never where there is none."""
-    if not len(open_pieces):
-        return np.full(len(aircraft), pieces.NEVER)
-    at = np.minimum(np.searchsorted(open_pieces.aircraft, aircraft), len(open_pieces) - 1)
-    return np.where(open_pieces.aircraft[at] == aircraft, open_pieces.started[at], pieces.NEVER)
+    at, there = find(open_pieces.aircraft, aircraft)
+    began = np.full(len(aircraft), pieces.NEVER)
+    began[there] = open_pieces.started[at[there]]
+    return began
 
 
 def _count(rows: Rows, code: cleaning.Codes) -> Flags:
@@ -321,8 +321,11 @@ def _continue(old: Pieces, parts: Pieces, steps: pieces.Steps) -> tuple[Pieces, 
     start = np.flatnonzero(steps.begins | steps.first)
     goes_on = steps.first[start] & ~steps.begins[start]
     at = start[goes_on]
-    parents = np.searchsorted(old.aircraft, parts.aircraft[goes_on])
-    old = pieces.continued(old, parents, parts.take(goes_on), steps.metres[at], steps.elapsed[at])
-    together = pieces.concatenate([old, parts.take(~goes_on)])
+    low, high = np.searchsorted(old.aircraft, parts.aircraft[[0, -1]] + np.array([0, 1]))
+    between = old.take(slice(low, high))  # where the batch is of few aircraft, all others are left alone
+    parents = np.searchsorted(between.aircraft, parts.aircraft[goes_on])
+    between = pieces.continued(between, parents, parts.take(goes_on), steps.metres[at], steps.elapsed[at])
+    together = pieces.concatenate([between, parts.take(~goes_on)])
     is_last = np.roll(changes(together.aircraft), -1)
-    return together.take(is_last), together.take(~is_last)
+    opened, ended = together.take(is_last), together.take(~is_last)
+    return pieces.in_a_row([old.take(slice(0, low)), opened, old.take(slice(high, len(old)))]), ended
