@@ -16,12 +16,16 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from datetime import date
 from typing import IO
 
 import pyarrow as pa
 
+from flightwatch import legs as leg_stage
 from flightwatch.errors import FlightwatchError
 from flightwatch.legs import LegState
+from flightwatch.legs.rows import empty_rows
 from flightwatch.pipeline import TrackedDay, tracked_by_day
 
 WORTH_IT = 3_000_000
@@ -32,7 +36,8 @@ AHEAD = 1
 
 
 def tracked(batches: Iterable[pa.Table], positions: int, preferred: Sequence[str]) -> Iterator[tuple[int, list[TrackedDay]]]:
-    """Batches of so many positions in all, tracked from nothing on: how many rows each had, and its days in order."""
+    """Batches of so many positions in all, tracked from nothing on: how many rows each had, and its days in order. The open
+    pieces are told before a day begins, whose model is made of them, and after all."""
     if positions < WORTH_IT or (os.cpu_count() or 1) < 2:
         yield from _in_turn(batches, preferred)
     else:
@@ -41,10 +46,17 @@ def tracked(batches: Iterable[pa.Table], positions: int, preferred: Sequence[str
 
 def _in_turn(batches: Iterable[pa.Table], preferred: Sequence[str]) -> Iterator[tuple[int, list[TrackedDay]]]:
     opened = LegState().open
+    newest: date | None = None
     for batch in batches:
-        days = list(tracked_by_day(opened, batch, preferred))
-        opened = days[-1][1].opened if days else opened
+        days: list[TrackedDay] = []
+        for day, tracked in tracked_by_day(opened, batch, preferred):
+            if newest is not None and day > newest:
+                days.append((newest, leg_stage.track(opened, empty_rows(), preferred)))
+            assert tracked.opened is not None  # `tracked_by_day` tells them
+            opened, newest = tracked.opened, day if newest is None else max(day, newest)
+            days.append((day, replace(tracked, opened=None)))
         yield len(batch), days
+    yield 0, [] if newest is None else [(newest, leg_stage.track(opened, empty_rows(), preferred))]
 
 
 def _apart(batches: Iterable[pa.Table], preferred: Sequence[str]) -> Iterator[tuple[int, list[TrackedDay]]]:
@@ -63,7 +75,8 @@ def _apart(batches: Iterable[pa.Table], preferred: Sequence[str]) -> Iterator[tu
             if under_way > AHEAD:
                 yield _received(other.stdout)
                 under_way -= 1
-        for _ in range(under_way):
+        waiting.put(None)
+        for _ in range(under_way + 1):
             yield _received(other.stdout)
     finally:
         other.kill()  # it has nothing left to do, or nobody wants it any more

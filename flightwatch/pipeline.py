@@ -654,6 +654,7 @@ def tracked_by_day(opened: OpenPieces, positions: pa.Table, preferred: Sequence[
     days = (rows.time - int(DAY_BEGINS.total_seconds()) * 1_000_000) // 86_400_000_000
     for day in np.unique(days[np.diff(days, prepend=-1) != 0]).tolist():
         tracked = leg_stage.track(opened, rows.take(days == day), preferred)
+        assert tracked.opened is not None  # `track` tells them
         opened = tracked.opened
         yield date(1970, 1, 1) + timedelta(days=day), tracked
 

@@ -138,10 +138,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Tracked:
-    """Positions as pieces of tracks: `opened` are the open ones after them, `step` is what they brought."""
+    """Positions as pieces of tracks: `step` is what they brought, `opened` are the open pieces after them. They are many, so
+    where another process tracks (`ahead`) they are only told when somebody asks, and are None till then; `feeds` are theirs."""
 
-    opened: OpenPieces
+    feeds: tuple[str, ...]
     step: Advance
+    opened: OpenPieces | None
 
 
 def advance(state: LegState, positions: pa.Table, model: Model) -> tuple[LegState, Outcome]:
@@ -151,13 +153,14 @@ def advance(state: LegState, positions: pa.Table, model: Model) -> tuple[LegStat
 
 def track(opened: OpenPieces, rows: Rows, preferred: Sequence[str]) -> Tracked:
     """The part of `advance` that goes through positions. It knows neither history nor names, so it can run ahead."""
-    return Tracked(*_track(opened, rows, preferred))
+    opened, step = _track(opened, rows, preferred)
+    return Tracked(opened.feeds, step, opened)
 
 
 def draw_up(state: LegState, tracked: Tracked, model: Model) -> tuple[LegState, Outcome]:
     """The part of `advance` that makes legs: the state with the positions that were tracked from its open pieces on."""
     step = tracked.step
-    names = Names(tracked.opened.feeds, state.aliases)
+    names = Names(tracked.feeds, state.aliases)
     changed: dict[int, Log] = {}
     settled: list[Leg] = []
     for piece in each_piece(step.ended):
@@ -170,7 +173,8 @@ def draw_up(state: LegState, tracked: Tracked, model: Model) -> tuple[LegState, 
     logs = {**state.logs, **changed} if changed else state.logs
     open_events, suspect = suspicion.noted(step.suspects, state.events)
     open_events, sent = emergencies.noted(step.alarms, open_events)
-    state = replace(state, open=tracked.opened, logs=logs, events=open_events)
+    opened = state.open if tracked.opened is None else tracked.opened
+    state = replace(state, open=opened, logs=logs, events=open_events)
     return state, Outcome(turned, tuple(settled), step.refused, step.doubted, (*suspect, *sent), late)
 
 

@@ -190,9 +190,7 @@ def _silence_odds(before: Fix, after: Fix, minutes: float, down: Point, speed: f
     """How much likelier nobody saw it going down to a place and up again than nobody saw it flying on. Nothing is said
     of the time on the ground."""
     ends = [(fix.latitude, fix.longitude, fix.altitude) for fix in (before, after)]
-    down_up = [
-        max(apart_nm(*end[:2], *down[:2]) / speed * 60, abs(end[2] - down[2]) / silence.SINK_FT_MIN) for end in ends
-    ]
+    down_up = [max(apart_nm(*end[:2], *down[:2]) / speed * 60, abs(end[2] - down[2]) / silence.SINK_FT_MIN) for end in ends]
     landed, flew_on = silence.across([[ends[0], down, ends[1]], ends], [down_up, [minutes]], seen)
     return landed / flew_on
 
