@@ -101,7 +101,7 @@ class Piece(Struct, frozen=True):
     @property
     def way(self) -> bytes:
         way = self.pieces.way[self.at]
-        return way[way["time"] != UNUSED].tobytes()
+        return bytes(way[way["time"] != UNUSED].tobytes())
 
     @property
     def turns(self) -> bytes:
@@ -117,7 +117,8 @@ def each_piece(pieces: Pieces) -> Iterator[Piece]:
     columns = [getattr(pieces, name).tolist() for name in AS_THEY_ARE]
     ends = zip((pieces.phase != GROUND).tolist(), pieces.head[:, 0].tolist(), pieces.last.tolist(), strict=True)
     for at, (values, (airborne, first, last)) in enumerate(zip(zip(*columns, strict=True), ends, strict=True)):
-        yield Piece(*values, airborne, Fix(int(first[0]), *first[1:]), Fix(int(last[0]), *last[1:]), pieces, at)
+        fixes = Fix(int(first[0]), *first[1:]), Fix(int(last[0]), *last[1:])
+        yield Piece(*(*values, airborne, *fixes, pieces, at))
 
 
 def _fixes(points: Floats) -> tuple[Fix, ...]:

@@ -119,6 +119,9 @@ ADDRESS = re.compile("~?[0-9a-f]{6}")
 PRIORS_KEPT = 256
 """Priors that are remembered (0.4 MB each): those of the flights that are looked at again and again."""
 
+PASTS_KEPT = 8
+"""Days and ends of which it is remembered what all legs before tell: those around the day that a history is of."""
+
 AIRCRAFT_KEPT = 256
 """Aircraft whose flights are remembered as records, and groups of them whose covered days are: those that rules ask about
 again and again."""
@@ -228,6 +231,7 @@ class Baseline:
         self._visitors: dict[tuple[int, ...], frozenset[str]] = {}
         self._priors: dict[tuple[object, ...], Floats] = {}
         self._cities: dict[int, Ints] = {}
+        self._pasts: dict[tuple[Which, date], Past] = {}
         self._led: dict[bytes, Ints] = {}
         self._covering: dict[Tail, tuple[int, ...]] = {}
         self._common: dict[frozenset[tuple[int, ...]], Ints] = {}
@@ -348,19 +352,17 @@ class Baseline:
         key = (which, day, aircraft, operator, typecode, other, bucket, military)
         if key in self._priors:
             return self._priors[key]
-        rows = self.columns.take(self._before(day))
-        ours, theirs = (rows.destination, rows.origin) if which == "destination" else (rows.origin, rows.destination)
-        usable = (ours >= 0) & (ours < len(self.airports)) & (rows.arrived < _midnight(day))
-        times = rows.departed if which == "destination" else rows.arrived
-        reported = self._reported[self._before(day)]
-        punctual = np.zeros(len(times)) if bucket is None else _closeness(times, bucket) * ~(rows.vague | reported)
-        narrow, broad = self._contexts(rows, theirs, punctual, aircraft, operator, typecode, other)
-        told = _told_once(ours, [usable * context for context in (*narrow, *broad)], np.flatnonzero(reported))
-        parts = told[: len(narrow)], told[len(narrow) :]
-        tied, loose = ([_table(ours, weight) for weight in _distinct(part)] for part in parts)
-        placed = usable & (theirs >= 0) & (theirs < len(self.airports))
-        of_type = placed & (rows.typecode == self._words.get(typecode or "", len(self._words)))
-        lengths = self._lengths(day, of_type if of_type.sum() >= ENOUGH_LENGTHS else placed, other)
+        ours, past, size = self._ends(which)[0], self._past(which, day), len(self.airports)
+        narrow, broad = self._contexts(which, day, aircraft, operator, typecode, other, bucket)
+        told, given = _told_once(ours, [*narrow, *broad], self._reported, size)
+        all_legs = past.counts + np.where(given, 0.0, past.reports)
+        total = int(all_legs.sum())
+        # what is as many, and none of them a report that is left out of all legs, is the same as all legs
+        others = [c for c in _distinct(told[len(narrow) :]) if len(c[0]) != total or self._reported[c[0]].any()]
+        tied, loose = ([_counted(ours, *c, size) for c in part] for part in (_distinct(told[: len(narrow)]), others))
+        if total:
+            loose.append((all_legs, float(np.count_nonzero(all_legs))))
+        lengths = None if other is None else self._lengths(which, day, typecode, other)
         if len(self._priors) >= PRIORS_KEPT:
             self._priors.clear()
         bottom = self._by_size_for_military if military else self._by_size
@@ -395,14 +397,41 @@ class Baseline:
             reported[within] = ~covered[which]
         return reported
 
-    def _lengths(self, day: date, which: Flags, other: int | None) -> Lengths | None:
-        """How far these of the legs before a day went, for the airports around the other end; nothing where that is not
-        known."""
-        if other is None:
-            return None
-        vectors = self.airports.vectors
-        legs = np.bincount(self._classes[self._before(day)][which], minlength=LENGTH_CLASSES)
+    def _ends(self, which: Which) -> tuple[Ints, Ints]:
+        """This end of all legs, and their other end."""
+        rows = self.columns
+        return (rows.destination, rows.origin) if which == "destination" else (rows.origin, rows.destination)
+
+    def _usable(self, rows: Ints, which: Which, day: date) -> Ints:
+        """Those of some legs in order that were over before a day and have an airport as this end."""
+        rows = rows[: np.searchsorted(rows, self._before(day).stop)]
+        ours = self._ends(which)[0][rows]
+        return rows[(ours >= 0) & (ours < len(self.airports)) & (self.columns.arrived[rows] < _midnight(day))]
+
+    def _past(self, which: Which, day: date) -> Past:
+        """All legs that were over before a day."""
+        if (which, day) not in self._pasts:
+            if len(self._pasts) >= PASTS_KEPT:
+                self._pasts.clear()
+            ours, theirs = self._ends(which)
+            rows = self._usable(np.arange(len(ours)), which, day)
+            reported, size = self._reported[rows], len(self.airports)
+            counts, reports = (np.bincount(ours[some], minlength=size) * 1.0 for some in (rows[~reported], rows[reported]))
+            lengths = self._lengths_of(rows[(theirs[rows] >= 0) & (theirs[rows] < size)])
+            self._pasts[which, day] = Past(counts, reports, lengths)
+        return self._pasts[which, day]
+
+    def _lengths(self, which: Which, day: date, typecode: str | None, other: int) -> Lengths:
+        """How far legs of the type went before a day, or all where those are few, for the airports around the other end."""
+        theirs, vectors = self._ends(which)[1], self.airports.vectors
+        rows = self._usable(self._by_typecode.of([self._words.get(typecode or "", len(self._words))]), which, day)
+        rows = rows[(theirs[rows] >= 0) & (theirs[rows] < len(self.airports))]
+        legs = self._lengths_of(rows) if len(rows) >= ENOUGH_LENGTHS else self._past(which, day).lengths
         return Lengths(_length_class(vectors @ vectors[other]), legs)
+
+    def _lengths_of(self, rows: Ints) -> Ints:
+        """How many of some legs between two airports have each class of length."""
+        return np.bincount(self._classes[rows], minlength=LENGTH_CLASSES)
 
     @cached_property
     def _classes(self) -> Ints:
@@ -416,25 +445,31 @@ class Baseline:
 
     def _contexts(
         self,
-        rows: Columns,
-        theirs: Ints,
-        punctual: Floats,
+        which: Which,
+        day: date,
         aircraft: str,
         operator: str | None,
         typecode: str | None,
         other: int | None,
-    ) -> tuple[list[Floats | Flags], list[Floats | Flags]]:
-        """How much each leg counts in each table, from narrow to broad: first the tables of the aircraft or of the other
-        end, then the rest."""
-        own = rows.aircraft == self._words.get(aircraft, len(self._words))
-        fields = {"operator": operator, "typecode": typecode}
-        shared = [getattr(rows, name) == self._words[word] for name, word in fields.items() if word and word in self._words]
-        everything = np.ones(len(rows.aircraft), bool)
+        bucket: int | None,
+    ) -> tuple[list[Context], list[Context]]:
+        """The legs that count in each table, from narrow to broad: first the tables of the aircraft or of the other end, then
+        the rest but that of all legs."""
+        columns, number = self.columns, self._words.get(aircraft, len(self._words))
+        fields = ((columns.operator, self._by_operator, operator), (columns.typecode, self._by_typecode, typecode))
+        shared = [(column, by, self._words[word]) for column, by, word in fields if word and word in self._words]
+        own = self._usable(self._by_aircraft.of([number]), which, day)
+        broad = [self._usable(by.of([of]), which, day) for _, by, of in shared]
         if other is None:
-            return [own], [*shared, everything]
-        from_there = theirs == other
-        narrow = [own & from_there, own, punctual * from_there, *[s & from_there for s in shared], from_there]
-        return narrow, [*shared, everything]
+            return [_whole(own)], list(map(_whole, broad))
+        there = self._usable((self._by_origin if which == "destination" else self._by_destination).of([other]), which, day)
+        sure = there[~(columns.vague[there] | self._reported[there])]
+        times = columns.departed if which == "destination" else columns.arrived
+        closeness = np.zeros(len(sure)) if bucket is None else _closeness(times[sure], bucket)
+        punctual = sure[closeness > 0], closeness[closeness > 0]
+        same = [there[column[there] == of] for column, _, of in shared]
+        narrow = [_whole(there[columns.aircraft[there] == number]), _whole(own), punctual, *map(_whole, (*same, there))]
+        return narrow, list(map(_whole, broad))
 
     # --------------------------------------------------------------------------------------------------------------- ways
 
@@ -555,6 +590,10 @@ class Baseline:
     @cached_property
     def _by_aircraft(self) -> Index:
         return Index.made(self.columns.aircraft, len(self._words))
+
+    @cached_property
+    def _by_origin(self) -> Index:
+        return Index.made(self.columns.origin, len(self._codes))
 
     @cached_property
     def _by_operator(self) -> Index:
@@ -708,6 +747,16 @@ class Visits(Sequence[EarlierVisit]):
 
 
 @dataclass(frozen=True)
+class Past:
+    """What all legs before a day tell of one end: how many had each airport, those that are reports apart, and how many
+    between two airports there were of each class of length."""
+
+    counts: Floats
+    reports: Floats
+    lengths: Ints
+
+
+@dataclass(frozen=True)
 class Lengths:
     """For each airport the class of its distance from a leg's other end, and how many legs there were of each class."""
 
@@ -728,32 +777,44 @@ def _length_class(cosine: Floats) -> Ints:
     return np.asarray(np.add.reduce([cosine <= least for least in LENGTH_COSINES], dtype=np.int64))
 
 
-Table = tuple[Ints, Floats]
-"""Outcomes, and how much each counts."""
+Context = tuple[Ints, Floats]
+"""Legs (rows, in order), and how much each counts."""
+
+Table = tuple[Floats, float]
+"""How much counts for each airport, and the sum of what the nearest leg to each counts."""
 
 
-def _table(outcomes: Ints, weight: Floats | Flags) -> Table:
-    counting = np.flatnonzero(weight)
-    return outcomes[counting], weight[counting].astype(np.float64)
+def _whole(rows: Ints) -> Context:
+    return rows, np.ones(len(rows))
 
 
-def _told_once(outcomes: Ints, contexts: Sequence[Floats | Flags], reports: Ints) -> list[Floats | Flags]:
-    """How much each leg counts in each table, from narrow to broad, without the reports (rows) of what a narrower one gave."""
-    if not len(reports):
-        return list(contexts)
-    given = np.zeros(outcomes.max(initial=0) + 1, bool)
-    counting = []
-    for context in contexts:
-        weight = context.copy()
-        weight[reports[given[outcomes[reports]]]] = 0
-        given[outcomes[weight > 0]] = True
-        counting.append(weight)
-    return counting
+def _counted(outcomes: Ints, rows: Ints, weight: Floats, size: int) -> Table:
+    counts = np.asarray(np.bincount(outcomes[rows], weights=weight, minlength=size), dtype=np.float64)
+    nearest = np.zeros(size)
+    np.maximum.at(nearest, outcomes[rows], weight)
+    return counts, float(nearest.sum())
 
 
-def _distinct(contexts: Sequence[Floats | Flags]) -> list[Floats | Flags]:
-    """Those that hold other legs than each broader one: the same legs, asked twice, would look like twice as many."""
-    return [c for i, c in enumerate(contexts) if not any(np.array_equal(c, broader) for broader in contexts[i + 1 :])]
+def _told_once(outcomes: Ints, contexts: Sequence[Context], reported: Flags, size: int) -> tuple[list[Context], Flags]:
+    """The legs of each table, from narrow to broad, without the reports of what a narrower one gave; and what all of them
+    gave."""
+    given = np.zeros(size, bool)
+    told = []
+    for rows, weight in contexts:
+        kept = ~(reported[rows] & given[outcomes[rows]])
+        told.append((rows[kept], weight[kept]))
+        given[outcomes[rows[kept]]] = True
+    return told, given
+
+
+def _distinct(contexts: Sequence[Context]) -> list[Context]:
+    """Those that hold any legs, and other ones than each broader one: the same legs, asked twice, would look like twice as
+    many."""
+    return [c for i, c in enumerate(contexts) if len(c[0]) and not any(_are_same(c, broader) for broader in contexts[i + 1 :])]
+
+
+def _are_same(a: Context, b: Context) -> bool:
+    return len(a[0]) == len(b[0]) and np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1])
 
 
 def _backed_off(narrow: Sequence[Table], broad: Sequence[Table], bottom: Floats, lengths: Lengths | None) -> Floats:
@@ -765,13 +826,8 @@ def _backed_off(narrow: Sequence[Table], broad: Sequence[Table], bottom: Floats,
 def _interpolated(narrow: Sequence[Table], broad: Sequence[Table], bottom: Floats, lengths: Lengths | None) -> Floats:
     """Each table beside what the broader ones say together."""
     probability = bottom if lengths is None else lengths.preferred(bottom)
-    for number, (outcomes, weight) in reversed(list(enumerate([*narrow, *broad]))):
-        if not len(outcomes):
-            continue
-        counts = np.bincount(outcomes, weights=weight, minlength=len(bottom)).astype(np.float64)
-        nearest = np.zeros(len(bottom))
-        np.maximum.at(nearest, outcomes, weight)
-        escape = ESCAPE * max(float(nearest.sum()), 1.0)  # where nothing is near, the table says little
+    for number, (counts, nearest) in reversed(list(enumerate([*narrow, *broad]))):
+        escape = ESCAPE * max(nearest, 1.0)  # where nothing is near, the table says little
         drawn = counts if lengths is None or number < len(narrow) else lengths.preferred(counts)
         probability = (drawn + escape * probability) / (counts.sum() + escape)
     return np.asarray(probability / probability.sum())
@@ -782,17 +838,16 @@ def _excluding(narrow: Sequence[Table], broad: Sequence[Table], bottom: Floats, 
     probability = np.zeros(len(bottom))
     given = np.zeros(len(bottom), bool)
     left = 1.0
-    for number, (outcomes, weight) in enumerate([*narrow, *broad]):
-        fresh = ~given[outcomes]
-        counts = np.bincount(outcomes[fresh], weights=weight[fresh], minlength=len(bottom)).astype(np.float64)
-        different = float(np.count_nonzero(counts))
+    for number, (counts, _) in enumerate([*narrow, *broad]):
+        fresh = np.where(given, 0.0, counts)
+        different = float(np.count_nonzero(fresh))
         if not different:
             continue
-        drawn = counts if lengths is None or number < len(narrow) else lengths.preferred(counts)
-        total = float(counts.sum()) + different
+        drawn = fresh if lengths is None or number < len(narrow) else lengths.preferred(fresh)
+        total = float(fresh.sum()) + different
         probability += left * drawn / total
         left *= different / total
-        given |= counts > 0
+        given |= fresh > 0
     rest = np.where(given, 0.0, bottom)
     rest = rest if lengths is None else lengths.preferred(rest)
     return np.asarray(probability + left * rest / rest.sum())
