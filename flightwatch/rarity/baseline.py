@@ -416,7 +416,8 @@ class Baseline:
             ours, theirs = self._ends(which)
             rows = self._usable(np.arange(len(ours)), which, day)
             reported, size = self._reported[rows], len(self.airports)
-            counts, reports = (np.bincount(ours[some], minlength=size) * 1.0 for some in (rows[~reported], rows[reported]))
+            sorts = rows[~reported], rows[reported]
+            counts, reports = (np.asarray(np.bincount(ours[sort], minlength=size), np.float64) for sort in sorts)
             lengths = self._lengths_of(rows[(theirs[rows] >= 0) & (theirs[rows] < size)])
             self._pasts[which, day] = Past(counts, reports, lengths)
         return self._pasts[which, day]
