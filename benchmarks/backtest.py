@@ -39,6 +39,9 @@ TRACKED_EVERY = 10
 IN_FULL = 150
 """Three examples of each rule, as a report tells of."""
 
+SAMPLED_S = 0.02
+"""Memory is looked at so often."""
+
 FEW, RARELY = 97, 0.01
 """One aircraft in so many goes to the rare places, with so many of its flights."""
 
@@ -167,17 +170,32 @@ def judge(folder: Path) -> None:
     watched = [Exposure(Scope("world"), BEGIN.date(), date(2025, 1, 1))]
     pipeline = Pipeline(table, Registry(), fifty_rules(table), lambda: watched)
     with Store(folder, read_only=True) as store:
-        begun, worked = time.perf_counter(), time.process_time()
+        begun, worked = time.perf_counter(), worked_s()
         done = backtest(store, pipeline)
-        took, cost = time.perf_counter() - begun, time.process_time() - worked
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
+        took, cost = time.perf_counter() - begun, worked_s() - worked
         print(
-            f"{done.legs:,} legs, {len(pipeline.rules)} rules: {took:.1f} s, {cost:.1f} s of processors, {most:.2f} GiB at most;"
+            f"{done.legs:,} legs, {len(pipeline.rules)} rules: {took:.1f} s, {cost:.1f} s of processors;"
             f" {len(done.findings):,} findings"
         )
         begun = time.perf_counter()
         told = [done.in_full(finding) for finding in done.findings[-IN_FULL:]]
         print(f"How rare the last {len(told)} of them are: {time.perf_counter() - begun:.1f} s")
+
+
+def worked_s() -> float:
+    """What this process and those that it began, and that are over, took of the processors."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def held(process: int) -> int:
+    """The memory (bytes) that a process and those that it began hold now, as Linux tells."""
+    try:
+        own = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+        began = [path.read_text(encoding="ascii").split() for path in Path(f"/proc/{process}/task").glob("*/children")]
+    except (OSError, IndexError):  # it is over
+        return 0
+    return own + sum(held(int(other)) for several in began for other in several)
 
 
 def main() -> None:
@@ -193,7 +211,12 @@ def main() -> None:
         folder = asked.store or Path(made)
         if not (folder / "catalog.sqlite").exists():
             fill(folder, asked.legs, airports())
-        subprocess.run([sys.executable, __file__, "--judge", str(folder)], check=True)
+        judging, most = subprocess.Popen([sys.executable, __file__, "--judge", str(folder)]), 0
+        while judging.poll() is None:
+            most = max(most, held(judging.pid))
+            time.sleep(SAMPLED_S)
+        print(f"Memory, of both processes together: {most / (1 << 30):.2f} GiB at most")
+        sys.exit(judging.returncode)
 
 
 if __name__ == "__main__":
