@@ -34,6 +34,7 @@ from flightwatch.records import (
     Event,
     Finding,
     Held,
+    Rarity,
     RuleReference,
     utc,
 )
@@ -65,7 +66,7 @@ class Backtest:
     """What rules would have found: `findings` in visits, in order of time, and `happenings` in events. `silent` are the
     findings (rule and visit) of which nobody would have heard, because the rule was cooling down. `since` and `until`
     bound the legs that were looked at, of which there were `legs`. `in_full` gives a finding with the visits before it and
-    how rare it was, which takes longer than to find it, while the store is open."""
+    how rare it was, `rarity` the latter alone: both take longer than to find it, and need the store to be open."""
 
     rules: tuple[Rule, ...]
     findings: tuple[Finding, ...]
@@ -75,6 +76,7 @@ class Backtest:
     until: datetime
     legs: int
     in_full: Callable[[Finding], Finding]
+    rarity: Callable[[Finding], tuple[Rarity, ...]]
 
 
 def backtest(store: Store, pipeline: Pipeline, since: datetime | None = None, until: datetime | None = None) -> Backtest:
@@ -86,6 +88,7 @@ def backtest(store: Store, pipeline: Pipeline, since: datetime | None = None, un
     span = since or (utc(int(gathered.begins[legs].min())) if len(legs) else now), until or now
     asked = _asked(pipeline, gathered, wanted)
     gathered = gathered.without_times()
+    history = _history(store, pipeline, gathered, sorted(asked))
     findings = tuple(sorted(_findings(store, pipeline, gathered, wanted, asked, now), key=lambda f: (found_at(f), f.key)))
     return Backtest(
         rules=tuple(pipeline.rules),
@@ -95,7 +98,8 @@ def backtest(store: Store, pipeline: Pipeline, since: datetime | None = None, un
         since=span[0],
         until=span[1],
         legs=len(legs),
-        in_full=_in_full(store, pipeline, gathered, sorted(asked)),
+        in_full=lambda finding: pipeline.with_history(history(), finding),
+        rarity=lambda finding: pipeline.rarity_of(history(), finding),
     )
 
 
@@ -157,14 +161,16 @@ def _read(store: Store, gathered: Gathered, rows: Ints) -> Known:
     return Known(rows, table.take(pa.array(np.searchsorted(numbers, gathered.numbers[rows]))))
 
 
-def _in_full(store: Store, pipeline: Pipeline, gathered: Gathered, firsts: Sequence[int]) -> Callable[[Finding], Finding]:
+def _history(store: Store, pipeline: Pipeline, gathered: Gathered, firsts: Sequence[int]) -> Callable[[], State]:
+    """What tells how rare findings in some journeys were, put together when it is asked for."""
+
     @cache
     def state() -> State:
         rows = gathered.told_of(np.array(firsts, np.int64), pipeline)
         record = gathered.record(rows, pipeline, lambda _: [])
         return State(Baseline.of(pipeline.airports, record, pipeline.exposures(), lambda: _coverage(store, pipeline.airports)))
 
-    return lambda finding: pipeline.with_history(state(), finding)
+    return state
 
 
 FLIGHTS = "flights"

@@ -42,6 +42,7 @@ from flightwatch.records import (
     Journey,
     Leg,
     Quiet,
+    Rarity,
     RuleReference,
     Snapshot,
     Stage,
@@ -556,13 +557,18 @@ class Pipeline:
 
     def with_history(self, state: State, found: Finding) -> Finding:
         """A finding about a visit with the visits before it, and how rare it was."""
+        target, day = self._asked_about(found)
+        earlier = tuple(rarity.visits_of_tail(state.baseline, target, found.aircraft, day))
+        return replace(found, earlier=earlier, rarity=self.rarity_of(state, found))
+
+    def rarity_of(self, state: State, found: Finding) -> tuple[Rarity, ...]:
+        """How rare a finding about a visit was. The visits before it are not put together for that."""
+        target, day = self._asked_about(found)
+        return rarity.rarities(state.baseline, target, found.aircraft, day)
+
+    def _asked_about(self, found: Finding) -> tuple[Target, date]:
         rule = next(rule for rule in self.rules if rule.id == found.rule.rule_id)
-        target, day = self._target(rule, found.there), _day(found.there.arrival)
-        return replace(
-            found,
-            earlier=tuple(rarity.visits_of_tail(state.baseline, target, found.aircraft, day)),
-            rarity=rarity.rarities(state.baseline, target, found.aircraft, day),
-        )
+        return self._target(rule, found.there), _day(found.there.arrival)
 
     @cached_property
     def _references(self) -> dict[str, RuleReference]:

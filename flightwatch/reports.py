@@ -438,7 +438,7 @@ def _row(one: Found, done: Backtest, terms: Mapping[str, Terms]) -> dict[str, An
         "stage": source.stage if isinstance(source, Finding) else None,
         "told": one.told,
         "held": [asdict(held) for held in one.held],
-        "rarity": [r.sentence for r in done.in_full(source).rarity] if isinstance(source, Finding) else [],
+        "rarity": [r.sentence for r in done.rarity(source)] if isinstance(source, Finding) else [],
         "legs": list(one.legs),
         "feeds": list(one.feeds),
         "reconstructed": any(terms[feed].reconstructed for feed in one.feeds if feed in terms),

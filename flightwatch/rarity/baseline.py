@@ -133,6 +133,9 @@ SAME_FLIGHT_US = 36 * 3_600_000_000
 """A listed leg within a day and a half of a tracked one of the same aircraft, with ends that agree, is the same flight:
 lists give local days, and the middle of a day stands for it."""
 
+NM_A_DEG = 60.0
+"""In a degree of latitude, nearly."""
+
 SAME_PLACE_NM = 60.0
 """Airports of one city lie this close to the middle of it."""
 
@@ -974,9 +977,12 @@ def _agree(a: Numbers, b: Numbers, airports: Airports) -> Flags:
     """Whether two ends can be one place: a null agrees with all, others if they are one or lie near each other, because
     lists name cities (MOW) and neighbouring fields."""
     agree = np.asarray((a == NULL) | (b == NULL) | (a == b))
-    apart = np.flatnonzero(~agree & (np.maximum(a, b) < len(airports)))
-    one, other = a[apart], b[apart]
     lat, lon = airports.latitude, airports.longitude
+    apart = np.flatnonzero(~agree & (np.maximum(a, b) < len(airports)))
+    apart = apart[np.abs(lat[a[apart]] - lat[b[apart]]) * NM_A_DEG <= 2 * SAME_PLACE_NM]  # most are far apart by that alone
+    if not len(apart):
+        return agree
+    one, other = a[apart], b[apart]
     agree[apart] = distance_nm(lat[one], lon[one], lat[other], lon[other]) <= SAME_PLACE_NM
     return agree
 
