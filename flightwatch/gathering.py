@@ -28,7 +28,7 @@ from flightwatch.records import (
     Leg,
     micros,
 )
-from flightwatch.rules import target_of
+from flightwatch.rules import may_have_flown, target_of
 from flightwatch.rules.columns import (
     DAY_US,
     NO_TIME,
@@ -44,7 +44,7 @@ from flightwatch.rules.columns import (
     Stops,
     Times,
 )
-from flightwatch.rules.language import Condition, Of, conditions
+from flightwatch.rules.language import Condition, Of, PositionCondition, conditions
 from flightwatch.store.legs import Piece
 
 Column = NDArray[Any]
@@ -302,9 +302,12 @@ def _person(
 
 def gather(pieces: Iterable[Piece], pipeline: Pipeline) -> Gathered:
     """Reads the columns of stored legs that the pipeline's rules need."""
-    timed = any(part.time or part.duration for rule in pipeline.rules for part in conditions(rule.when))
-    heap = _Heap(timed)
-    for numbers, table in _read_ahead(pieces, [*COLUMNS, *(("status", *OTHERS) if timed else ())]):
+    parts = [part for rule in pipeline.rules for part in conditions(rule.when)]
+    timed = any(part.time or part.duration for part in parts)
+    positions = [part.position for part in parts if part.position]
+    heap = _Heap(timed, positions)
+    names = [*COLUMNS, *(("status", *OTHERS) if timed else ()), *(["way"] if positions else ())]
+    for numbers, table in _read_ahead(pieces, names):
         heap.take(numbers, table)
     return heap.gathered(pipeline)
 
@@ -412,8 +415,9 @@ class _Column:
 class _Heap:
     """Columns as they are read, piece by piece."""
 
-    def __init__(self, timed: bool) -> None:
+    def __init__(self, timed: bool, positions: Sequence[PositionCondition]) -> None:
         self._timed = timed
+        self._positions = positions
         self._words, self._callsigns, self._codes, self._lists = (_Vocabulary() for _ in range(4))
         self._identities: list[Codes] = [np.empty((0, len(NAMES)), np.int32)]
         self._known = 0
@@ -434,6 +438,9 @@ class _Heap:
         }
         if self._timed:
             columns["down"] = _is_one_of(table["status"], *DOWN)
+        if self._positions:
+            ways = table["way"].to_pylist()
+            columns |= {f"way-{n}": may_have_flown(position, ways) for n, position in enumerate(self._positions)}
         for end in ("origin", "destination"):
             columns |= self._end(table, end)
         for name, column in columns.items():
@@ -530,6 +537,7 @@ class _Heap:
             ends=self._stops(raw, lead, code, order),
             times=None if down is None else _times_of(times, order, down),
             past=past,
+            ways=[(position, raw[f"way-{n}"]) for n, position in enumerate(self._positions)],
         )
         return Gathered(
             columns=columns,

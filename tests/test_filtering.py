@@ -24,7 +24,7 @@ from flightwatch.pipeline import Pipeline, State
 from flightwatch.places import airports as all_airports
 from flightwatch.rarity import Baseline, Exposure
 from flightwatch.rarity.baseline import recorded
-from flightwatch.records import UNKNOWN, Aircraft, Candidate, End, Finding, Leg, Scope, legs_table
+from flightwatch.records import UNKNOWN, WAYPOINT, Aircraft, Candidate, End, Finding, Leg, Scope, legs_table
 from flightwatch.rules.definitions import Names, resolved
 from flightwatch.rules.filtering import possible
 from flightwatch.rules.language import MEANT_FOR, Rule
@@ -76,6 +76,22 @@ USUAL = {field.name: None for field in fields(Leg)} | {
 }  # fmt: skip
 
 
+WAYS = (
+    b"",
+    *(
+        np.array([(minutes * 60, *point, 2000) for minutes, *point in points], WAYPOINT).tobytes()
+        for points in (
+            [(0, 39.0, 110.0), (50, 39.0, 125.7), (60, 39.0, 130.0)],
+            [(0, 41.0, 120.0), (40, 37.0, 131.0)],
+            [(0, 45.0, 110.0), (50, 34.0, 141.0)],
+            [(0, -10.0, 10.0), (30, -12.0, 10.0)],
+        )
+    ),
+)
+"""None that was kept, one over the place that rules ask for, two past it between waypoints that are far apart and farther,
+and one elsewhere."""
+
+
 def leg(**given: Any) -> Leg:
     return Leg(**(USUAL | given))
 
@@ -105,6 +121,7 @@ def flown(draw: st.DrawFn) -> list[Leg]:
                     origin=draw(ends(at if timed else None)),
                     destination=draw(ends(over if timed else None)),
                     status=draw(st.sampled_from(["landed", "presumed_landed", "lost"])),
+                    way=draw(st.sampled_from(WAYS)),
                 )
             )
             at, before = over + timedelta(hours=draw(st.sampled_from([2, 11, 40]))), journey
@@ -206,7 +223,11 @@ LEAVES = {
         st.sampled_from(["tail", "fleet", "type", "anybody"]),
         st.sampled_from(["1 per year", "12 per year"]),
     ),
-    "position": st.just({"below": 3000}),
+    "position": st.fixed_dictionaries(
+        {"near": st.just({"latitude": 39.0, "longitude": 125.7, "nm": 60})},
+        optional={"moving": st.sampled_from(["entering", "leaving"]), "below": st.just(3000)},
+    )
+    | st.just({"below": 3000}),
 }
 
 
@@ -259,6 +280,17 @@ def test_nothing_is_lost(legs: list[Leg], before: list[Leg], rule: Rule) -> None
     gathered = gather([Piece(np.arange(len(both)), lambda names: table.select(list(names)))], pipeline)
     left = {both[n].leg_id for n in gathered.numbers[possible(rule, gathered.columns)].tolist()}
     assert {found.there.arrival.leg_id for found in judged(pipeline, legs, before)} <= left
+
+
+def test_ways_that_lead_elsewhere_are_not_looked_at() -> None:
+    """Those that nobody kept neither; those that may have come by are."""
+    near = {"position": {"near": {"latitude": 39.0, "longitude": 125.7, "nm": 60}}}
+    rule = Rule.model_validate({"id": "r", "title": "R", "when": near})
+    rule = rule.model_copy(update={"when": resolved(rule.when, Names(), TABLE)})
+    legs = [replace(one, way=way) for one, way in zip(CROWD, WAYS, strict=False)]
+    table, pipeline = legs_table(legs), Pipeline(TABLE, LISTS, [rule])
+    gathered = gather([Piece(np.arange(len(legs)), lambda names: table.select(list(names)))], pipeline)
+    assert sorted(gathered.numbers[possible(rule, gathered.columns)].tolist()) == [1, 2, 3]
 
 
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -20,7 +20,7 @@ they met. Nothing here keeps state; what follows from a rule alone is remembered
 from __future__ import annotations
 
 from flightwatch.rules.cases import History, Result
-from flightwatch.rules.conditions import may_fit
+from flightwatch.rules.conditions import may_fit, may_have_flown
 from flightwatch.rules.evaluation import (
     Answer,
     Match,
@@ -56,6 +56,7 @@ __all__ = [
     "is_about",
     "matches",
     "may_fit",
+    "may_have_flown",
     "positions_of",
     "read_rules",
     "run_tests",

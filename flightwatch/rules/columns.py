@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightwatch.records import Aircraft
+from flightwatch.rules.language import PositionCondition
 
 Ints = NDArray[np.int64]
 Codes = NDArray[np.int32]
@@ -124,7 +125,8 @@ class LegColumns:
     `callsign` and places are numbers into `callsigns` and `codes`; `countries` are those of the codes (null: not in the table
     of airports). `first` is the first leg of the journey that a leg is
     on, `next` the aircraft's next leg (-1: none). `ends` are what the legs say of their own ends: first the origins of all
-    of them, then their destinations. Without `times`, conditions on them are left open.
+    of them, then their destinations. Without `times`, conditions on them are left open. `ways` tell for conditions on
+    positions which legs may have a way that fits.
     """
 
     people: Sequence[Aircraft]
@@ -138,6 +140,7 @@ class LegColumns:
     ends: Stops
     times: Times | None
     past: Past
+    ways: Sequence[tuple[PositionCondition, Flags]] = ()
 
     def __len__(self) -> int:
         return len(self.aircraft)

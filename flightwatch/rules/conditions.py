@@ -66,6 +66,9 @@ WIDEST_DEG = 180.0
 STEP_NM = 5.0
 """Between two waypoints a way is asked in steps of this length; no city is smaller."""
 
+REACH_NM = 400.0
+"""Waypoints are hardly ever farther apart than this: of those that are not, both are as near to all that lies between."""
+
 HOLE_S = 3600
 """Waypoints farther apart than this (the longest stretch of a way takes 40 minutes) leave open what lay between."""
 
@@ -247,6 +250,23 @@ def may_fit(
     for value, limit, sign in _limits(condition, altitude, speed):
         fit &= np.isnan(value) | (sign * (value - limit) > 0)
     return fit
+
+
+def may_have_flown(condition: PositionCondition, ways: Sequence[bytes | None]) -> np.ndarray[Any, Any]:
+    """Which of some ways may have a point that surely fits (`position`): those with a waypoint in the wider neighbourhood of a
+    region or, where none is named, with any. Of where a flight without a way was, nothing is sure."""
+    kept = [way or b"" for way in ways]
+    points = np.frombuffer(b"".join(kept), dtype=WAYPOINT)
+    of = np.repeat(np.arange(len(kept)), [len(way) // WAYPOINT.itemsize for way in kept])
+    fit = np.ones(len(points), bool)
+    if condition.areas and len(points):
+        latitude, longitude = points["latitude"].astype(np.float64), points["longitude"].astype(np.float64)
+        stretch = distance_nm(latitude[:-1], longitude[:-1], latitude[1:], longitude[1:])
+        fit = np.logical_or.reduce([area.near(latitude, longitude, REACH_NM) for area in condition.areas])
+        fit[:-1] |= (of[:-1] == of[1:]) & (stretch > REACH_NM)
+    found = np.zeros(len(kept), bool)
+    found[of[fit]] = True
+    return found
 
 
 def _limits(

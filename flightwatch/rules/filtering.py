@@ -2,9 +2,9 @@
 
 In: a rule, and the legs of many aircraft as arrays. Out: a flag for each leg. A filter has no meaning of its own: each
 condition gives two masks, where it may hold and where it may not, and where columns cannot tell, both are set. So no leg is
-lost for which `evaluation.matches` finds something; it is asked about all that are left. Left to it are positions, local
-times, what lies between several legs, places of small probability, and most of history: of that, columns tell what surely
-does not hold (`past`).
+lost for which `evaluation.matches` finds something; it is asked about all that are left. Left to it are local times, what
+lies between several legs, places of small probability, and most of history and of where a way led: of these, columns tell
+what surely does not hold (`past`, `conditions.may_have_flown`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from flightwatch.rules.language import (
     DurationCondition,
     FirstVisitCondition,
     PlaceCondition,
+    PositionCondition,
     RarityCondition,
     Rule,
     Subject,
@@ -381,12 +382,24 @@ def _counted(condition: Condition, asked: _Asked) -> Masks:
     return _ruled_out(past.too_few(condition.visits, asked.legs, rows, from_, asked.of(_where(asked).airport)))
 
 
+# ------------------------------------------------------------------------------------------------------------------- positions
+
+
+def _position(condition: PositionCondition, asked: _Asked) -> Masks:
+    """Of a journey, any of its legs up to this one may have been there."""
+    fit = next((flags for known, flags in asked.legs.ways if known is condition), None)
+    if fit is None:
+        return _open(asked)
+    return Masks(asked.of(asked.legs.ever_on_journey(fit) if asked.subject == "journey" else fit), np.ones(len(asked), bool))
+
+
 _KINDS: dict[str, Callable[[Any, _Asked], Masks]] = {
     "aircraft": _aircraft,
     "origin": _origin,
     "destination": _destination,
     "via": _via,
     "at": _at,
+    "position": _position,
     "time": _time,
     "duration": _duration,
     "dormant": _dormant,
