@@ -133,6 +133,13 @@ def test_the_command_line_starts_without_the_heavy_packages() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_run_starts_without_what_draws() -> None:
+    """matplotlib is a fifth of all that is imported for a start; the first message with a map fetches it."""
+    code = "import sys, flightwatch.live; print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 @pytest.mark.parametrize("word", ["sk-", "xox" + "b-", "PRIVATE KEY"])
 def test_no_secret_is_committed(word: str) -> None:
     done = subprocess.run(["git", "grep", "-lI", "-e", word], cwd=ROOT, capture_output=True, text=True, check=False)

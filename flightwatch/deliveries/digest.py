@@ -13,7 +13,6 @@ from importlib import resources
 
 from jinja2 import Environment, StrictUndefined
 
-from flightwatch import maps
 from flightwatch.deliveries.plain import clean
 from flightwatch.records import Message
 
@@ -87,6 +86,8 @@ class Rendered:
 
 def render(digest: Digest) -> Rendered:
     """The digest in words and pictures."""
+    from flightwatch import maps  # a fifth of all that is imported for a start, which draws nothing
+
     flagged = sorted(digest.flagged, key=lambda m: SEVERITIES.index(m.severity))
     told, more = flagged[:MOST_MAPS], flagged[MOST_MAPS:]
     pictures = {f"map-{m.alert_id}": maps.draw(m.map) for m in told if m.map is not None and m.map.track.latitude}

@@ -23,7 +23,6 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.webhook import WebhookClient, WebhookResponse
 
-from flightwatch import maps
 from flightwatch.config import Secret
 from flightwatch.deliveries import CannotTell, buttons
 from flightwatch.deliveries.plain import clean
@@ -162,6 +161,8 @@ class Slack:
     def _attach_map(self, message: Message, thread: str) -> None:
         if message.map is None or not message.map.track.latitude or (message.number > 1 and message.stage not in DRAWN_STAGES):
             return
+        from flightwatch import maps  # a fifth of all that is imported for a start, which draws nothing
+
         try:
             self._client.files_upload_v2(
                 channel=self._channel,
