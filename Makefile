@@ -19,7 +19,7 @@ test: $(VENV)/.dev  ## the tests, in under three minutes
 	@$(BIN)/python -m pytest -q
 
 slow: $(VENV)/.dev  ## the tests that take longer
-	@$(BIN)/python -m pytest -q -m slow
+	@$(BIN)/python -m pytest -q -m slow --dist worksteal
 
 chaos: $(VENV)/.dev  ## kills the program at random moments and counts what is lost
 	@$(BIN)/python -m pytest -q -m chaos

@@ -302,7 +302,7 @@ def test_a_backtest_finds_what_live_finds(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(legs=flown(), before=listed(), several=st.lists(rules(), min_size=2, max_size=5))
 def test_a_backtest_finds_what_live_finds_in_many_skies(
     legs: list[Leg], before: list[Leg], several: list[Rule], tmp_path_factory: pytest.TempPathFactory

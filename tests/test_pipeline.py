@@ -108,7 +108,7 @@ def test_live_with_any_restarts_is_backfill(
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=PATIENT)
+@settings(max_examples=20, deadline=None, suppress_health_check=PATIENT)
 @given(flown=flights(), kills=st.lists(st.integers(1, 400), max_size=5), hours=st.integers(4, 26))
 def test_live_with_many_restarts_is_backfill(
     flown: list[Flight], kills: list[int], hours: int, tmp_path_factory: pytest.TempPathFactory

@@ -77,6 +77,7 @@ def test_airliners_with_real_gaps(tmp_path: Path, airports: Airports) -> None:
     assert (score.wrong, score.pretended) == (0, 0)
 
 
+@pytest.mark.slow
 def test_every_leg_lands_before_the_next_one_takes_off(tmp_path: Path, airports: Airports) -> None:
     """Survey aircraft over two months, most of their landings unseen."""
     by_aircraft: dict[str | None, list[Leg]] = {}
