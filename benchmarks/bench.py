@@ -148,12 +148,23 @@ def day(positions: int | None) -> Path:
 
 def batches(file: Path, until: datetime, later: list[pa.Table]) -> Iterator[pa.Table]:
     """The columns that legs are made of, as `backfill` reads them; what is not before `until` is put aside."""
-    texts = [f.name for f in POSITIONS if pa.types.is_string(f.type)]
-    for batch in pq.ParquetFile(file, read_dictionary=texts).iter_batches(backfill.BATCH_ROWS, columns=list(USED)):
-        table = pa.Table.from_batches([batch])
+    for table in read(file):
         live = pc.greater_equal(table["timestamp"], until)
         later.append(table.filter(live))
         yield table.filter(pc.invert(live))
+
+
+def read(file: Path) -> Iterator[pa.Table]:
+    """Its columns, some row groups at a time: `iter_batches` keeps the dictionaries of all that it has read."""
+    texts = [f.name for f in POSITIONS if pa.types.is_string(f.type)]
+    whole = pq.ParquetFile(file, read_dictionary=texts)
+    groups: list[int] = []
+    for group in range(whole.num_row_groups):
+        groups.append(group)
+        rows = sum(whole.metadata.row_group(g).num_rows for g in groups)
+        if rows + whole.metadata.row_group(group).num_rows > backfill.BATCH_ROWS or group == whole.num_row_groups - 1:
+            yield whole.read_row_groups(groups, columns=list(USED))
+            groups = []
 
 
 def stored(file: Path) -> Stored:
@@ -161,7 +172,7 @@ def stored(file: Path) -> Stored:
     `backfill` does it: reading is part of it. Then, where it is the whole day, polls of these minutes with it behind them."""
     model = Model(airports(), Baseline(airports()), Registry().who)
     begun, used = time.perf_counter(), processor()
-    rows = sum(map(len, pq.ParquetFile(file).iter_batches(backfill.BATCH_ROWS, columns=list(USED))))
+    rows = sum(map(len, read(file)))
     reading, reading_used = time.perf_counter() - begun, processor() - used
     until, later = DAY + timedelta(days=1) - LAST, []
     begun, used = time.perf_counter(), processor()

@@ -7,6 +7,7 @@ that reads batches from its input and writes `TrackedDay`s to its output, pickle
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import queue
@@ -38,10 +39,13 @@ AHEAD = 1
 def tracked(batches: Iterable[pa.Table], positions: int, preferred: Sequence[str]) -> Iterator[tuple[int, list[TrackedDay]]]:
     """Batches of so many positions in all, tracked from nothing on: how many rows each had, and its days in order. The open
     pieces are told before a day begins, whose model is made of them, and after all."""
-    if positions < WORTH_IT or (os.cpu_count() or 1) < 2:
-        yield from _in_turn(batches, preferred)
-    else:
-        yield from _apart(batches, preferred)
+    alone = positions < WORTH_IT or (os.cpu_count() or 1) < 2
+    try:
+        for answer in _in_turn(batches, preferred) if alone else _apart(batches, preferred):
+            yield answer
+            gc.freeze()  # what lasts from batch to batch is ever more, and looking it through for garbage takes ever longer
+    finally:
+        gc.unfreeze()
 
 
 def _in_turn(batches: Iterable[pa.Table], preferred: Sequence[str]) -> Iterator[tuple[int, list[TrackedDay]]]:
