@@ -158,6 +158,12 @@ def test_blocks_lie_inside_each_other_or_apart() -> None:
             assert apart or inside, (a, b)
 
 
+def test_the_narrowest_block_that_holds_an_address_counts() -> None:
+    for number in {edge + beside for b in blocks() for edge in (b.first, b.last) for beside in (-1, 0, 1)}:
+        holding = [b for b in blocks() if b.first <= number <= b.last]
+        assert country_of(f"{number:06x}") == (min(holding, key=lambda b: b.last - b.first).country if holding else None)
+
+
 def test_what_lies_beyond_the_last_n_number_is_military() -> None:
     assert [of_forces(icao24) for icao24 in ("adf7c7", "adf7c8", "afffff", "b00000")] == [False, True, True, False]
     found = Registry().who("ae01c0", DAY)

@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flightwatch.places import Airports, country_name, outlines, shown_distance_nm
-from flightwatch.places.great_circle import bearing_deg, between, destination, distance_nm, turn_deg
+from flightwatch.places.great_circle import (
+    EARTH_RADIUS_NM,
+    angles,
+    bearing_deg,
+    bearings_deg,
+    between,
+    destination,
+    distance_nm,
+    middle,
+    turn_deg,
+    unit_vector,
+)
 
 LATITUDES, LONGITUDES = st.floats(-89, 89), st.floats(-180, 180)
 
@@ -37,6 +48,17 @@ def test_points_between_lie_on_the_way(lat1: float, lon1: float, lat2: float, lo
     lat, lon = between(lat1, lon1, lat2, lon2, 2)
     halves = [float(distance_nm(lat[1], lon[1], a, o)) for a, o in ((lat1, lon1), (lat2, lon2))]
     assert halves == pytest.approx([whole / 2, whole / 2], rel=1e-5, abs=1e-2)
+    assert float(distance_nm(lat[1], lon[1], *middle(lat1, lon1, lat2, lon2))) == pytest.approx(0, abs=1e-2)
+
+
+@given(LATITUDES, LONGITUDES, LATITUDES, LONGITUDES)
+def test_vectors_tell_the_same_as_degrees(lat1: float, lon1: float, lat2: float, lon2: float) -> None:
+    """Distance and direction between two points; of nearly the same and of opposite points there is no telling a direction."""
+    here, there = unit_vector(lat1, lon1), unit_vector(lat2, lon2)
+    far = float(distance_nm(lat1, lon1, lat2, lon2))
+    assert float(angles(there[None, :], here)[0]) * EARTH_RADIUS_NM == pytest.approx(far, abs=1e-3)
+    if 1 < far < 10_000:
+        assert float(turn_deg(bearings_deg(here, there), bearing_deg(lat1, lon1, lat2, lon2))) == pytest.approx(0, abs=1e-4)
 
 
 def test_bearings_and_turns() -> None:
@@ -76,6 +98,7 @@ def test_near_finds_what_brute_force_finds(lat: float, lon: float, radius: float
     assert inside <= set(rows.tolist())
     assert np.all(np.diff(distances) >= 0)
     assert np.all(everything[rows] <= radius + 0.01)
+    assert table.close(lat, lon, radius) == sorted(zip(distances.tolist(), rows.tolist(), strict=True))
 
 
 def test_cities_are_no_airports(airports: Airports) -> None:
