@@ -133,18 +133,17 @@ def _findings(task: Task) -> Iterator[Finding]:
 def _shared(task: Task, rest: Task) -> list[Finding]:
     other = subprocess.Popen([sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert other.stdin is not None
-    assert other.stdout is not None
     sender = threading.Thread(target=_send, args=(rest, other.stdin), name="journeys", daemon=True)
     sender.start()
+    assert other.stdout is not None
     try:
-        mine = list(_findings(task))
-        theirs = other.stdout.read()
+        with other.stdout as answer:
+            mine, theirs = list(_findings(task)), answer.read()
         ended = other.wait()
     finally:
         other.kill()  # it has nothing left to do, or nobody wants it any more
-        sender.join()
-        other.stdout.close()
         other.wait()
+        sender.join()
     if ended:
         raise FlightwatchError("the process that judges half of the journeys ended early; see what it said above")
     return [*mine, *_decode(theirs)]
