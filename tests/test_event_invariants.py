@@ -16,9 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flightwatch import backfill
-from flightwatch import legs as leg_stage
 from flightwatch.aircraft import Registry, read_watchlist
-from flightwatch.legs import LegState, Model
+from flightwatch.legs import Model
 from flightwatch.legs.meetings import meetings
 from flightwatch.pipeline import Pipeline
 from flightwatch.places import airports
@@ -26,11 +25,10 @@ from flightwatch.records import Event, Leg, legs_table
 from flightwatch.store import Store
 from flightwatch.store.legs import SETTLED_AFTER_DAYS
 from flightwatch.testing.world import Flight, Hold, diverted, onward, silent_from
+from tests.test_leg_invariants import derived_with
 from tests.test_manoeuvres import BEGIN, MINVODY, MOSCOW, NOVOSIBIRSK, OFF_SOCHI, PLANE, SOCHI, Seeing, daily, ring, seen
 
 TABLE = airports()
-
-AFTERWARDS = timedelta(days=1)
 
 
 def by(number: int, flight: Flight, minutes: float = 0.0) -> Flight:
@@ -52,18 +50,8 @@ DEEDS = {
 
 
 def derived(model: Model, batches: Sequence[pa.Table], *, restart: bool = False) -> list[Leg]:
-    """The legs of batches in their order, with the state saved and restored between them if asked for."""
-    state, found = LegState(), dict[str, Leg]()
-    for batch in batches:
-        state, outcome = leg_stage.advance(state, batch, model)
-        assert not outcome.late
-        found |= {leg.leg_id: leg for leg in outcome.settled}
-        if restart:
-            state = leg_stage.from_bytes(leg_stage.to_bytes(state))
-    now = max(batches[-1]["timestamp"].to_pylist(), default=BEGIN) + AFTERWARDS
-    for legs in leg_stage.unsettled(state, leg_stage.aircraft_of(state), model, now).values():
-        found |= {leg.leg_id: leg for leg in legs}
-    return [found[leg_id] for leg_id in sorted(found)]
+    """The legs of batches in their order, long afterwards."""
+    return [leg for _, leg in sorted(derived_with(model, batches, restart=restart).items())]
 
 
 @cache
@@ -143,6 +131,8 @@ def test_who_met_whom_depends_on_the_positions_alone(shares: list[float], order:
     assert [event.reason for event in told] == ["ground", "air", "ground"]
 
 
+FLIES = timedelta(hours=2)
+
 STAYS_H = (2, 9, 30, 60, 90, 130)
 """Between two flights; who stands for more than two days is parked."""
 
@@ -154,7 +144,7 @@ def some_leg() -> Leg:
 
 def flight(name: str, origin: str, destination: str, takeoff: datetime) -> Leg:
     """A leg of two hours, seen from stand to stand."""
-    like, down = some_leg(), takeoff + timedelta(hours=2)
+    like, down = some_leg(), takeoff + FLIES
     ends = [
         replace(like.origin, airport=place, time=time, earliest=time, latest=time)
         for place, time in ((origin, takeoff), (destination, down))
@@ -171,7 +161,7 @@ def comings_and_goings(draw: st.DrawFn) -> list[Leg]:
         time = BEGIN + timedelta(hours=draw(st.integers(0, 48)))
         for origin, destination in pairwise(draw(st.lists(st.sampled_from([MOSCOW, SOCHI, MINVODY]), min_size=3, max_size=5))):
             legs.append(flight(name, origin, destination, time))
-            time += timedelta(hours=2 + draw(st.sampled_from(STAYS_H)))
+            time += FLIES + timedelta(hours=draw(st.sampled_from(STAYS_H)))
     return legs
 
 
@@ -191,8 +181,9 @@ def test_who_was_parked_is_there_again_when_it_leaves(hours: int, told: int) -> 
 def test_meetings_that_were_looked_for_time_and_again_are_those_of_all_legs(
     legs: list[Leg], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """As live looks for them, by the legs of the last days, while old legs go into files. Meetings that go on for longer than
-    it looks back are left out."""
+    """As live looks for them, by the legs of the last days, while old legs go into files. Meetings of which
+    something becomes known when they are older than what it looks for anew are left out: here it looks once a day, and that
+    an aircraft left is known when it has landed."""
     folder, day = tmp_path_factory.mktemp("met"), timedelta(days=1)
     (folder / "mine.csv").write_text("icao24\na00001\na00002\n")
     pipe = Pipeline(TABLE, Registry([read_watchlist(folder / "mine.csv")]))
@@ -205,7 +196,7 @@ def test_meetings_that_were_looked_for_time_and_again_are_those_of_all_legs(
             now += day
         found = store.events.between()
     expected = meetings_of(legs)
-    long = [event for event in expected if event.until - event.since > backfill.MEETINGS_RENEWED - day]
+    long = [event for event in expected if event.until - event.since > backfill.MEETINGS_RENEWED - day - FLIES]
     apart = [e for e in found if not any(e.airports == x.airports and x.since <= e.until and e.since <= x.until for x in long)]
     assert [met_as(event) for event in apart] == [met_as(event) for event in expected if event not in long]
 
