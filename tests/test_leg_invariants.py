@@ -77,7 +77,7 @@ def test_cutting_the_positions_changes_nothing(rows: list[Row], cuts: list[int])
     assert derived(cut(rows, cuts)) == derived([positions(rows)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(skies(), st.lists(st.integers(0, 1000), min_size=1, max_size=4))
 def test_a_restart_between_batches_changes_nothing(rows: list[Row], cuts: list[int]) -> None:
     """Restart invariance: the saved state is all that there is."""
