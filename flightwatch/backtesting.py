@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from flightwatch.backfill import newest
 from flightwatch.errors import Damaged
 from flightwatch.gathering import THREADS, Gathered, each_once, gather, subjects_of
-from flightwatch.judging import Asked, Known, Task, judge
+from flightwatch.judging import Asked, Known, Task, judge, second_judge
 from flightwatch.pipeline import Pipeline, State, reference
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline
@@ -131,6 +131,14 @@ def _findings(
     store: Store, pipeline: Pipeline, gathered: Gathered, wanted: Flags, asked: Mapping[int, Sequence[Rule]], now: datetime
 ) -> list[Finding]:
     """What rules find, without how rare it was."""
+    with second_judge(len(asked)) as other:
+        return judge(_task(store, pipeline, gathered, wanted, asked, now), other)
+
+
+def _task(
+    store: Store, pipeline: Pipeline, gathered: Gathered, wanted: Flags, asked: Mapping[int, Sequence[Rule]], now: datetime
+) -> Task:
+    """All that it takes to judge the journeys that rules may find something in."""
     firsts = np.array(sorted(asked), np.int64)
     overs = np.searchsorted(gathered.columns.first, firsts, side="right")
     begins, ends = gathered.spans(firsts)
@@ -138,19 +146,16 @@ def _findings(
     own = gathered.flights_of(counts.pop(FLIGHTS, firsts[:0]))
     known = _read(store, gathered, each_once(np.concatenate([_ranges(begins, ends), own]), len(gathered)))
     counted = [known.among(own), *(gathered.visits_of(of, some, pipeline) for of, some in counts.items())]
-    told = known.numbers[(wanted & gathered.columns.past.counted)[known.numbers]]
     spans = zip(firsts.tolist(), overs.tolist(), begins.tolist(), ends.tolist(), strict=True)
-    return judge(
-        Task(
-            airports=pipeline.airports,
-            rules=pipeline.rules,
-            exposures=pipeline.exposures(),
-            record=gathered.record(each_once(np.concatenate(counted), len(gathered)), pipeline, known.read),
-            known=known,
-            told=told,
-            asked=[Asked(*span, gathered.person(pipeline, *span[:2]), asked[span[0]]) for span in spans],
-            now=now,
-        )
+    return Task(
+        airports=pipeline.airports,
+        rules=pipeline.rules,
+        exposures=pipeline.exposures(),
+        record=gathered.record(each_once(np.concatenate(counted), len(gathered)), pipeline, known.read),
+        known=known,
+        told=known.numbers[(wanted & gathered.columns.past.counted)[known.numbers]],
+        asked=[Asked(*span, gathered.person(pipeline, *span[:2]), asked[span[0]]) for span in spans],
+        now=now,
     )
 
 

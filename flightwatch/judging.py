@@ -92,13 +92,31 @@ class Task:
     now: datetime
 
 
-def judge(task: Task) -> list[Finding]:
-    """What rules find in journeys, without how rare it was."""
+Judge = subprocess.Popen[bytes]
+
+
+@contextmanager
+def second_judge(journeys: int) -> Iterator[Judge | None]:
+    """Another process to judge so many journeys with, if it is worth it; it gets ready while the caller does."""
+    if journeys < WORTH_IT or (os.cpu_count() or 1) < 2:
+        yield None
+        return
+    other = subprocess.Popen([sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        yield other
+    finally:
+        other.kill()  # it has nothing left to do, or nobody wants it any more
+        with other:
+            pass
+
+
+def judge(task: Task, other: Judge | None) -> list[Finding]:
+    """What rules find in journeys, without how rare it was. Half of them are for the other process."""
     with _uncollected():
-        if len(task.asked) < WORTH_IT or (os.cpu_count() or 1) < 2:
+        if other is None:
             return list(_findings(task))
         half = len(task.asked) // 2
-        return _shared(replace(task, asked=task.asked[:half]), replace(task, asked=task.asked[half:]))
+        return _shared(replace(task, asked=task.asked[:half]), replace(task, asked=task.asked[half:]), other)
 
 
 @contextmanager
@@ -130,19 +148,16 @@ def _findings(task: Task) -> Iterator[Finding]:
                 yield from (finding for finding in found if finding.there.arrival.leg_id in chosen)
 
 
-def _shared(task: Task, rest: Task) -> list[Finding]:
-    other = subprocess.Popen([sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+def _shared(task: Task, rest: Task, other: Judge) -> list[Finding]:
     assert other.stdin is not None
+    assert other.stdout is not None
     sender = threading.Thread(target=_send, args=(rest, other.stdin), name="journeys", daemon=True)
     sender.start()
-    assert other.stdout is not None
     try:
-        with other.stdout as answer:
-            mine, theirs = list(_findings(task)), answer.read()
+        mine, theirs = list(_findings(task)), other.stdout.read()
         ended = other.wait()
     finally:
-        other.kill()  # it has nothing left to do, or nobody wants it any more
-        other.wait()
+        other.kill()  # so that nothing waits for it
         sender.join()
     if ended:
         raise FlightwatchError("the process that judges half of the journeys ended early; see what it said above")

@@ -369,8 +369,8 @@ def test_a_second_process_that_ends_early_is_told_of_in_one_line(
     record = recorded(legs_table([]), TABLE)
     journeys = [judging.Asked(0, 1, 0, 1, Aircraft(None), several) for several in ([], [None])]
     task = judging.Task(TABLE, [], [], replace(record, legs=known.read), known, known.numbers, journeys, BEGIN)  # type: ignore[arg-type]
-    with pytest.raises(FlightwatchError, match="ended early"):
-        judging.judge(task)
+    with judging.second_judge(len(journeys)) as other, pytest.raises(FlightwatchError, match="ended early"):
+        judging.judge(task, other)
     assert "Traceback" in capfd.readouterr().err, "it says what went wrong"
 
 
