@@ -32,8 +32,11 @@ from flightwatch.pipeline import TrackedDay, tracked_by_day
 WORTH_IT = 3_000_000
 """Positions from which on a second process, which takes a second or two to begin, is worth it."""
 
-AHEAD = 1
-"""Batches that wait for the other process; each is some hundred MB."""
+AHEAD = 2
+"""Batches that wait for the other process, so that it has something to do while legs are drawn up; each is some 50 MB."""
+
+PIPE_BYTES = 1 << 20
+"""What Linux lets anybody have: batches cross in fewer turns than by the usual 64 kB."""
 
 
 def tracked(batches: Iterable[pa.Table], positions: int, preferred: Sequence[str]) -> Iterator[tuple[int, list[TrackedDay]]]:
@@ -65,7 +68,8 @@ def _in_turn(batches: Iterable[pa.Table], preferred: Sequence[str]) -> Iterator[
 
 def _apart(batches: Iterable[pa.Table], preferred: Sequence[str]) -> Iterator[tuple[int, list[TrackedDay]]]:
     waiting: queue.Queue[object] = queue.Queue(AHEAD)
-    other = subprocess.Popen([sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    command = [sys.executable, "-m", __name__]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=PIPE_BYTES)
     assert other.stdin is not None
     assert other.stdout is not None
     sender = threading.Thread(target=_send, args=(waiting, other.stdin), name="positions", daemon=True)
