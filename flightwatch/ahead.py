@@ -35,6 +35,10 @@ WORTH_IT = 3_000_000
 AHEAD = 2
 """Batches that wait for the other process, so that it has something to do while legs are drawn up; each is some 50 MB."""
 
+SWITCH_S = 0.0002
+"""A thread of Python goes on for no longer while another one waits. By the usual 5 ms the one that sends would wait as long
+for each piece that the pipe takes, while legs are drawn up, and the other process would have nothing to do."""
+
 PIPE_BYTES = 1 << 20
 """What Linux lets anybody have: batches cross in fewer turns than by the usual 64 kB."""
 
@@ -74,6 +78,8 @@ def _apart(batches: Iterable[pa.Table], preferred: Sequence[str]) -> Iterator[tu
     assert other.stdout is not None
     sender = threading.Thread(target=_send, args=(waiting, other.stdin), name="positions", daemon=True)
     sender.start()
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
     try:
         waiting.put(tuple(preferred))
         under_way = 0
@@ -87,6 +93,7 @@ def _apart(batches: Iterable[pa.Table], preferred: Sequence[str]) -> Iterator[tu
         for _ in range(under_way + 1):
             yield _received(other.stdout)
     finally:
+        sys.setswitchinterval(usual)
         other.kill()  # it has nothing left to do, or nobody wants it any more
         waiting.put(None)
         sender.join()
