@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from flightwatch.legs import turning, ways
 from flightwatch.legs.phases import GROUND, Phases
-from flightwatch.legs.rows import MINUTE, SECOND, Flags, Floats, Ints, Rows, changes, picker, reduced
+from flightwatch.legs.rows import MINUTE, SECOND, Flags, Floats, Ints, Rows, changes, find, picker, reduced
 from flightwatch.records import WAYPOINT
 
 METRES_PER_NM = 1852.0
@@ -297,6 +297,25 @@ def _tails_joined(old: Pieces, at: Ints, parts: Pieces) -> Floats:
         tails[at[those], : ENDS - n] = old.tail[at[those], n:]
         tails[at[those], ENDS - n :] = parts.tail[those, ENDS - n :]
     return tails
+
+
+def followed(old: Pieces, new: Pieces) -> tuple[Pieces, Pieces]:
+    """The open pieces after others began (several of one aircraft one after the other), and those that ended by that. Few
+    begin in a poll, so the open ones are copied once."""
+    if not len(new):
+        return old, new
+    last = np.roll(changes(new.aircraft), -1)
+    begun = new.take(last)
+    at, there = find(old.aircraft, begun.aircraft)
+    ended = concatenate([old.take(at[there]), new.take(~last)])
+    before = at[~there]  # where those come that had none
+    moved = at[there] + np.searchsorted(before, at[there], side="right")
+    columns = {}
+    for name in NAMES:
+        column, values = getattr(old, name), getattr(begun, name)
+        columns[name] = np.insert(column, before, values[~there], axis=0) if len(before) else column.copy()
+        columns[name][moved] = values[there]
+    return Pieces(**columns), ended
 
 
 def empty_pieces() -> Pieces:

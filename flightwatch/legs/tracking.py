@@ -325,7 +325,5 @@ def _continue(old: Pieces, parts: Pieces, steps: pieces.Steps) -> tuple[Pieces, 
     between = old.take(slice(low, high))  # where the batch is of few aircraft, all others are left alone
     parents = np.searchsorted(between.aircraft, parts.aircraft[goes_on])
     between = pieces.continued(between, parents, parts.take(goes_on), steps.metres[at], steps.elapsed[at])
-    together = pieces.concatenate([between, parts.take(~goes_on)])
-    is_last = np.roll(changes(together.aircraft), -1)
-    opened, ended = together.take(is_last), together.take(~is_last)
+    opened, ended = pieces.followed(between, parts.take(~goes_on))
     return pieces.in_a_row([old.take(slice(0, low)), opened, old.take(slice(high, len(old)))]), ended
