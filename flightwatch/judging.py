@@ -106,7 +106,7 @@ def second_judge(journeys: int) -> Iterator[Judge | None]:
         yield other
     finally:
         other.kill()  # it has nothing left to do, or nobody wants it any more
-        with other:
+        with other:  # which closes its pipes and waits for its end
             pass
 
 

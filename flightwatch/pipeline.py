@@ -27,7 +27,7 @@ from flightwatch.legs import LegState, Model, Tracked
 from flightwatch.legs.journeys import journeys, stop_between, visit
 from flightwatch.legs.meetings import meetings
 from flightwatch.legs.pieces import POINT
-from flightwatch.legs.rows import aircraft_number, aircraft_text, rows_from_table
+from flightwatch.legs.rows import aircraft_number, aircraft_text, changes, rows_from_table
 from flightwatch.legs.tracking import OpenPieces
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline, Exposure
@@ -658,7 +658,7 @@ def tracked_by_day(opened: OpenPieces, positions: pa.Table, preferred: Sequence[
     """Positions of any days as pieces of tracks, by the day whose model is in force, in order of the days."""
     rows = rows_from_table(positions)
     days = (rows.time - int(DAY_BEGINS.total_seconds()) * 1_000_000) // 86_400_000_000
-    for day in np.unique(days[np.diff(days, prepend=-1) != 0]).tolist():
+    for day in np.unique(days[changes(days)]).tolist():
         tracked = leg_stage.track(opened, rows.take(days == day), preferred)
         assert tracked.opened is not None  # `track` tells them
         opened = tracked.opened

@@ -26,7 +26,21 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from flightwatch.legs.rows import DOUBTED, LONG_AGO, QUALITY, SECOND, Flags, Floats, Grades, Ints, Rows, changes, find
+from flightwatch.legs.rows import (
+    DOUBTED,
+    LONG_AGO,
+    QUALITY,
+    SECOND,
+    Flags,
+    Floats,
+    Grades,
+    Ints,
+    Rows,
+    Spans,
+    changes,
+    find,
+    picker,
+)
 
 MOST_FEEDS = 62
 """Feeds are remembered by a bit each; all later ones share the last bit."""
@@ -140,7 +154,7 @@ def merge(known: Sources, rows: Rows, source: Ints, rank: Ints) -> Merged:
         if news.any():
             gives_way |= mine & _to_better(rows, news & ~_same_voice(source, one))
         told = np.flatnonzero(mine & ~gives_way)
-        news[told], repeats[told] = _news(known, rows if len(told) == len(rows) else rows.take(told), one)
+        news[told], repeats[told] = _news(known, rows, one, told)
     return Merged(_said(known, rows, source, news), gives_way, news, repeats)
 
 
@@ -176,20 +190,23 @@ def _to_better(rows: Rows, news: Flags) -> Flags:
     return np.asarray((last >= 0) & near)
 
 
-def _news(known: Sources, rows: Rows, source: int) -> tuple[Flags, Flags]:
+def _news(known: Sources, rows: Rows, source: int, mine: Ints) -> tuple[Flags, Flags]:
     """Which of these rows of one source tell something new, a place other than that before, or of an aircraft that may
     stand; and which only repeat the place."""
-    if not len(rows):
+    if not len(mine):
         return np.zeros(0, bool), np.zeros(0, bool)
-    spans = rows.spans()
+    names = ("aircraft", "time", "latitude", "longitude", "groundspeed", "onground")
+    pick = picker(slice(None) if len(mine) == len(rows) else mine)
+    aircraft, time, latitude, longitude, groundspeed, onground = (pick(getattr(rows, name)) for name in names)
+    spans = Spans.of(aircraft)
     before_lat, before_lon, newest = (np.full(len(spans.start), nothing) for nothing in (np.nan, np.nan, LONG_AGO))
     at, there = find(known.key, (spans.aircraft << _SOURCE_BITS) + source)
     at = at[there]
     before_lat[there], before_lon[there], newest[there] = known.latitude[at], known.longitude[at], known.fresh[at]
-    same_place = ~(changes(rows.latitude) | changes(rows.longitude))
-    same_place[spans.start] = (rows.latitude[spans.start] == before_lat) & (rows.longitude[spans.start] == before_lon)
-    repeats = same_place & ~(rows.groundspeed < STANDING_KT) & (rows.onground != 1)
-    return np.asarray(~repeats & (rows.time > np.repeat(newest, spans.count))), np.asarray(repeats)
+    same_place = ~(changes(latitude) | changes(longitude))
+    same_place[spans.start] = (latitude[spans.start] == before_lat) & (longitude[spans.start] == before_lon)
+    repeats = same_place & ~(groundspeed < STANDING_KT) & (onground != 1)
+    return np.asarray(~repeats & (time > np.repeat(newest, spans.count))), np.asarray(repeats)
 
 
 def _said(known: Sources, rows: Rows, source: Ints, news: Flags) -> Sources:

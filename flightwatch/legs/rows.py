@@ -95,6 +95,12 @@ class Spans:
     start: Ints
     count: Ints
 
+    @staticmethod
+    def of(aircraft: Ints) -> Spans:
+        """Those of rows of these aircraft, sorted."""
+        start = np.flatnonzero(changes(aircraft))
+        return Spans(aircraft[start], start, np.diff(start, append=len(aircraft)))
+
     def look_up(self, keys: Ints, *columns: tuple[NDArray[Any], float]) -> list[NDArray[Any]]:
         """For each row the values under the number of its aircraft among sorted keys, or the defaults: one array for each
         column of values with its default."""
@@ -147,8 +153,7 @@ class Rows:
 
     def spans(self) -> Spans:
         """Where the rows of each aircraft lie; they have to be sorted."""
-        start = np.flatnonzero(changes(self.aircraft))
-        return Spans(self.aircraft[start], start, np.diff(start, append=len(self)))
+        return Spans.of(self.aircraft)
 
     def text(self, name: str, codes: NDArray[np.int32]) -> list[str | None]:
         words = self.vocabulary[name]
@@ -364,14 +369,7 @@ def _repeats(rows: Rows, *names: str) -> Flags:
 
 def concatenate(first: Rows, second: Rows) -> Rows:
     """Two sets of rows as one, in this order; the vocabularies are joined."""
-    vocabulary, shifted = {}, {}
-    for name in TEXTS:
-        words = first.vocabulary[name]
-        codes = getattr(second, name)
-        shifted[name] = np.where(codes >= 0, codes + len(words), -1).astype(np.int32)
-        vocabulary[name] = words + second.vocabulary[name]
-    joined = {n: np.concatenate([getattr(first, n), shifted.get(n, getattr(second, n))]) for n in ARRAYS}
-    return Rows(**joined, vocabulary=vocabulary)
+    return interleaved(second, first, np.r_[len(second) : len(second) + len(first), : len(second)])
 
 
 def interleaved(some: Rows, rows: Rows, order: Ints) -> Rows:
