@@ -73,7 +73,8 @@ SUMMER_LEAVING = datetime(2023, 8, 2, 9, 40, tzinfo=UTC)
 AUTUMN_LANDING = datetime(2023, 9, 25, 22, 20, tzinfo=UTC)
 AUTUMN_LEAVING = datetime(2023, 9, 27, 23, 20, tzinfo=UTC)
 FLEETS: tuple[tuple[str, str, int, tuple[str, ...], tuple[tuple[str, ...], ...]], ...] = (
-    # operator, registration and first address, how many, types, homes with the places flown to
+    # operator, registration and first address, how many, types, homes with the places flown to; addresses are such that no
+    # arithmetic of a register gives them another registration
     (
         "Demo Air Russia",
         "RA-98000",
@@ -89,11 +90,11 @@ FLEETS: tuple[tuple[str, str, int, tuple[str, ...], tuple[tuple[str, ...], ...]]
         ("A320", "B738", "A333"),
         (("ZBAA", "ZSPD", "ZYTX", "ZYCC"), ("ZSPD", "ZGGG", "ZBAA", "RKSI"), ("ZYYJ", "ZBAA", "RKSI")),
     ),
-    ("Demo Korea", "HL9000/71bf00", 20, ("A321", "B738", "B772"), (("RKSI", "RJTT", "ZBAA", "RJCC"), ("RKSS", "RKPC", "RKPK"))),
-    ("Demo Japan", "JA900X/86f000", 20, ("A320", "B788"), (("RJTT", "RJCC", "RJFF", "ROAH"), ("RJBB", "RKSI", "ZSPD"))),
+    ("Demo Korea", "HL9000/718f00", 20, ("A321", "B738", "B772"), (("RKSI", "RJTT", "ZBAA", "RJCC"), ("RKSS", "RKPC", "RKPK"))),
+    ("Demo Japan", "JA9000/87ff00", 20, ("A320", "B788"), (("RJTT", "RJCC", "RJFF", "ROAH"), ("RJBB", "RKSI", "ZSPD"))),
     (
         "Demo Europe",
-        "D-ADMO/3c9f00",
+        "PH-D00/480f00",
         24,
         ("A320", "E190", "AT76"),
         (("EDDF", "EGLL", "LFPG", "LEMD"), ("EDDM", "LIRF", "EKCH", "EPWA"), ("LFPG", "LEBL", "EHAM")),
