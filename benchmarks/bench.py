@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
@@ -46,6 +47,7 @@ from flightwatch.places import airports
 from flightwatch.rarity import Baseline
 from flightwatch.records import POSITIONS, Scope, Snapshot
 from flightwatch.store import Store
+from flightwatch.store.portions import Part, Portion, cut
 from flightwatch.testing.world import INLAND_SIBERIA, NORTH_KOREA, OCEANS, Jets
 from flightwatch.testing.world.coverage import floors
 from flightwatch.testing.world.traffic import Traffic
@@ -129,33 +131,39 @@ class Stored:
     live: list[float]
 
 
-def day(positions: int | None) -> Path:
-    """The first so many positions of the synthetic day, or all of it, sorted by aircraft and time; made once."""
-    file = KEPT / f"day-{positions or 'whole'}.parquet"
-    if not file.exists():
+def day(positions: int | None) -> tuple[Path, Path]:
+    """The first so many positions of the synthetic day, or all of it, sorted by aircraft and time, and those of its last
+    minutes in a file of their own; made once."""
+    name = positions or "whole"
+    files = KEPT / f"day-{name}.parquet", KEPT / f"minutes-{name}.parquet"
+    if not files[1].exists():
         KEPT.mkdir(parents=True, exist_ok=True)
         heard = floors((NORTH_KOREA, INLAND_SIBERIA, *OCEANS))
-        temporary, left = file.with_suffix(".part"), positions
-        with pq.ParquetWriter(temporary, POSITIONS, compression="zstd") as writer:
+        left = positions
+        made = [file.with_suffix(".part") for file in files]
+        with ExitStack() as opened:
+            writers = [opened.enter_context(pq.ParquetWriter(file, POSITIONS, compression="zstd")) for file in made]
             for piece in Traffic(airports(), DAY, floor=heard, wind=Jets()).pieces():
-                writer.write_table(piece if left is None else piece.slice(0, left))
-                left = None if left is None else left - len(piece)
-                if left is not None and left <= 0:
+                wanted = piece if left is None else piece.slice(0, left)
+                left = None if left is None else left - len(wanted)
+                last = pc.greater_equal(wanted["timestamp"], DAY + timedelta(days=1) - LAST)
+                for writer, which in zip(writers, (pc.invert(last), last), strict=True):
+                    writer.write_table(wanted.filter(which))
+                if left == 0:
                     break
-        temporary.replace(file)
-    return file
+        for temporary, file in zip(made, files, strict=True):
+            temporary.replace(file)
+    return files
 
 
-def batches(file: Path, until: datetime, later: list[pa.Table]) -> Iterator[pa.Table]:
-    """The columns that legs are made of, as `backfill` reads them; what is not before `until` is put aside."""
-    for table in read(file):
-        live = pc.greater_equal(table["timestamp"], until)
-        later.append(table.filter(live))
-        yield table.filter(pc.invert(live))
+def portions(file: Path) -> Iterator[Portion]:
+    """What legs are made of, as `Snapshots.portions` tells of an hour."""
+    for addresses in cut([file], backfill.BATCH_ROWS):
+        yield Portion(USED, (Part(file, "synthetic", None, *addresses),))
 
 
-def read(file: Path) -> Iterator[pa.Table]:
-    """Its columns, some row groups at a time: `iter_batches` keeps the dictionaries of all that it has read."""
+def read(file: Path) -> Iterator[int]:
+    """How many rows it has, some row groups at a time: `iter_batches` keeps the dictionaries of all that it has read."""
     texts = [f.name for f in POSITIONS if pa.types.is_string(f.type)]
     whole = pq.ParquetFile(file, read_dictionary=texts)
     groups: list[int] = []
@@ -163,35 +171,34 @@ def read(file: Path) -> Iterator[pa.Table]:
         groups.append(group)
         rows = sum(whole.metadata.row_group(g).num_rows for g in groups)
         if rows + whole.metadata.row_group(group).num_rows > backfill.BATCH_ROWS or group == whole.num_row_groups - 1:
-            yield whole.read_row_groups(groups, columns=list(USED))
+            yield len(whole.read_row_groups(groups, columns=list(USED)))
             groups = []
 
 
-def stored(file: Path) -> Stored:
+def stored(file: Path, minutes: Path) -> Stored:
     """Legs of a stored day but for its last minutes, in a process that has done nothing else, or two where that is how
     `backfill` does it: reading is part of it. Then, where it is the whole day, polls of these minutes with it behind them."""
     model = Model(airports(), Baseline(airports()), Registry().who)
     begun, used = time.perf_counter(), processor()
-    rows = sum(map(len, read(file)))
+    rows = sum(read(file))
     reading, reading_used = time.perf_counter() - begun, processor() - used
-    until, later = DAY + timedelta(days=1) - LAST, []
     begun, used = time.perf_counter(), processor()
     state, found = LegState(), 0
-    for _, days in ahead.tracked(batches(file, until, later), rows, ()):
-        for _, part in days:
+    for portion in ahead.tracked(portions(file), rows, ()):
+        for _, part in portion.days:
             state, outcome = leg_stage.draw_up(state, part, model)
             found += len(outcome.settled)
     whole, whole_used = time.perf_counter() - begun, processor() - used
     memory = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
-    live = sky(state, pa.concat_tables(later), until) if len(leg_stage.aircraft_of(state)) > MANY else []
+    live = sky(state, pq.read_table(minutes, columns=list(USED))) if len(leg_stage.aircraft_of(state)) > MANY else []
     return Stored(rows, found, reading, reading_used, whole, whole_used, memory, live)
 
 
-def sky(legs: LegState, positions: pa.Table, since: datetime) -> list[float]:
+def sky(legs: LegState, positions: pa.Table) -> list[float]:
     """Seconds of each step of live polls, with the legs behind them."""
+    since = DAY + timedelta(days=1) - LAST
     pipeline = Pipeline(airports(), Registry())
     state = replace(pipeline.start(Baseline(airports())._table), legs=legs, model_day=model_day(since))
-    positions = pa.table({name: positions[name].cast(POSITIONS.field(name).type) for name in positions.column_names})
     taking = []
     collect_between_polls()  # as `flightwatch run` does
     for begins in (since + i * EVERY for i in range(LAST // EVERY)):
@@ -225,7 +232,7 @@ def main() -> None:
     print(f"one reply to a stored snapshot: {whole:.0f} ms median, of which parsing {read:.0f} ms;")
     print(f"  {whole / read:.1f} times what parsing the reply takes")
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
-        told = alone.submit(stored, day(asked.positions or None)).result()
+        told = alone.submit(stored, *day(asked.positions or None)).result()
     print(f"stored positions to legs: {told.positions:,} positions, SYNTHETIC, {told.legs:,} final legs;")
     print(f"  {told.positions / told.whole / 1e6:.2f} million a second, ", end="")
     print(f"{told.positions / told.whole_processor / 1e6:.2f} a second of the processor, at most {told.memory:,.0f} MB;")

@@ -2,7 +2,8 @@
 
 Going through positions needs neither history nor names, drawing up legs needs both and no positions: two processes
 share the work of a backfill about evenly, and what comes out is the same. The other process is a plain interpreter
-that reads batches from its input and writes `TrackedDay`s to its output, pickled; both ends are this program's.
+that is told on its input which portions to read, and writes what became of each to its output, pickled; both ends are this
+program's. Positions are read where they are worked on, the next portion while one is worked on.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
+from pathlib import Path
 from typing import IO
 
 import pyarrow as pa
@@ -28,115 +30,127 @@ from flightwatch.errors import FlightwatchError
 from flightwatch.legs import LegState
 from flightwatch.legs.rows import empty_rows
 from flightwatch.pipeline import TrackedDay, tracked_by_day
+from flightwatch.store import Portion
 
 WORTH_IT = 3_000_000
 """Positions from which on a second process, which takes a second or two to begin, is worth it."""
 
 AHEAD = 2
-"""Batches that wait for the other process, so that it has something to do while legs are drawn up; each is some 50 MB."""
-
-SWITCH_S = 0.0002
-"""A thread of Python goes on for no longer while another one waits. By the usual 5 ms the one that sends would wait as long
-for each piece that the pipe takes, while legs are drawn up, and the other process would have nothing to do."""
+"""Portions that wait for the other process, so that it has something to do while legs are drawn up."""
 
 PIPE_BYTES = 1 << 20
-"""What Linux lets anybody have: batches cross in fewer turns than by the usual 64 kB."""
+"""What Linux lets anybody have: what became of a portion crosses in fewer turns than by the usual 64 kB."""
+
+Damage = tuple[Path, str]
+Read = tuple[pa.Table, tuple[Damage, ...]]
 
 
-def tracked(batches: Iterable[pa.Table], positions: int, preferred: Sequence[str]) -> Iterator[tuple[int, list[TrackedDay]]]:
-    """Batches of so many positions in all, tracked from nothing on: how many rows each had, and its days in order. The open
-    pieces are told before a day begins, whose model is made of them, and after all."""
+@dataclass(frozen=True, slots=True)
+class TrackedPortion:
+    """How many rows a portion had, its days in order, and its files that are damaged, with what is wrong."""
+
+    rows: int
+    days: list[TrackedDay]
+    damaged: tuple[Damage, ...]
+
+
+def tracked(portions: Iterable[Portion], positions: int, preferred: Sequence[str]) -> Iterator[TrackedPortion]:
+    """Portions of so many positions in all, tracked from nothing on. The open pieces are told before a day begins, whose
+    model is made of them, and after all."""
     alone = positions < WORTH_IT or (os.cpu_count() or 1) < 2
     try:
-        for answer in _in_turn(batches, preferred) if alone else _apart(batches, preferred):
+        for answer in _in_turn((p.read() for p in portions), preferred) if alone else _apart(portions, preferred):
             yield answer
-            gc.freeze()  # what lasts from batch to batch is ever more, and looking it through for garbage takes ever longer
+            gc.freeze()  # what lasts from portion to portion is ever more, and looking it through for garbage takes ever longer
     finally:
         gc.unfreeze()
 
 
-def _in_turn(batches: Iterable[pa.Table], preferred: Sequence[str]) -> Iterator[tuple[int, list[TrackedDay]]]:
+def _in_turn(read: Iterable[Read], preferred: Sequence[str]) -> Iterator[TrackedPortion]:
     opened = LegState().open
     newest: date | None = None
-    for batch in batches:
+    for table, damaged in read:
         days: list[TrackedDay] = []
-        for day, tracked in tracked_by_day(opened, batch, preferred):
+        for day, tracked in tracked_by_day(opened, table, preferred):
             if newest is not None and day > newest:
                 days.append((newest, leg_stage.track(opened, empty_rows(), preferred)))
             assert tracked.opened is not None  # `tracked_by_day` tells them
             opened, newest = tracked.opened, day if newest is None else max(day, newest)
             days.append((day, replace(tracked, opened=None)))
-        yield len(batch), days
-    yield 0, [] if newest is None else [(newest, leg_stage.track(opened, empty_rows(), preferred))]
+        yield TrackedPortion(len(table), days, damaged)
+    yield TrackedPortion(0, [] if newest is None else [(newest, leg_stage.track(opened, empty_rows(), preferred))], ())
 
 
-def _apart(batches: Iterable[pa.Table], preferred: Sequence[str]) -> Iterator[tuple[int, list[TrackedDay]]]:
-    waiting: queue.Queue[object] = queue.Queue(AHEAD)
-    command = [sys.executable, "-m", __name__]
+def _apart(portions: Iterable[Portion], preferred: Sequence[str]) -> Iterator[TrackedPortion]:
+    command = [sys.executable, "-P", "-c", f"from {__name__} import work; work()"]  # by -m, its answers would be of `__main__`
     other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=PIPE_BYTES)
     assert other.stdin is not None
     assert other.stdout is not None
-    sender = threading.Thread(target=_send, args=(waiting, other.stdin), name="positions", daemon=True)
-    sender.start()
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_S)
     try:
-        waiting.put(tuple(preferred))
+        _tell(other.stdin, tuple(preferred))
         under_way = 0
-        for batch in batches:
-            waiting.put(batch)
+        for portion in portions:
+            _tell(other.stdin, portion)
             under_way += 1
             if under_way > AHEAD:
                 yield _received(other.stdout)
                 under_way -= 1
-        waiting.put(None)
+        other.stdin.close()
         for _ in range(under_way + 1):
             yield _received(other.stdout)
     finally:
-        sys.setswitchinterval(usual)
         other.kill()  # it has nothing left to do, or nobody wants it any more
-        waiting.put(None)
-        sender.join()
+        with suppress(BrokenPipeError):
+            other.stdin.close()
         other.stdout.close()
         other.wait()
 
 
-def _send(waiting: queue.Queue[object], to: IO[bytes]) -> None:
-    """Sends what waits until None comes. Where the other process is gone, what still comes is let go: whoever waits for
-    its answers finds out."""
-    with suppress(OSError), to:
-        for thing in iter(waiting.get, None):
-            pickle.dump(thing, to, pickle.HIGHEST_PROTOCOL)
-            to.flush()
-        return
-    for _ in iter(waiting.get, None):
-        pass
-
-
-def _received(source: IO[bytes]) -> tuple[int, list[TrackedDay]]:
-    try:
-        rows, days = pickle.load(source)
-    except EOFError:
-        raise FlightwatchError("the process that goes through stored positions ended early; see what it said above") from None
-    return rows, days
-
-
-def _work(source: IO[bytes], to: IO[bytes]) -> None:
-    preferred = pickle.load(source)
-    for answer in _in_turn(_batches(source), preferred):
-        pickle.dump(answer, to, pickle.HIGHEST_PROTOCOL)
+def _tell(to: IO[bytes], thing: object) -> None:
+    """Where the other process is gone, whoever waits for its answers finds out."""
+    with suppress(BrokenPipeError):
+        pickle.dump(thing, to, pickle.HIGHEST_PROTOCOL)
         to.flush()
 
 
-def _batches(source: IO[bytes]) -> Iterator[pa.Table]:
+def _received(source: IO[bytes]) -> TrackedPortion:
+    try:
+        answer: TrackedPortion = pickle.load(source)
+    except EOFError:
+        raise FlightwatchError("the process that goes through stored positions ended early; see what it said above") from None
+    return answer
+
+
+def work() -> None:
+    """What the other process does: portions from its input, what became of them to its output."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asked hears it, too, and says what is to become of this one
+    source, to = sys.stdin.buffer, sys.stdout.buffer
+    preferred = pickle.load(source)
+    with suppress(BrokenPipeError):
+        for answer in _in_turn(_read_ahead(source), preferred):
+            pickle.dump(answer, to, pickle.HIGHEST_PROTOCOL)
+            to.flush()
+
+
+def _read_ahead(source: IO[bytes]) -> Iterator[Read]:
+    """What the portions have that are told of, each read while the one before is worked on. The thread goes on while this
+    process waits for answers to be taken, or two that both tell would wait for each other; `AHEAD` bounds what it reads."""
+    waiting: queue.SimpleQueue[Read | None] = queue.SimpleQueue()
+    threading.Thread(target=_read_all, args=(source, waiting), name="positions", daemon=True).start()
+    return iter(waiting.get, None)
+
+
+def _read_all(source: IO[bytes], waiting: queue.SimpleQueue[Read | None]) -> None:
+    try:
+        for portion in _told(source):
+            waiting.put(portion.read())
+    finally:
+        waiting.put(None)  # one answer too few: whoever waits for it finds out
+
+
+def _told(source: IO[bytes]) -> Iterator[Portion]:
     while True:
         try:
             yield pickle.load(source)
         except EOFError:
             return
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asked hears it, too, and says what is to become of this one
-    with suppress(BrokenPipeError):
-        _work(sys.stdin.buffer, sys.stdout.buffer)

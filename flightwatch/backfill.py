@@ -96,13 +96,15 @@ def derive(store: Store, pipeline: Pipeline, progress: Progress | None = None) -
     events: dict[str, Event] = {}
     late: set[str] = set()
     done, total = 0, store.snapshots.rows()
-    for rows, days in ahead.tracked(store.snapshots.batches(BATCH_ROWS, USED), total, pipeline.preferred):
-        state, outcome = pipeline.absorb_tracked(state, days)
+    for portion in ahead.tracked(store.snapshots.portions(BATCH_ROWS, USED), total, pipeline.preferred):
+        for path, problem in portion.damaged:
+            store.snapshots.note_damaged(path, problem)
+        state, outcome = pipeline.absorb_tracked(state, portion.days)
         found |= {leg.leg_id: leg for leg in outcome.settled}
         frozen |= {leg.leg_id: leg for leg in outcome.frozen}
         events |= {event.event_id: event for event in outcome.events}
         late |= set(outcome.late)
-        done += rows
+        done += portion.rows
         if progress:
             progress(done, total)
     for feed, time in store.snapshots.clocks().items():

@@ -21,7 +21,7 @@ from flightwatch.pipeline import Pipeline, State
 from flightwatch.places import Airports, airports
 from flightwatch.records import LEGS, Leg, Scope, Snapshot, legs_from_table
 from flightwatch.rules import Rule, read_rules
-from flightwatch.store import Store, files
+from flightwatch.store import Portion, Store, files
 from flightwatch.testing.clock import FakeClock
 from flightwatch.testing.world import Flight, Sky
 from tests.conftest import T0, positions
@@ -84,11 +84,31 @@ def test_two_processes_make_the_same_legs_as_one_in_however_many_batches(
     assert told[0] == told[1]
 
 
+@pytest.mark.parametrize("worth_it", [ahead.WORTH_IT, 0], ids=["one", "two"])
+def test_a_damaged_file_is_named_and_legs_are_made_of_the_rest(
+    tmp_path: Path, airports: Airports, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, worth_it: int
+) -> None:
+    """Whichever process reads it."""
+    monkeypatch.setattr(ahead, "WORTH_IT", worth_it)
+    with Store(tmp_path) as store:
+        for name, flown in (("whole", STATE_TAIL), ("spoilt", OTHER)):
+            written = store.snapshots.write_history(name, "made", world([flown], airports).positions(60.0))
+            store.snapshots.register_history("made", written)
+        spoilt = {path for (path,) in store.catalog.db.execute("SELECT path FROM files WHERE path LIKE '%spoilt%'")}
+        for path in spoilt:
+            (store.root / path).write_bytes(b"PAR1" + bytes(range(200)))
+        backfill.derive(store, pipeline(store))
+        assert {leg.registration for leg in tracked(store).values()} == {STATE_TAIL.registration}
+        marked = {path for (path,) in store.catalog.db.execute("SELECT path FROM files WHERE damaged = 1")}
+    assert marked == spoilt
+    assert all(path in caplog.text for path in spoilt)
+
+
 def test_a_second_process_that_ends_early_is_told_of_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the machine is out of memory."""
     monkeypatch.setattr(ahead, "WORTH_IT", 0)
     with pytest.raises(FlightwatchError, match="ended early"):
-        list(ahead.tracked([pa.table({"timestamp": [1]})], 1, ()))
+        list(ahead.tracked([Portion(("timestamp",), ())], 1, ()))
 
 
 def stages(state: State) -> dict[tuple[str, str], str]:
@@ -229,7 +249,6 @@ def test_a_poll_that_comes_late_is_taken_in(tmp_path: Path, airports: Airports) 
 
 
 def pa_less(positions, limit):  # type: ignore[no-untyped-def]  # pyarrow has no types
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     return pc.less(positions["timestamp"], pa.scalar(limit, positions.schema.field("timestamp").type))

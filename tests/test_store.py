@@ -132,7 +132,7 @@ def test_batches_hold_every_position_once_and_of_a_large_hour_some_aircraft_afte
         store.snapshots.register_history(feed, store.snapshots.write_history("a", feed, positions(rows)))
     store.snapshots.append(Snapshot("one", T0, T0, Scope("world"), positions(rows[:2])))
     names = ["timestamp", "icao24", "longitude", "feed"]
-    batches = [batch.to_pylist() for batch in store.snapshots.batches(6, names)]
+    batches = [portion.read()[0].to_pylist() for portion in store.snapshots.portions(6, names)]
     whole = store.snapshots.positions().select(names).to_pylist()
     assert sorted(map(str, (row for batch in batches for row in batch))) == sorted(map(str, whole))
     *filed, _ = [{row["icao24"] for row in batch} for batch in batches]

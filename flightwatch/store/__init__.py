@@ -16,7 +16,8 @@ history/, where every row stands once.
 from __future__ import annotations
 
 from flightwatch.store.catalog import Catalog
+from flightwatch.store.portions import Portion
 from flightwatch.store.rebuilding import rebuild_catalog
 from flightwatch.store.store import EVERYTHING, Import, Store
 
-__all__ = ["EVERYTHING", "Catalog", "Import", "Store", "rebuild_catalog"]
+__all__ = ["EVERYTHING", "Catalog", "Import", "Portion", "Store", "rebuild_catalog"]

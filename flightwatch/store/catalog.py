@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -167,18 +167,19 @@ class Catalog:
             (day, 1 << hour, scope),
         )
 
-    def read(
-        self, path: str, empty: pa.Table, filters: pc.Expression | None = None, columns: Sequence[str] | None = None
-    ) -> pa.Table:
-        """The rows of a listed file; a damaged one is named, marked, and counts as `empty`. `columns`: see
-        `files.read_parquet`."""
+    def read(self, path: str, empty: pa.Table, filters: pc.Expression | None = None) -> pa.Table:
+        """The rows of a listed file; a damaged one is named, marked, and counts as `empty`."""
         try:
-            return self.read_surely(path, filters, columns)
+            return self.read_surely(path, filters)
         except Damaged as error:
-            log.error("%s", error)
-            if not self._read_only:
-                self.db.execute("UPDATE files SET damaged = 1 WHERE path = ?", (path,))
+            self.note_damaged(path, str(error))
             return empty
+
+    def note_damaged(self, path: str, problem: str) -> None:
+        """Names a listed file of which the problem tells that it is damaged, and marks it."""
+        log.error("%s", problem)
+        if not self._read_only:
+            self.db.execute("UPDATE files SET damaged = 1 WHERE path = ?", (path,))
 
     def read_pieces(self, path: str, wanted: Callable[[int, int], bool]) -> Iterator[tuple[int, files.ReadColumns]]:
         """The wanted pieces of a listed file (see `files.read_pieces`); of a damaged one those before the damage."""
@@ -188,10 +189,10 @@ class Catalog:
         except Damaged as error:
             log.error("%s", error)
 
-    def read_surely(self, path: str, filters: pc.Expression | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+    def read_surely(self, path: str, filters: pc.Expression | None = None) -> pa.Table:
         """The rows of a listed file. Raises Damaged."""
         (footer,) = self.db.execute("SELECT footer FROM files WHERE path = ?", (path,)).fetchone()
-        return files.read_parquet(self._root / path, filters, footer, columns)
+        return files.read_parquet(self._root / path, filters, footer)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flightwatch.errors import Damaged
@@ -25,6 +26,9 @@ ROW_GROUP = 1 << 17
 """Rows in a Parquet row group: small enough to read one aircraft without the rest of an hour, large enough to
 compress."""
 
+
+GREATEST = "\U0010ffff"
+"""No text of ours is greater."""
 
 ReadColumns = Callable[[Sequence[str]], pa.Table]
 """Reads columns by name. Raises Damaged."""
@@ -95,37 +99,50 @@ def _footer_size(end: bytes) -> int:
     return int.from_bytes(end[-8:-4], "little") + 8
 
 
-def read_parquet(path: Path, filters: object = None, footer: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
-    """Reads one file and verifies its page checksums, and its footer where the digest of that is given. Where columns are
-    given, only these, with the texts as dictionaries, which takes a third of the time. Raises Damaged where it does not hold
-    what was written."""
+def read_parquet(path: Path, filters: object = None, footer: str | None = None) -> pa.Table:
+    """Reads one file and verifies its page checksums, and its footer where the digest of that is given. Raises Damaged where it
+    does not hold what was written."""
     with _named(path):
-        if footer is not None and footer != footer_digest(_end(path)):
-            raise pa.ArrowInvalid("its footer is not the one that was written")
-        if columns is None:
-            return pq.read_table(path, filters=filters, page_checksum_verification=True, partitioning=None)
+        if footer is not None:
+            _check(path, footer)
+        return pq.read_table(path, filters=filters, page_checksum_verification=True, partitioning=None)
+
+
+def read_addresses(path: Path, footer: str | None, columns: Sequence[str], least: str, below: str | None) -> pa.Table:
+    """Columns, `icao24` among them, of the rows with an address from one to below another, texts as dictionaries, which takes a
+    third of the time. Only row groups that can have such rows are read: by a filter of pyarrow's they all are, where texts
+    are dictionaries. Raises Damaged."""
+    with _named(path):
+        if footer is not None:
+            _check(path, footer)
         texts = [field.name for field in pq.read_schema(path) if pa.types.is_string(field.type)]
-        return pq.read_table(
-            path,
-            columns=list(columns),
-            filters=filters,
-            read_dictionary=texts,
-            page_checksum_verification=True,
-            partitioning=None,
-        )
+        with pq.ParquetFile(path, read_dictionary=texts, page_checksum_verification=True) as file:
+            told = list(_extremes(file.metadata, "icao24"))
+            groups = [i for i, (first, last) in enumerate(told) if last >= least and (below is None or first < below)]
+            table = file.read_row_groups(groups, columns=list(columns))
+    if any(told[i][0] < least for i in groups):
+        table = table.filter(pc.field("icao24") >= least)
+    if below is not None and any(told[i][1] >= below for i in groups):
+        table = table.filter(pc.field("icao24") < below)
+    return table
+
+
+def _extremes(told: pq.FileMetaData, column: str) -> Iterator[tuple[str, str]]:
+    """The least and the greatest text of a column in each row group; where that is not told, what leaves all open."""
+    at = told.schema.to_arrow_schema().names.index(column)
+    for i in range(told.num_row_groups):
+        statistics = told.row_group(i).column(at).statistics
+        yield (statistics.min, statistics.max) if statistics is not None and statistics.has_min_max else ("", GREATEST)
 
 
 def first_values(path: Path, column: str) -> list[tuple[str, int]]:
-    """The least text of a column in each row group, and the rows of it; nothing where that is not told or the file cannot be
-    read, which whoever reads it will find."""
+    """The least text of a column in each row group, and the rows of it; nothing where the file cannot be read, which whoever
+    reads it will find."""
     try:
         told = pq.read_metadata(path)
     except (pa.ArrowException, OSError):
         return []
-    groups = [told.row_group(i) for i in range(told.num_row_groups)]
-    at = told.schema.to_arrow_schema().names.index(column)
-    statistics = [(group.column(at).statistics, group.num_rows) for group in groups]
-    return [(s.min, rows) for s, rows in statistics if s is not None and s.has_min_max]
+    return [(first, told.row_group(i).num_rows) for i, (first, _) in enumerate(_extremes(told, column))]
 
 
 def read_pieces(path: Path, footer: str, wanted: Callable[[int, int], bool]) -> Iterator[tuple[int, ReadColumns]]:
@@ -133,8 +150,7 @@ def read_pieces(path: Path, footer: str, wanted: Callable[[int, int], bool]) -> 
     row of each, and what reads columns of it, texts as dictionaries but for ids, of which hardly two are alike. Raises
     Damaged."""
     with _named(path):
-        if footer != footer_digest(_end(path)):
-            raise pa.ArrowInvalid("its footer is not the one that was written")
+        _check(path, footer)
         columns = pq.read_metadata(path).schema
         names = [columns.column(i).path for i in range(len(columns)) if columns.column(i).logical_type.type == "STRING"]
         texts = [name for name in names if not name.endswith("_id")]
@@ -163,6 +179,11 @@ def _named(path: Path) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0][:200]
         raise Damaged(f"{path} cannot be read ({reason}): it is left out until it is put back from a copy") from None
+
+
+def _check(path: Path, footer: str) -> None:
+    if footer != footer_digest(_end(path)):
+        raise pa.ArrowInvalid("its footer is not the one that was written")
 
 
 def _end(path: Path) -> bytes:

@@ -26,6 +26,7 @@ from flightwatch.errors import Damaged, StoreError
 from flightwatch.records import POSITIONS, Scope, Snapshot, Terms, ipc_bytes, ipc_table, micros, utc
 from flightwatch.store import files
 from flightwatch.store.catalog import HOUR_US, Catalog
+from flightwatch.store.portions import Part, Portion, cut
 
 log = logging.getLogger(__name__)
 
@@ -317,43 +318,31 @@ class Snapshots:
         )
         return [StoredFile(*row) for row in rows]
 
-    def batches(self, rows: int, columns: Sequence[str]) -> Iterator[pa.Table]:
+    def portions(self, rows: int, columns: Sequence[str]) -> Iterator[Portion]:
         """These columns of all positions in order of their hours, about so many rows at a time; of an hour with more, some
-        aircraft after others. Texts are dictionaries."""
+        aircraft after others."""
         found = self._catalog.db.execute(
-            "SELECT path, feed FROM files WHERE kind != 'legs' AND retired_us IS NULL ORDER BY first_us, path"
+            "SELECT path, feed, footer, rows FROM files WHERE kind != 'legs' AND retired_us IS NULL ORDER BY first_us, path"
         ).fetchall()
-        hours = sorted(((_folder_hour(path), path, feed) for path, feed in found), key=lambda h: (h[0], h[1]))
-        batch: list[pa.Table] = []
-        for _, group in groupby(hours, key=lambda h: h[0]):
-            files = [(path, feed) for _, path, feed in group]
-            for part in self._by_address([path for path, _ in files], rows):
-                batch += [self._columns(path, feed, columns, part) for path, feed in files]
-                if sum(map(len, batch)) >= rows or part is not None:
-                    yield pa.concat_tables(batch)
-                    batch = []
-        batch += [_encoded(p.positions, feed, columns) for feed, group in self._pending.items() for p in group]
-        if batch:
-            yield pa.concat_tables(batch)
-
-    def _by_address(self, paths: Sequence[str], rows: int) -> list[pc.Expression | None]:
-        """What cuts the positions of some files by their addresses into parts of about so many rows, if there are more. Files
-        that are not sorted by address yet are not cut: they are those of the last hours alone."""
-        edges: list[str] = []
+        names = tuple(columns)
+        hours = sorted(((_folder_hour(row[0]), *row) for row in found), key=lambda h: (h[0], h[1]))
+        parts: list[Part] = []
         many = 0
-        for first, count in sorted(group for path in paths for group in files.first_values(self._root / path, "icao24")):
-            if many >= rows and first not in edges:
-                edges.append(first)
-                many = 0
-            many += count
-        if not edges:
-            return [None]
-        address = pc.field("icao24")
-        return [address < edges[0], *((address >= a) & (address < b) for a, b in pairwise(edges)), address >= edges[-1]]
+        for _, group in groupby(hours, key=lambda h: h[0]):
+            stored = [row[1:] for row in group]
+            for addresses in cut([self._root / path for path, *_ in stored], rows):
+                parts += [Part(self._root / path, feed, footer, *addresses) for path, feed, footer, _ in stored]
+                many += sum(row[-1] for row in stored)
+                if many >= rows:
+                    yield Portion(names, tuple(parts))
+                    parts, many = [], 0
+        waiting = tuple((feed, p.positions) for feed, group in self._pending.items() for p in group)
+        if parts or waiting:
+            yield Portion(names, tuple(parts), waiting)
 
-    def _columns(self, path: str, feed: str, columns: Sequence[str], filters: pc.Expression | None) -> pa.Table:
-        stored = [name for name in columns if name != "feed"]
-        return _encoded(self._catalog.read(path, STORED.empty_table(), filters, stored), feed, columns)
+    def note_damaged(self, path: Path, problem: str) -> None:
+        """Whoever read a portion found a file damaged."""
+        self._catalog.note_damaged(str(path.relative_to(self._root)), problem)
 
     def _read(self, path: str, filters: pc.Expression | None = None) -> pa.Table:
         return self._catalog.read(path, STORED.empty_table(), filters)
@@ -447,14 +436,6 @@ def with_feed(table: pa.Table, feed: str) -> pa.Table:
     """Stored rows with the columns of `POSITIONS`."""
     columns = {f.name: table[f.name] for f in POSITIONS if f.name != "feed"}
     return pa.table({**columns, "feed": pa.repeat(pa.scalar(feed), len(table))}, schema=POSITIONS)
-
-
-def _encoded(table: pa.Table, feed: str, columns: Sequence[str]) -> pa.Table:
-    """These columns of stored rows, texts as dictionaries."""
-    found = {name: table[name] for name in columns if name != "feed"}
-    texts = {name: column.dictionary_encode() for name, column in found.items() if pa.types.is_string(column.type)}
-    feeds = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), len(table)), [feed])
-    return pa.table({**found, **texts, "feed": feeds}).select(columns)
 
 
 def by_hour(table: pa.Table) -> Iterator[tuple[datetime, pa.Table]]:
