@@ -127,18 +127,26 @@ class Verdicts:
     turn: Ints
 
 
-Pairs = tuple[Floats, Ints, Flags]
+@dataclass(frozen=True)
+class Pairs:
+    """What lies between each row and the one before: nm and microseconds, nothing where that is of another aircraft, and
+    whether it is of the same one; `level` is the cosine of the row's own latitude."""
+
+    distance: Floats
+    elapsed: Ints
+    same: Flags
+    level: Floats
 
 
 def pair_distances(rows: Rows) -> Pairs:
-    """For each row: nm and microseconds since the row before, and whether that row is of the same aircraft."""
     distance, elapsed = np.zeros(len(rows)), np.zeros(len(rows), np.int64)
-    same = ~changes(rows.aircraft)
+    same, level = ~changes(rows.aircraft), np.cos(np.radians(rows.latitude))
     if len(rows) > 1:
-        distance[1:] = steps_nm(rows.latitude, rows.longitude)
+        distance[1:] = steps_nm(rows.latitude, rows.longitude, level)
         elapsed[1:] = np.diff(rows.time)
-    distance[~same], elapsed[~same] = 0.0, 0
-    return distance, elapsed, same
+    other = np.flatnonzero(~same)
+    distance[other], elapsed[other] = 0.0, 0
+    return Pairs(distance, elapsed, same, level)
 
 
 def taken(verdicts: Verdicts, which: Flags) -> Verdicts:
@@ -165,7 +173,7 @@ def judge(rows: Rows, pairs: Pairs, context: Flags, waited: Flags, confirmed: In
     n = len(rows)
     spans = rows.spans()
     start = spans.start
-    again = _repeats(rows, pairs[2])
+    again = _repeats(rows, pairs.same)
     strange = np.r_[np.flatnonzero(waited | (confirmed == CONTESTED)), _odd(rows, pairs, ~again)]
     odd = np.unique(np.searchsorted(start, strange, side="right") - 1)
     accepted = np.add.reduceat(~again & ~context, start, dtype=np.int64) if n else np.zeros(0, np.int64)
@@ -206,8 +214,8 @@ def _odd(rows: Rows, pairs: Pairs, which: Flags) -> Ints:
         return np.zeros(0, np.int64)
     everyone = len(index) == len(rows)  # as nearly always: slices are much cheaper than indices
     i, j = (slice(None, -1), slice(1, None)) if everyone else (index[:-1], index[1:])
-    whole_distance, whole_elapsed, whole_same = pairs if everyone else pair_distances(rows.take(index))
-    distance, elapsed, same = whole_distance[1:], whole_elapsed[1:], whole_same[1:]
+    pairs = pairs if everyone else pair_distances(rows.take(index))
+    distance, elapsed, same = pairs.distance[1:], pairs.elapsed[1:], pairs.same[1:]
     height, before = rows.altitude[j], rows.altitude[i]
     limit: Floats | float = MAX_SPEED_KT
     if rows.mlat.any():

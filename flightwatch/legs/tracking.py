@@ -295,7 +295,7 @@ def _steps(
     rows: Rows, pairs: cleaning.Pairs, is_context: Flags, verdicts: cleaning.Verdicts, open_pieces: Pieces
 ) -> tuple[pieces.Steps, phases.Phases]:
     """What lies between accepted rows."""
-    distance, elapsed, same = pairs
+    distance, elapsed, same = pairs.distance, pairs.elapsed, pairs.same
     (before,) = rows.spans().look_up(open_pieces.aircraft, (open_pieces.phase, phases.UNCLEAR))
     said = phases.evidence(rows, distance, elapsed, verdicts.no_height, verdicts.degraded)
     said[is_context] = before[is_context]
@@ -307,7 +307,7 @@ def _steps(
     metres = np.round(distance * METRES_PER_NM).astype(np.int64)
     known = np.full(len(rows), turning.UNKNOWN)
     known[is_context] = open_pieces.heading[np.searchsorted(open_pieces.aircraft, rows.aircraft[is_context])]
-    heading = turning.headings(rows, distance, elapsed, same, known)
+    heading = turning.headings(rows, pairs, known)
     turned = turning.turns(heading, begins)
     new = ~is_context
     steps = pieces.Steps(metres, elapsed, begins & new, turns & new, first & new, is_context, verdicts.jump, heading, turned)

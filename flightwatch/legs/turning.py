@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flightwatch.legs.rows import SECOND, Flags, Floats, Ints, Rows, changes, reduced
+from flightwatch.legs.cleaning import Pairs
+from flightwatch.legs.rows import SECOND, Flags, Ints, Rows, changes, reduced
 
 STRETCH_S = 300
 """Holding once round takes four minutes, a wide circle at survey speed ten to fifteen."""
@@ -49,32 +50,35 @@ AMBIGUOUS_DEG = 150.0
 MILLI = 1000
 ROUND = 360 * MILLI
 UNKNOWN = -1
-CARRIED = -2
 
 Stretches = NDArray[np.void]
 
 
-def headings(rows: Rows, distance: Floats, elapsed: Ints, same: Flags, known: Ints) -> Ints:
-    """The direction (thousandths of a degree) in which each row was reached, or `UNKNOWN`. `distance` (nm) and `elapsed`
-    (µs) lie between a row and the one before, `same` where that is of the same aircraft; `known` says it of rows that were
-    seen before, and is `UNKNOWN` elsewhere."""
+def headings(rows: Rows, pairs: Pairs, known: Ints) -> Ints:
+    """The direction (thousandths of a degree) in which each row was reached, or `UNKNOWN`; one that has hardly moved goes on as
+    the row before. `known` says it of rows that were seen before, and is `UNKNOWN` elsewhere."""
     north, along = _since_before(rows.latitude), _since_before(rows.longitude)
     along += 180
     across = np.flatnonzero((along < 0) | (along >= 360))  # the antimeridian
     along[across] %= 360
     along -= 180
-    east = np.cos(np.radians(rows.latitude))
-    east *= along
-    angle = np.degrees(np.arctan2(east, north, out=north), out=north)
-    angle *= MILLI
-    found = np.round(angle, out=angle).astype(np.int64)
-    found += ROUND * (found < 0)
-    soon = same & (elapsed <= SLOWEST_S * SECOND)
-    told = np.where(distance < SHORTEST_NM, CARRIED, found)
-    told = np.where(soon & (distance * 3600 * SECOND >= SLOWEST_KT * elapsed), told, UNKNOWN)
-    told = np.where(known != UNKNOWN, known, told)
-    latest = np.maximum.accumulate(np.where(told != CARRIED, np.arange(len(rows)), 0))
-    return np.where(told[latest] == CARRIED, UNKNOWN, told[latest])
+    moved = pairs.distance >= SHORTEST_NM
+    with np.errstate(divide="ignore", invalid="ignore"):  # due east, and where it stands
+        angle = np.degrees(np.arctan(pairs.level * along / north))  # a third of what the arctangent of two takes
+    told = np.round(np.where(moved, angle * MILLI, 0.0)).astype(np.int64)
+    told += ROUND // 2 * np.signbit(north)
+    told += ROUND * (told < 0)
+    slow = pairs.distance * 3600 * SECOND < SLOWEST_KT * pairs.elapsed
+    slow |= ~pairs.same | (pairs.elapsed > SLOWEST_S * SECOND)
+    told[slow] = UNKNOWN
+    before = np.flatnonzero(known != UNKNOWN)
+    told[before] = known[before]
+    hardly = ~(moved | slow)
+    hardly[before] = False
+    if (some := np.flatnonzero(hardly)).size:
+        others = np.flatnonzero(~hardly)  # the first row of an aircraft is among them
+        told[some] = told[others[np.searchsorted(others, some) - 1]]
+    return told
 
 
 def _since_before(values: NDArray[Any]) -> NDArray[Any]:
