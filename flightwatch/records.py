@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from operator import attrgetter
 from typing import Any, Literal
@@ -123,11 +123,17 @@ WAYPOINT = np.dtype([("time", "<u4"), ("latitude", "<f4"), ("longitude", "<f4"),
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_DAY, _DAY_US = _EPOCH.toordinal(), 86_400_000_000
 
 
 def utc(timestamp_us: int) -> datetime:
     """Microseconds since 1970, as arrays hold them, to an aware datetime, exactly."""
-    return _EPOCH + timedelta(microseconds=int(timestamp_us))
+    return _EPOCH + timedelta(0, 0, int(timestamp_us))
+
+
+def day_of(timestamp_us: int) -> date:
+    """The UTC day of a time in microseconds since 1970."""
+    return date.fromordinal(_EPOCH_DAY + int(timestamp_us) // _DAY_US)
 
 
 def micros(time: datetime) -> int:

@@ -86,19 +86,22 @@ def test_unknown_codes_are_kept_as_given(airports: Airports) -> None:
     assert airports.resolve(["XQQ9", None, ""]) == {"XQQ9": "XQQ9"}
 
 
-@given(st.floats(-85, 85), LONGITUDES, st.floats(1, 300))
-def test_near_finds_what_brute_force_finds(lat: float, lon: float, radius: float) -> None:
-    """Also near the poles and the antimeridian."""
+@given(st.lists(st.tuples(st.floats(-90, 90), LONGITUDES), min_size=1, max_size=4), st.floats(1, 300))
+def test_near_finds_what_brute_force_finds(places: list[tuple[float, float]], radius: float) -> None:
+    """Also near the poles and the antimeridian, and of several places at once the same as of each alone."""
     from flightwatch.places import airports as all_airports
 
     table = all_airports()
-    rows, distances = table.near(lat, lon, radius)
-    everything = distance_nm(lat, lon, table.latitude, table.longitude)
-    inside = set(np.flatnonzero((everything <= radius - 0.01) & table.landable).tolist())
-    assert inside <= set(rows.tolist())
-    assert np.all(np.diff(distances) >= 0)
-    assert np.all(everything[rows] <= radius + 0.01)
-    assert table.close(lat, lon, radius) == sorted(zip(distances.tolist(), rows.tolist(), strict=True))
+    at, rows_around, distances_around = table.around(*np.array(places).T, radius)
+    for i, (lat, lon) in enumerate(places):
+        rows, distances = table.near(lat, lon, radius)
+        everything = distance_nm(lat, lon, table.latitude, table.longitude)
+        inside = set(np.flatnonzero((everything <= radius - 0.01) & table.landable).tolist())
+        assert inside <= set(rows.tolist())
+        assert np.all(np.diff(distances) >= 0)
+        assert np.all(everything[rows] <= radius + 0.01)
+        assert set(rows_around[at == i].tolist()) == set(rows.tolist())
+        assert distances_around[at == i] == pytest.approx(distances, abs=1e-3)
 
 
 def test_cities_are_no_airports(airports: Airports) -> None:

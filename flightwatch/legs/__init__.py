@@ -162,12 +162,10 @@ def draw_up(state: LegState, tracked: Tracked, model: Model) -> tuple[LegState, 
     step = tracked.step
     names = Names(tracked.feeds, state.aliases)
     changed: dict[int, Log] = {}
-    settled: list[Leg] = []
     for piece in each_piece(step.ended):
         log = changed.get(piece.aircraft) or state.logs.get(piece.aircraft, Log())
-        log, done = settle(absorb(log, piece, model.airports, model.prior.seen_share), model, names)
-        changed[piece.aircraft] = log
-        settled += done
+        changed[piece.aircraft] = absorb(log, piece, model.airports, model.prior.seen_share)
+    changed, settled = settle(changed, model, names)
     turned = tuple(step.turned.tolist())
     late = {aircraft_text(int(n)): utc(int(t)) for n, t in zip(*_earliest(step.late), strict=True)}
     logs = {**state.logs, **changed} if changed else state.logs
@@ -175,7 +173,7 @@ def draw_up(state: LegState, tracked: Tracked, model: Model) -> tuple[LegState, 
     open_events, sent = emergencies.noted(step.alarms, open_events)
     opened = state.open if tracked.opened is None else tracked.opened
     state = replace(state, open=opened, logs=logs, events=open_events)
-    return state, Outcome(turned, tuple(settled), step.refused, step.doubted, (*suspect, *sent), late)
+    return state, Outcome(turned, settled, step.refused, step.doubted, (*suspect, *sent), late)
 
 
 def believed(positions: pa.Table) -> pa.Table:
@@ -199,8 +197,8 @@ def polled(state: LegState, feed: str, time: datetime) -> LegState:
     return replace(state, clocks={**state.clocks, feed: clock})
 
 
-def _in_sight_until(state: LegState, numbers: Iterable[int], now: datetime) -> dict[int, datetime]:
-    """Of these aircraft, those that only feeds heard lately which are behind `now`, with the time up to which they
+def _in_sight_until(state: LegState, numbers: Iterable[int], now: datetime) -> dict[int, int]:
+    """Of these aircraft, those that only feeds heard lately which are behind `now`, with the time (µs) up to which they
     would have been seen: an outage of ours says nothing of the aircraft.
 
     Lately is within `LOST_AFTER` of its last position. A feed that was never polled (an import) is not waited for.
@@ -217,7 +215,8 @@ def _in_sight_until(state: LegState, numbers: Iterable[int], now: datetime) -> d
     lately = found.heard >= np.repeat(newest, np.diff(np.r_[first, len(found)])) - LOST_AFTER
     until = np.maximum(np.maximum.reduceat(np.where(lately, clocks[found.feed], LONG_AGO), first), newest)
     aircraft = found.aircraft[first]
-    return {int(n): utc(int(t)) for n, t in zip(aircraft, until, strict=True) if t < micros(now)}
+    behind = until < micros(now)
+    return dict(zip(aircraft[behind].tolist(), until[behind].tolist(), strict=True))
 
 
 def current(state: LegState, numbers: Iterable[int], model: Model, now: datetime) -> dict[int, tuple[Leg, ...]]:
@@ -235,8 +234,8 @@ def unsettled(state: LegState, numbers: Iterable[int], model: Model, now: dateti
     logs = {int(n): state.logs.get(int(n), Log()) for n in wanted}
     for piece in each_piece(mine):
         logs[piece.aircraft] = absorb(logs[piece.aircraft], piece, model.airports, model.prior.seen_share)
-    until = _in_sight_until(state, logs, now)
-    return {n: complete(log, model, until.get(n, now), state.names) for n, log in logs.items()}
+    until = dict.fromkeys(logs, micros(now)) | _in_sight_until(state, logs, now)
+    return complete(logs, model, until, state.names)
 
 
 def seen_since(state: LegState, time: datetime) -> set[int]:

@@ -7,18 +7,19 @@ both of them in view; once the later one is over too, the earlier is settled and
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date
 from functools import partial
-from typing import Protocol
+from itertools import islice
+from typing import NamedTuple, Protocol
 
 import numpy as np
-from msgspec import structs
+from msgspec import Struct, structs
 
 from flightwatch.aircraft.types import performance
 from flightwatch.legs import ends, manoeuvres, ways
-from flightwatch.legs.ends import Posterior, Prior
+from flightwatch.legs.ends import Place, Posterior, Prior
 from flightwatch.legs.gaps import HOUR, Fix
 from flightwatch.legs.manoeuvres import Heading
 from flightwatch.legs.pieces import ENDS, METRES_PER_NM
@@ -35,13 +36,15 @@ from flightwatch.records import (
     Basis,
     Candidate,
     End,
-    Event,
     Gap,
     Leg,
     Status,
-    micros,
+    day_of,
     utc,
 )
+
+Span = tuple[int, int]
+"""The earliest and the latest that something may have been (µs)."""
 
 LOST_AFTER = 20 * MINUTE
 """Without a position for this long an aircraft in the air is lost; the slowest feed polls every 15 minutes."""
@@ -90,13 +93,29 @@ class Who(Protocol):
 class Model:
     """What legs are judged with: places, history as of the day before, and who an address is on a date. Legs of the
     `fleeting` feeds, whose positions nobody may keep for long, keep no way; the `preferred` feeds come before others of
-    the same quality, in their order."""
+    the same quality, in their order. `fields` are airports that were looked up already, by where an aircraft stood."""
 
     airports: Airports
     prior: Prior
     who: Who
     fleeting: frozenset[str] = frozenset()
     preferred: Sequence[str] = ()
+    fields: Mapping[Place, Posterior] = field(default_factory=dict)
+
+    def looked_up(self, drafts: Iterable[Draft]) -> Model:
+        """The model with the airports where these drafts were seen on the ground looked up, all at once."""
+        places = set()
+        for draft in drafts:
+            if draft.takeoff is not None:
+                places.add((draft.takeoff.latitude, draft.takeoff.longitude))
+            if draft.landing is not None:
+                places.add((draft.landing.first.latitude, draft.landing.first.longitude))
+        return replace(self, fields=ends.at_fields(places, self.airports))
+
+    def at_field(self, latitude: float, longitude: float) -> Posterior:
+        """The airport on whose ground an aircraft stands."""
+        place = latitude, longitude
+        return self.fields[place] if place in self.fields else ends.at_fields([place], self.airports)[place]
 
 
 @dataclass(frozen=True)
@@ -108,89 +127,124 @@ class Names:
     aliases: Mapping[str, str] = field(default_factory=dict)
 
 
-def settle(log: Log, model: Model, names: Names) -> tuple[Log, tuple[Leg, ...]]:
-    """Moves drafts that nothing coming can change to the settled legs: those with two later ones. Returns the newly
-    settled ones, too."""
-    done: list[Leg] = []
-    if len(log.legs) > 2:
-        log = structs.replace(log, legs=(*_with_unseen_legs(log.legs[:-1], model), log.legs[-1]))
-    while len(log.legs) > 2:
-        first, second, *rest = log.legs
-        last_seen = utc(first.last_seen)
-        leg, origin = _finish(first, second, log.settled[-1] if log.settled else None, model, names, last_seen)
-        done.append(leg)
-        log = structs.replace(
-            log, legs=(structs.replace(second, origin=origin), *rest), settled=(*log.settled, leg)[-SETTLED_KEPT:]
-        )
-    return log, tuple(done)
+class Drawn(NamedTuple):
+    """A leg that was drawn up, but for its events; what it was drawn from; and what it says of where the next one began."""
+
+    leg: Leg
+    draft: Draft
+    who: Aircraft
+    onward: End | None
 
 
-def complete(log: Log, model: Model, now: datetime, names: Names) -> tuple[Leg, ...]:
-    """The drafts of a log as legs, as they stand at `now`."""
-    legs: list[Leg] = []
+def settle(logs: Mapping[int, Log], model: Model, names: Names) -> tuple[dict[int, Log], tuple[Leg, ...]]:
+    """Moves drafts that nothing coming can change to the settled legs, in all of some logs: those with two later ones. Returns
+    the newly settled ones, too."""
+    ripe = {number: log for number, log in logs.items() if len(log.legs) > 2}
+    model = model.looked_up(draft for log in ripe.values() for draft in log.legs[:-1])
+    drawn = {number: _drawn_for_good(log, model, names) for number, log in ripe.items()}
+    settled = _with_events([one for found, _ in drawn.values() for one in found], model)
+    each, moved = iter(settled), {}
+    for number, (found, left) in drawn.items():
+        log, new = logs[number], islice(each, len(found))
+        moved[number] = structs.replace(log, legs=left, settled=(*log.settled, *new)[-SETTLED_KEPT:])
+    return {**logs, **moved}, tuple(settled)
+
+
+def _drawn_for_good(log: Log, model: Model, names: Names) -> tuple[list[Drawn], tuple[Draft, ...]]:
+    """The legs of a log that have two later ones, and the drafts that are left."""
+    drawn: list[Drawn] = []
+    previous = log.settled[-1] if log.settled else None
+    left = [log.legs[0]]
+    for second in log.legs[1:-1]:
+        left = _with_unseen_legs([*left, second], model)
+        while len(left) > 1:
+            first, following, *rest = left
+            one = _drawn_up(first, following, previous, model, names, first.last_seen)
+            drawn.append(one)
+            previous, left = one.leg, [structs.replace(following, origin=one.onward), *rest]
+    return drawn, (*left, log.legs[-1])
+
+
+def complete(logs: Mapping[int, Log], model: Model, now: Mapping[int, int], names: Names) -> dict[int, tuple[Leg, ...]]:
+    """The drafts of some logs as legs, as each of them stands at a time (µs)."""
+    model = model.looked_up(draft for log in logs.values() for draft in log.legs)
+    drawn = {number: _drawn_so_far(log, model, now[number], names) for number, log in logs.items()}
+    each = iter(_with_events([one for found in drawn.values() for one in found], model))
+    return {number: tuple(islice(each, len(found))) for number, found in drawn.items()}
+
+
+def _drawn_so_far(log: Log, model: Model, now: int, names: Names) -> list[Drawn]:
+    drawn: list[Drawn] = []
     previous = log.settled[-1] if log.settled else None
     drafts = _with_unseen_legs(log.legs, model)
     for i, draft in enumerate(drafts):
         following = drafts[i + 1] if i + 1 < len(drafts) else None
-        previous, origin = _finish(draft, following, previous, model, names, now)
-        legs.append(previous)
+        one = _drawn_up(draft, following, previous, model, names, now)
+        drawn.append(one)
+        previous = one.leg
         if following is not None:
-            drafts[i + 1] = structs.replace(following, origin=origin)
-    return tuple(legs)
+            drafts[i + 1] = structs.replace(following, origin=one.onward)
+    return drawn
 
 
-def _finish(
-    draft: Draft, following: Draft | None, previous: Leg | None, model: Model, names: Names, now: datetime
-) -> tuple[Leg, End | None]:
-    """One leg, and the origin of the one after it."""
+def _drawn_up(draft: Draft, following: Draft | None, previous: Leg | None, model: Model, names: Names, now: int) -> Drawn:
+    """One leg as it stands at a time (µs)."""
     who = _identity(draft, model)
     origin = draft.origin or _first_origin(draft, model)
-    destination = _destination_alone(draft, origin, who, model, following.head[0].time if following is not None else micros(now))
-    following_origin = None
-    if following is not None:
-        destination, following_origin = _stop(draft, destination, following, model)
-    landed = _landed_probability(draft, destination, who, model, now)
-    end = _end("destination", draft, destination, model, latest=following.head[0].time if following else None)
-    if following is not None and following_origin is not None:
-        end, following_origin = _in_order(end, following_origin, draft, following)
-    leg = _leg(draft, previous, who, origin, end, landed, model.fleeting, now, names)
-    found = _events(leg, draft, who, model)
-    return replace(leg, events=found) if found else leg, following_origin
+    latest = following.head[0].time if following is not None else None
+    guess = _destination_alone(draft, origin, who, model, now if latest is None else latest)
+    onward: End | None = None
+    if following is None:
+        landed = _landed_probability(draft, guess, who, model, now)
+        end = _named(guess, model)
+        first, last = _landing_span(draft, end.airport, model, latest)
+        destination = _timed(end, first, (first + last) // 2, last)
+    else:
+        guess, begin, earliest = _stop(draft, guess, following, model)
+        landed = _landed_probability(draft, guess, who, model, now)
+        end, start = _named(guess, model), _named(begin, model)
+        landing = _landing_span(draft, end.airport, model, latest)
+        takeoff = _takeoff_span(following, start.airport, model, earliest)
+        landing, takeoff = _in_order(landing, takeoff, draft, following)
+        destination = _timed(end, landing[0], _halfway(*landing), landing[1])
+        onward = _timed(start, takeoff[0], _halfway(*takeoff), takeoff[1])
+    return Drawn(_leg(draft, previous, who, origin, destination, landed, model.fleeting, now, names), draft, who, onward)
 
 
-def _in_order(landing: End, takeoff: End, draft: Draft, following: Draft) -> tuple[End, End]:
+def _in_order(landing: Span, takeoff: Span, draft: Draft, following: Draft) -> tuple[Span, Span]:
     """The times of a stop, so that it lands before it leaves: what one interval says bounds the other. Where they
     exclude each other, the flying was faster than thought, and only what was seen bounds both."""
-    assert landing.earliest is not None  # as `_end` makes it
-    assert landing.latest is not None
-    assert takeoff.earliest is not None
-    assert takeoff.latest is not None
-    if landing.earliest > takeoff.latest:
-        first, last = utc(draft.tail[-1].time), utc(following.head[0].time)
-        middle = first + (last - first) / 2
-        return _within(landing, first, middle), _within(takeoff, middle, last)
-    latest, earliest = min(landing.latest, takeoff.latest), max(takeoff.earliest, landing.earliest)
-    return _within(landing, landing.earliest, latest), _within(takeoff, earliest, takeoff.latest)
+    if landing[0] > takeoff[1]:
+        first, last = draft.tail[-1].time, following.head[0].time
+        middle = _halfway(first, last)
+        return (first, middle), (middle, last)
+    return (landing[0], min(landing[1], takeoff[1])), (max(takeoff[0], landing[0]), takeoff[1])
 
 
-def _within(end: End, earliest: datetime, latest: datetime) -> End:
-    middle = earliest + (latest - earliest) / 2
-    return End(end.airport, end.basis, end.probability, end.candidates, end.reason, middle, earliest, latest)
+def _with_events(drawn: Sequence[Drawn], model: Model) -> list[Leg]:
+    """The legs with what they did besides. Where one was heading is asked of a leg that is over and went out of its way, and
+    only where history expected another end than it came to: without earlier flights to a place nobody knows that it was
+    meant."""
+    over = [one for one in drawn if one.draft.count > 0 and manoeuvres.is_over(one.leg)]
+    astray = manoeuvres.out_of_their_way([(one.leg, one.draft) for one in over], model.airports)
+    strays = {id(one) for one, strayed in zip(over, astray, strict=True) if strayed}
+    legs = []
+    for one in drawn:
+        heading, usual_return = _meant(one, model) if id(one) in strays else (None, 0.0)
+        seen = partial(model.prior.seen_share, day_of(one.draft.first_seen))
+        found = manoeuvres.events_of(one.leg, one.draft, heading, usual_return, model.airports, seen)
+        legs.append(replace(one.leg, events=found) if found else one.leg)
+    return legs
 
 
-def _events(leg: Leg, draft: Draft, who: Aircraft, model: Model) -> tuple[Event, ...]:
-    """What the leg did besides. Where it was heading is asked of a leg that is over and went out of its way, and only where
-    history expected another end than it came to: without earlier flights to a place nobody knows that it was meant."""
-    heading, usual_return = None, 0.0
-    origin, place = (model.airports.row(end.airport) for end in (leg.origin, leg.destination))
-    over = draft.count > 0 and manoeuvres.is_over(leg) and manoeuvres.went_out_of_its_way(leg, draft, model.airports)
-    if over and origin is not None and place is not None:
-        prior = _prior("destination", draft, who, origin, model)
-        usual_return = float(prior[origin])
-        if prior[place] < USUAL and float(prior.max(initial=0.0)) >= USUAL:
-            heading = _heading(draft, origin, place, who, prior, model)
-    seen = partial(model.prior.seen_share, utc(draft.first_seen).date())
-    return manoeuvres.events_of(leg, draft, heading, usual_return, model.airports, seen)
+def _meant(one: Drawn, model: Model) -> tuple[Heading | None, float]:
+    """Where a leg was heading that came to another end, and which share of such flights comes back."""
+    origin, place = (model.airports.row(end.airport) for end in (one.leg.origin, one.leg.destination))
+    if origin is None or place is None:
+        return None, 0.0
+    prior = _prior("destination", one.draft, one.who, origin, model)
+    expected = prior[place] < USUAL and float(prior.max(initial=0.0)) >= USUAL
+    return _heading(one.draft, origin, place, one.who, prior, model) if expected else None, float(prior[origin])
 
 
 def _heading(draft: Draft, origin: int, place: int, who: Aircraft, prior: ends.Floats, model: Model) -> Heading | None:
@@ -283,7 +337,7 @@ def _where_it_went(draft: Draft, ground: Ground, origin: End | None, who: Aircra
     other = model.airports.row(origin.airport) if origin else None
     prior = _prior("destination", draft, who, other, model)
     alone = ends.posterior(_look(draft, "destination", other, who, prior, model, ground.since), prior)
-    field = ends.at_field(ground.first.latitude, ground.first.longitude, model.airports)
+    field = model.at_field(ground.first.latitude, ground.first.longitude)
     there = np.isin(alone.rows, field.rows[field.probability > NEGLIGIBLE])
     share = max(float(alone.probability[there].sum()), TURNED_BACK)
     possible = _there_and_on(draft.tail[-1], ground.first, alone.rows, _speed(draft), model)
@@ -295,12 +349,11 @@ def _where_it_went(draft: Draft, ground: Ground, origin: End | None, who: Aircra
 
 
 def _at(found: Posterior, ground: Ground, model: Model) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    field = ends.at_field(ground.first.latitude, ground.first.longitude, model.airports)
+    field = model.at_field(ground.first.latitude, ground.first.longitude)
     return np.isin(found.rows, field.rows)
 
 
-@dataclass(frozen=True)
-class Guess:
+class Guess(Struct, frozen=True):
     """Where one end of a leg was: a posterior, how it was come by, and the words for it."""
 
     posterior: Posterior
@@ -310,8 +363,9 @@ class Guess:
 
 def _identity(draft: Draft, model: Model) -> Aircraft:
     """Who it is: lists and databases, and what the aircraft or its feed says where they are silent."""
-    day = utc(draft.first_seen).date()
-    return model.who(aircraft_text(draft.aircraft), day, registration=draft.registration, typecode=draft.typecode)
+    return model.who(
+        aircraft_text(draft.aircraft), day_of(draft.first_seen), registration=draft.registration, typecode=draft.typecode
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------------- the two ends
@@ -319,7 +373,9 @@ def _identity(draft: Draft, model: Model) -> Aircraft:
 
 def _first_origin(draft: Draft, model: Model) -> End:
     """The origin of a leg with nothing known before it but perhaps the ground."""
-    return _end("origin", draft, _origin_guess(draft, draft.takeoff, model), model)
+    origin = _named(_origin_guess(draft, draft.takeoff, model), model)
+    first, last = _takeoff_span(draft, origin.airport, model, None)
+    return _timed(origin, first, (first + last) // 2, last)
 
 
 def _origin_guess(draft: Draft, ground: Ground | None, model: Model) -> Guess:
@@ -328,7 +384,7 @@ def _origin_guess(draft: Draft, ground: Ground | None, model: Model) -> Guess:
         likelihood, prior = _origin_unseen(draft, model)
         alone = ends.posterior(likelihood, prior)
         return Guess(alone, "inferred", _unseen_words("first", draft))
-    field = ends.at_field(ground.latitude, ground.longitude, model.airports)
+    field = model.at_field(ground.latitude, ground.longitude)
     if draft.count == 0:
         return Guess(_weaker(field), "inferred", f"seen on the ground there last {utc(ground.until):%d %b %H:%M} UTC")
     if start.time - ground.until <= CONTIGUOUS_S * SECOND:
@@ -356,7 +412,7 @@ def _destination_alone(draft: Draft, origin: End, who: Aircraft, model: Model, s
 
 
 def _seen_down(draft: Draft, landing: Ground, origin: End, who: Aircraft, model: Model) -> Guess:
-    field = ends.at_field(landing.first.latitude, landing.first.longitude, model.airports)
+    field = model.at_field(landing.first.latitude, landing.first.longitude)
     unseen_h = (landing.since - draft.last_seen) / HOUR if draft.count > 0 else (landing.since - draft.first_seen) / HOUR
     reason = f"seen on the ground there {unseen_h:.1f} h after it was last seen elsewhere"
     if draft.count == 0:
@@ -371,19 +427,19 @@ def _weaker(field: Posterior) -> Posterior:
     return Posterior(field.rows, field.probability * SEEN_ARRIVING)
 
 
-def _stop(draft: Draft, alone: Guess, following: Draft, model: Model) -> tuple[Guess, End]:
-    """The end of one leg and the beginning of the next, each with what the other says of the stop between them."""
+def _stop(draft: Draft, alone: Guess, following: Draft, model: Model) -> tuple[Guess, Guess, int]:
+    """The end of one leg and the beginning of the next, each with what the other says of the stop between them, and when that
+    was at the earliest."""
     if following.count == 0 and following.takeoff is None and following.landing is not None:
-        return _stop_before_unseen(draft, following, following.landing, _identity(following, model), model)
+        return _stop_before_unseen(draft, following.landing, _identity(following, model), model)
     if draft.landing is not None:
-        seen = _origin_guess(following, following.takeoff, model)
-        return alone, _end("origin", following, seen, model, earliest=draft.landing.since)
+        return alone, _origin_guess(following, following.takeoff, model), draft.landing.since
     likelihood, prior = _origin_unseen(following, model)
     apart_days = (following.head[0].time - draft.tail[-1].time) / (24 * HOUR)
     end, begin = ends.same_stop(_in_time(alone.posterior, draft, following, model), likelihood, prior, apart_days)
     later = f"; seen again {utc(following.first_seen):%d %b %H:%M} UTC on its next leg"
     origin = Guess(begin, "inferred", _unseen_words("first", following) + "; the leg before it was lost on the way there")
-    return Guess(end, "inferred", alone.reason + later), _end("origin", following, origin, model, earliest=draft.tail[-1].time)
+    return Guess(end, "inferred", alone.reason + later), origin, draft.tail[-1].time
 
 
 def _in_time(found: Posterior, draft: Draft, following: Draft, model: Model) -> Posterior:
@@ -402,7 +458,7 @@ def _there_and_on(last: Fix, then: Fix, rows: ends.Ints, speed: float, model: Mo
     return ((out + back) / speed * HOUR + QUICKEST_TURNROUND <= then.time - last.time).astype(np.float64)
 
 
-def _stop_before_unseen(draft: Draft, following: Draft, ground: Ground, who: Aircraft, model: Model) -> tuple[Guess, End]:
+def _stop_before_unseen(draft: Draft, ground: Ground, who: Aircraft, model: Model) -> tuple[Guess, Guess, int]:
     """The stop before a leg that nobody saw: the end of the leg before may be where that one ends, too, and then
     there was none."""
     found = _where_it_went(draft, ground, draft.origin, who, model)
@@ -411,8 +467,7 @@ def _stop_before_unseen(draft: Draft, following: Draft, ground: Ground, who: Air
     left = found.probability[~there]
     total = float(left.sum()) + found.unknown
     origin = Guess(Posterior(found.rows[~there], left / total), "inferred", "nobody saw this leg; where the leg before it went")
-    end = Guess(found, "inferred", _unseen_words("last", draft) + later)
-    return end, _end("origin", following, origin, model, earliest=draft.tail[-1].time)
+    return Guess(found, "inferred", _unseen_words("last", draft) + later), origin, draft.tail[-1].time
 
 
 def _look(
@@ -430,7 +485,7 @@ def _look(
     flown = draft.metres / METRES_PER_NM
     ways = _ways(which, draft, edge.fix, path, other, model)
     silent_min = 0.0 if silent_until is None else (silent_until - edge.fix.time) / MINUTE
-    seen = partial(model.prior.seen_share, utc(draft.first_seen).date())
+    seen = partial(model.prior.seen_share, day_of(draft.first_seen))
     return ends.look(which, edge, path, other, who.typecode, draft.fastest, flown, prior, ways, model.airports, silent_min, seen)
 
 
@@ -442,7 +497,7 @@ def _ways(
     course = math.nan if not courses else courses[0] if which == "destination" else (courses[0] + 180) % 360
     return model.prior.came_by(
         which,
-        utc(draft.first_seen).date(),
+        day_of(draft.first_seen),
         other=other,
         latitude=fix.latitude,
         longitude=fix.longitude,
@@ -470,7 +525,7 @@ def _landing_row(draft: Draft, model: Model) -> int | None:
     """The airport on whose ground the leg was seen to end."""
     if draft.landing is None:
         return None
-    field = ends.at_field(draft.landing.first.latitude, draft.landing.first.longitude, model.airports)
+    field = model.at_field(draft.landing.first.latitude, draft.landing.first.longitude)
     return int(field.rows[field.probability.argmax()]) if len(field.rows) else None
 
 
@@ -484,63 +539,69 @@ def _unseen_words(which: str, draft: Draft) -> str:
 # ------------------------------------------------------------------------------------------------------------------ times, status
 
 
-def _end(
-    which: ends.Which, draft: Draft, guess: Guess, model: Model, *, earliest: int | None = None, latest: int | None = None
-) -> End:
-    """The record of one end, with its time: seen, or the middle of the interval that the flying leaves."""
+class Named(Struct, frozen=True):
+    """What is told of one end of a leg but for its time."""
+
+    airport: str | None
+    basis: Basis
+    probability: float
+    candidates: tuple[Candidate, ...]
+    reason: str
+
+
+def _named(guess: Guess, model: Model) -> Named:
     listed = ends.candidates(guess.posterior, model.airports)
-    lead = next((c for c in listed if c.airport != UNKNOWN), None)
-    named = lead is not None and lead.probability >= 0.5
-    basis: Basis = guess.basis if named or guess.basis == "observed" else "unknown"
-    reason = guess.reason if named or basis != "observed" else f"{guess.reason}, where the table has no airport"
-    likely = lead if named else None
-    span = _takeoff_span(draft, likely, model, earliest) if which == "origin" else _landing_span(draft, likely, model, latest)
-    first, last = span
-    middle = utc((first + last) // 2)
-    return End(
-        airport=lead.airport if lead is not None and named else None,
-        basis=basis,
-        probability=lead.probability if lead is not None else 0.0,
-        candidates=listed,
-        reason=reason,
-        time=middle,
-        earliest=utc(first),
-        latest=utc(last),
-    )
+    lead = listed[0] if listed[0].airport != UNKNOWN else None
+    probability = lead.probability if lead is not None else 0.0
+    if lead is not None and probability >= 0.5:
+        return Named(lead.airport, guess.basis, probability, listed, guess.reason)
+    observed = guess.basis == "observed"
+    reason = f"{guess.reason}, where the table has no airport" if observed else guess.reason
+    return Named(None, "observed" if observed else "unknown", probability, listed, reason)
 
 
-def _takeoff_span(draft: Draft, lead: Candidate | None, model: Model, earliest: int | None) -> tuple[int, int]:
+def _timed(end: Named, first: int, middle: int, last: int) -> End:
+    """The record of one end, with its time: seen, or the middle of the interval that the flying leaves."""
+    return End(end.airport, end.basis, end.probability, end.candidates, end.reason, utc(middle), utc(first), utc(last))
+
+
+def _halfway(first: int, last: int) -> int:
+    """Between two times (µs); a half goes to the even one, as with datetimes."""
+    return first + round((last - first) / 2)
+
+
+def _takeoff_span(draft: Draft, airport: str | None, model: Model, earliest: int | None) -> Span:
     start = draft.head[0]
     ground = draft.takeoff
     if draft.count == 0 and draft.landing is not None:  # never seen flying: it took off and landed somewhen in between
         return draft.first_seen, draft.landing.since
     if ground is not None and start.time - ground.until <= CONTIGUOUS_S * SECOND:
         return ground.until, start.time
-    shortest, longest = _flying_span(start, lead, draft, model)
+    shortest, longest = _flying_span(start, airport, draft, model)
     floor = max([t for t in (earliest, ground.until if ground else None) if t is not None], default=start.time - longest)
     latest = max(start.time - shortest, floor)
     return min(max(start.time - longest, floor), latest), latest
 
 
-def _landing_span(draft: Draft, lead: Candidate | None, model: Model, latest: int | None) -> tuple[int, int]:
+def _landing_span(draft: Draft, airport: str | None, model: Model, latest: int | None) -> Span:
     last, ground = draft.tail[-1], draft.landing
     if ground is not None and draft.count == 0:
         return draft.first_seen, ground.since
     if ground is not None:
-        return min(last.time + _flying_span(last, lead, draft, model)[0], ground.since), ground.since
-    shortest, longest = _flying_span(last, lead, draft, model)
+        return min(last.time + _flying_span(last, airport, draft, model)[0], ground.since), ground.since
+    shortest, longest = _flying_span(last, airport, draft, model)
     ceiling = latest if latest is not None else last.time + longest
     first = min(last.time + shortest, ceiling)
     return first, max(min(last.time + longest, ceiling), first)
 
 
-def _flying_span(fix: Fix, lead: Candidate | None, draft: Draft, model: Model) -> tuple[int, int]:
+def _flying_span(fix: Fix, airport: str | None, draft: Draft, model: Model) -> Span:
     """The shortest and longest time (µs) that it takes from a fix to the leading airport; unbounded but for the range
     where there is none."""
-    row = model.airports.row(lead.airport) if lead is not None else None
+    row = model.airports.row(airport)
     if row is None:
         return 0, round(performance(draft.typecode).range_nm / _speed(draft) * HOUR)
-    way = apart_nm(fix.latitude, fix.longitude, model.airports.latitude[row], model.airports.longitude[row])
+    way = apart_nm(fix.latitude, fix.longitude, model.airports.latitude.item(row), model.airports.longitude.item(row))
     direct = way / _speed(draft) * HOUR
     return round(0.95 * direct), round(1.3 * direct + APPROACH + 2 * MINUTE)
 
@@ -551,7 +612,7 @@ def _speed(draft: Draft) -> float:
     return max(shown, default=0.85 * performance(draft.typecode).cruise_kt)
 
 
-def _landed_probability(draft: Draft, destination: Guess, who: Aircraft, model: Model, now: datetime) -> float:
+def _landed_probability(draft: Draft, destination: Guess, who: Aircraft, model: Model, now: int) -> float:
     """That it is down by now: seen on the ground, seen on its next leg, or long enough out of sight for each
     candidate."""
     if draft.ending == "ground":
@@ -559,7 +620,7 @@ def _landed_probability(draft: Draft, destination: Guess, who: Aircraft, model: 
     if draft.ending == "gap":
         return draft.landed_in_gap
     last = draft.tail[-1]
-    elapsed = (now - utc(last.time)).total_seconds() / 3600
+    elapsed = (now - last.time) / SECOND / 3600
     speed = _speed(draft)
     likely = destination.posterior.probability > NEGLIGIBLE
     rows, probability = destination.posterior.rows[likely], destination.posterior.probability[likely]
@@ -574,14 +635,14 @@ def _landed_probability(draft: Draft, destination: Guess, who: Aircraft, model: 
     return round(min(float(total), SURELY_DOWN), 4)
 
 
-def _status(draft: Draft, landed: float, now: datetime) -> Status:
+def _status(draft: Draft, landed: float, now: int) -> Status:
     if draft.ending == "ground":
         return "landed"
     if draft.ending == "gap":  # it was seen flying again: it must have been down, and nobody saw it
         return "presumed_landed"
     if landed >= PRESUMED_LANDED:
         return "presumed_landed"
-    return "lost" if now - utc(draft.last_seen) > timedelta(microseconds=LOST_AFTER) else "airborne"
+    return "lost" if now - draft.last_seen > LOST_AFTER else "airborne"
 
 
 def _leg(
@@ -592,12 +653,12 @@ def _leg(
     destination: End,
     landed: float,
     fleeting: frozenset[str],
-    now: datetime,
+    now: int,
     names: Names,
 ) -> Leg:
     """The leg, without its events."""
-    name, last, begun = aircraft_text(draft.aircraft), draft.tail[-1], utc(draft.first_seen)
-    leg_id = f"{name}-{begun:%Y%m%dT%H%M%S}"
+    name, last, begun = aircraft_text(draft.aircraft), draft.tail[-1], utc(draft.first_seen).isoformat()
+    leg_id = f"{name}-{begun[:19].replace('-', '').replace(':', '')}"
     leg_id = names.aliases.get(leg_id, leg_id)
     feeds = tuple(sorted(feed for bit, feed in enumerate(names.feeds) if draft.feeds >> bit & 1))
     keeps_way = fleeting.isdisjoint(feeds)
@@ -620,7 +681,7 @@ def _leg(
         longest_gap_s=draft.longest_gap / SECOND,
         distance_nm=round(draft.metres / METRES_PER_NM, 1),
         positions=draft.count,
-        model=begun.date().isoformat(),
+        model=begun[:10],
         source="tracked",
         feeds=feeds,
         way=ended(draft.way, last.time, last.latitude, last.longitude, last.altitude) if keeps_way else b"",

@@ -16,9 +16,11 @@ flights whose ends were cut off: the days before gave the prior, other days the 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
+from operator import itemgetter
 from typing import Literal, Protocol
 
 import numpy as np
@@ -45,6 +47,8 @@ from flightwatch.records import UNKNOWN, Candidate
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Which = Literal["origin", "destination"]
+Place = tuple[float, float]
+"""Latitude and longitude."""
 
 UNKNOWN_SHARE = 0.01
 """What is left for `unknown` however well the evidence fits: the model errs, and tables are incomplete."""
@@ -386,22 +390,26 @@ def _normalised(weight: Floats, unknown: float) -> Posterior:
     return Posterior(rows, (1 - UNKNOWN_SHARE) * weight[rows] / total)
 
 
-def at_field(latitude: float, longitude: float, airports: Airports) -> Posterior:
-    """The airport on whose ground an aircraft stands: near its reference point, as far as its runways reach."""
-    near = airports.close(latitude, longitude, FIELD_NM)
-    fit = [_fit(airports.size.item(row), airports.runway_ft.item(row), distance) for distance, row in near]
+def at_fields(places: Collection[Place], airports: Airports) -> dict[Place, Posterior]:
+    """The airport on whose ground an aircraft stands at each of some places: near its reference point, as far as its runways
+    reach. Many at once take a tenth of the time."""
+    where = np.array(list(places), np.float64).reshape(-1, 2)
+    at, rows, distance = airports.around(where[:, 0], where[:, 1], FIELD_NM)
+    runway_ft = airports.runway_ft[rows]
+    reach = 0.5 + np.where(np.isnan(runway_ft), USUAL_RUNWAY_FT, runway_ft) / FT_PER_NM / 2
+    weight = np.array([FIELD_WEIGHTS[size] for size in airports.size[rows].tolist()])
+    fit = weight * np.exp(-0.5 * (distance / reach) ** 2) + 1e-12
     nothing = 1e-4
-    return Posterior(np.array([row for _, row in near], np.int64), np.array(fit, np.float64) / (sum(fit) + nothing))
-
-
-def _fit(size: str, runway_ft: float, distance_nm: float) -> float:
-    """How well a place on the ground fits an airport whose reference point is so far away."""
-    reach = 0.5 + (2000.0 if math.isnan(runway_ft) else runway_ft) / 6076 / 2
-    return FIELD_WEIGHTS[size] * math.exp(-0.5 * (distance_nm / reach) ** 2) + 1e-12
+    share = fit / (np.bincount(at, fit, len(where)) + nothing)[at]
+    edges = pairwise(np.searchsorted(at, np.arange(len(where) + 1)).tolist())
+    return {place: Posterior(rows[a:b], share[a:b]) for place, (a, b) in zip(places, edges, strict=True)}
 
 
 FIELD_NM = 5.0
 """The largest airfields reach this far from their reference point."""
+
+USUAL_RUNWAY_FT, FT_PER_NM = 2000.0, 6076.0
+"""What is taken for the length of a runway that the table does not tell."""
 
 FIELD_WEIGHTS = {"large": 1.0, "medium": 0.5, "small": 0.1, "seaplane": 0.02}
 """What an aircraft on the ground between two airports more probably stands on."""
@@ -410,9 +418,12 @@ FIELD_WEIGHTS = {"large": 1.0, "medium": 0.5, "small": 0.1, "seaplane": 0.02}
 def candidates(result: Posterior, airports: Airports) -> tuple[Candidate, ...]:
     """The listed form: airports from `LISTED` up, best first, and `unknown`, which also takes what was too small to
     list."""
-    worth = (result.probability >= LISTED).nonzero()[0]
-    found = zip(result.probability[worth].tolist(), result.rows[worth].tolist(), strict=True)
-    best = sorted(found, key=lambda one: -one[0])[:MOST_LISTED]
-    listed = [Candidate(airports.ident[row], round(p, 4)) for p, row in best]
-    rest = max(0.0, 1.0 - sum(c.probability for c in listed))
+    rows, probability = result.rows, result.probability
+    if len(rows) > MOST_LISTED:
+        worth = (probability >= LISTED).nonzero()[0]
+        rows, probability = rows[worth], probability[worth]
+    found = [(-p, row) for p, row in zip(probability.tolist(), rows.tolist(), strict=True) if p >= LISTED]
+    found.sort(key=itemgetter(0))
+    listed = [Candidate(airports.ident[row], round(-p, 4)) for p, row in found[:MOST_LISTED]]
+    rest = max(0.0, 1.0 - sum([c.probability for c in listed]))
     return (*listed, Candidate(UNKNOWN, round(rest, 4)))

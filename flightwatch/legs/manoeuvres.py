@@ -221,11 +221,16 @@ def _diverted(leg: Leg, draft: Draft, heading: Heading | None, airports: Airport
     ]
 
 
-def went_out_of_its_way(leg: Leg, draft: Draft, airports: Airports) -> bool:
-    """Whether it flew longer than who goes there from the start, or turned towards it somewhere. Else it meant to go there,
-    whatever was to be thought on the way."""
-    landed = airports.get(leg.destination.airport)
-    return landed is not None and (_flew_long(leg, landed, airports) or bool(_turned_off(draft, landed).any()))
+def out_of_their_way(flown: Sequence[tuple[Leg, Draft]], airports: Airports) -> list[bool]:
+    """Of legs with their drafts which flew longer than who goes there from the start, or turned towards it somewhere. The
+    others meant to go there, whatever was to be thought on the way."""
+    landed = [airports.get(leg.destination.airport) for leg, _ in flown]
+    out = [there is not None and _flew_long(leg, there, airports) for (leg, _), there in zip(flown, landed, strict=True)]
+    open_ = [(i, there) for i, there in enumerate(landed) if there is not None and not out[i]]
+    whose, turned = _turned_off([flown[i][1] for i, _ in open_], [there for _, there in open_])
+    for at in set(whose[turned].tolist()):
+        out[open_[at][0]] = True
+    return out
 
 
 def _flew_long(leg: Leg, landed: Airport, airports: Airports) -> bool:
@@ -236,33 +241,34 @@ def _flew_long(leg: Leg, landed: Airport, airports: Airports) -> bool:
     return leg.distance_nm >= max(OUT_OF_THE_WAY * straight, straight + ELSEWHERE_NM)
 
 
-def _turned_off(draft: Draft, landed: Airport) -> Flags:
-    """At which inner waypoints of a leg it turned to fly to an airport that was still far."""
-    track, _ = _track(draft)
-    there = unit_vector(landed.latitude, landed.longitude)
-    far = track[2:] @ there <= math.cos(ELSEWHERE_NM / EARTH_RADIUS_NM)
-    return np.asarray(far & (turn_deg(_courses(track), bearings_deg(track[2:], there)) >= TURNED_OFF_DEG))
+def _turned_off(drafts: Sequence[Draft], landed: Sequence[Airport]) -> tuple[Ints, Flags]:
+    """At which inner waypoints of some legs each of them turned to fly to its airport that was still far; with whose waypoints
+    these are."""
+    track, _, inner, whose = _tracks(drafts)
+    there = unit_vectors([a.latitude for a in landed], [a.longitude for a in landed])[whose]
+    then = track[inner + 1]
+    far = np.vecdot(then, there) <= math.cos(ELSEWHERE_NM / EARTH_RADIUS_NM)
+    courses = bearings_deg(track[inner - 1], track[inner])
+    return whose, np.asarray(far & (turn_deg(courses, bearings_deg(then, there)) >= TURNED_OFF_DEG))
 
 
 def _turned_away(draft: Draft, heading: Heading, meant: Airport, landed: Airport) -> bool:
     """Whether it turned off while it was heading for a place, and flying there."""
-    track, time = _track(draft)
-    there = bearings_deg(track[1:-1], unit_vector(meant.latitude, meant.longitude))
-    on_course = turn_deg(_courses(track), there) <= ON_COURSE_DEG
-    meanwhile = (time[1:-1] >= heading.since) & (time[1:-1] <= heading.until)
-    return bool((_turned_off(draft, landed) & on_course & meanwhile).any())
+    track, time, inner, _ = _tracks([draft])
+    there = bearings_deg(track[inner], unit_vector(meant.latitude, meant.longitude))
+    on_course = turn_deg(bearings_deg(track[inner - 1], track[inner]), there) <= ON_COURSE_DEG
+    meanwhile = (time[inner] >= heading.since) & (time[inner] <= heading.until)
+    return bool((_turned_off([draft], [landed])[1] & on_course & meanwhile).any())
 
 
-def _track(draft: Draft) -> tuple[Floats, Ints]:
-    """The waypoints of a way as unit vectors, and their times (µs)."""
-    way = _way(draft)
+def _tracks(drafts: Sequence[Draft]) -> tuple[Floats, Ints, Ints, Ints]:
+    """The waypoints of some ways, one way after the other, as unit vectors, and their times (µs); which of them have one before
+    and one after them, and of which way each of these is."""
+    way = np.frombuffer(b"".join([draft.way for draft in drafts]), WAYPOINT)
+    whose = np.repeat(np.arange(len(drafts)), [len(draft.way) // WAYPOINT.itemsize for draft in drafts])
+    inner = np.flatnonzero(whose[2:] == whose[:-2]) + 1
     places = unit_vectors(way["latitude"].astype(np.float64), way["longitude"].astype(np.float64))
-    return places, way["time"].astype(np.int64) * SECOND
-
-
-def _courses(track: Floats) -> Floats:
-    """The course with which each inner waypoint was reached."""
-    return bearings_deg(track[:-2], track[1:-1])
+    return places, way["time"].astype(np.int64) * SECOND, inner, whose[inner]
 
 
 def _turned_back(
@@ -327,7 +333,7 @@ def _landed_us(leg: Leg) -> int:
 def turns_of(stretches: bytes) -> list[Turns]:
     """Stretches of turning (`turning.STRETCH`) put together: one way round, over one place, without a long pause."""
     found: list[Turns] = []
-    for row in np.frombuffer(stretches, STRETCH).tolist():
+    for row in np.frombuffer(stretches, STRETCH).tolist() if stretches else ():
         one = _one_stretch(*row)
         whole = _both(found[-1], one) if found else one
         goes_on = bool(found) and one.degrees * found[-1].degrees > 0 and one.since - found[-1].until <= ROUND_PAUSE_S * SECOND

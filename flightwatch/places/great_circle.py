@@ -76,8 +76,10 @@ def bearings_deg(begin: Floats, end: Floats) -> Floats:
 
 
 def angles(vectors: Floats, vector: Floats) -> Floats:
-    """The angles (radians) between unit vectors, shape (n, 3), and one: distances in radii of the Earth, to 1e-7 of one."""
-    return np.asarray(np.arccos(np.minimum(np.maximum(vectors @ vector, -1), 1)))
+    """The angles (radians) between unit vectors, shape (n, 3), and one, or one for each: distances in radii of the Earth, to
+    1e-7 of one."""
+    cosine = vectors @ vector if vector.ndim == 1 else np.vecdot(vectors, vector)
+    return np.asarray(np.arccos(np.minimum(np.maximum(cosine, -1), 1)))
 
 
 def turn_deg(bearing1: ArrayLike, bearing2: ArrayLike) -> Floats:
