@@ -13,8 +13,10 @@ import math
 from collections.abc import Iterator
 from datetime import date
 from functools import partial
+from itertools import islice, repeat
 from typing import Literal, Protocol
 
+import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -25,8 +27,8 @@ from flightwatch.legs.pieces import HOLE_S, METRES_PER_NM, NEVER, Pieces
 from flightwatch.legs.rows import MINUTE, SECOND
 from flightwatch.legs.silence import Floats, Seen
 from flightwatch.legs.turning import MOST as MOST_TURNS
-from flightwatch.legs.turning import STRETCH, worth_keeping
-from flightwatch.legs.ways import UNUSED, together
+from flightwatch.legs.turning import STRETCH, notable, worth_keeping
+from flightwatch.legs.ways import packed, together
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import apart_nm
 from flightwatch.records import End, Leg, utc
@@ -62,8 +64,18 @@ class SeenShare(Protocol):
     def __call__(self, day: date, latitude: Floats, longitude: Floats, altitude: Floats) -> tuple[Floats, Floats]: ...
 
 
+class Track(Struct, frozen=True):
+    """What is kept of the positions of a piece: see `Pieces`."""
+
+    head: tuple[Fix, ...]
+    tail: tuple[Fix, ...]
+    way: bytes
+    turns: bytes
+
+
 class Piece(Struct, frozen=True):
-    """One element of `Pieces`, for reading one at a time. What only a piece in the air is asked for is read when it is."""
+    """One element of `Pieces`, for reading one at a time. Its track is read at once with those of others if it is in the air:
+    of what is taken for ground it is hardly ever asked for."""
 
     aircraft: int
     started: int
@@ -83,46 +95,54 @@ class Piece(Struct, frozen=True):
     registration: str | None
     typecode: str | None
     category: str | None
-    airborne: bool
     first: Fix
     last: Fix
+    airborne: Track | None
     pieces: Pieces
     at: int
 
     @property
-    def head(self) -> tuple[Fix, ...]:
-        return _fixes(self.pieces.head[self.at])
-
-    @property
-    def tail(self) -> tuple[Fix, ...]:
-        fixes = _fixes(self.pieces.tail[self.at])
-        return fixes if fixes and fixes[-1].time == self.last.time else (*fixes, self.last)
-
-    @property
-    def way(self) -> bytes:
-        way = self.pieces.way[self.at]
-        return bytes(way[way["time"] != UNUSED].tobytes())
-
-    @property
-    def turns(self) -> bytes:
-        return worth_keeping(self.pieces.turns[self.at] + self.pieces.stretch[self.at].tobytes())
+    def track(self) -> Track:
+        return self.airborne or next(_tracks(self.pieces.take(slice(self.at, self.at + 1))))
 
 
-AS_THEY_ARE = Piece.__struct_fields__[: Piece.__struct_fields__.index("airborne")]
+AS_THEY_ARE = Piece.__struct_fields__[: Piece.__struct_fields__.index("first")]
 """The fields of a `Piece` that are arrays of `Pieces`."""
 
 
 def each_piece(pieces: Pieces) -> Iterator[Piece]:
     """The elements of `Pieces`, in order."""
+    airborne = pieces.phase != GROUND
+    tracks = _tracks(pieces.take(airborne))
     columns = [getattr(pieces, name).tolist() for name in AS_THEY_ARE]
-    ends = zip((pieces.phase != GROUND).tolist(), pieces.head[:, 0].tolist(), pieces.last.tolist(), strict=True)
-    for at, (values, (airborne, first, last)) in enumerate(zip(zip(*columns, strict=True), ends, strict=True)):
-        fixes = Fix(int(first[0]), *first[1:]), Fix(int(last[0]), *last[1:])
-        yield Piece(*(*values, airborne, *fixes, pieces, at))
+    columns += [_fixes(pieces.head[:, 0]), _fixes(pieces.last), [next(tracks) if up else None for up in airborne.tolist()]]
+    yield from map(Piece, *columns, repeat(pieces), range(len(pieces)))
 
 
-def _fixes(points: Floats) -> tuple[Fix, ...]:
-    return tuple([Fix(int(point[0]), *point[1:]) for point in points.tolist() if not math.isnan(point[0])])
+def _tracks(pieces: Pieces) -> Iterator[Track]:
+    heads, tails = pieces.head, np.concatenate([pieces.tail, pieces.last[:, None]], axis=1)
+    tails[tails[:, -2, 0] == tails[:, -1, 0], -1] = np.nan  # the last position is the first in its minute
+    return map(Track, _runs_of_fixes(heads), _runs_of_fixes(tails), packed(pieces.way), _turns(pieces))
+
+
+def _turns(pieces: Pieces) -> list[bytes]:
+    """The stretches of turning that are worth keeping: mostly there are none."""
+    stretches = [earlier + last for earlier, last in zip(pieces.turns.tolist(), map(bytes, pieces.stretch), strict=True)]
+    whose = np.repeat(np.arange(len(stretches)), [len(of) // STRETCH.itemsize for of in stretches])
+    turned = set(whose[notable(np.frombuffer(b"".join(stretches), STRETCH))].tolist())
+    return [worth_keeping(of) if i in turned else b"" for i, of in enumerate(stretches)]
+
+
+def _runs_of_fixes(points: Floats) -> Iterator[tuple[Fix, ...]]:
+    """Of points (shape (n, any, 7), columns as `POINT`) those that are used, as fixes."""
+    used = ~np.isnan(points[..., 0])
+    fixes = iter(_fixes(points[used]))
+    return (tuple(islice(fixes, many)) for many in used.sum(axis=1).tolist())
+
+
+def _fixes(points: Floats) -> list[Fix]:
+    """Points (shape (n, 7)) as fixes."""
+    return list(map(Fix, points[:, 0].astype(np.int64).tolist(), *points[:, 1:].T.tolist()))
 
 
 class Ground(Struct, frozen=True):
@@ -259,7 +279,7 @@ def _touched_and_went(log: Log, piece: Piece) -> bool:
 
 def _after_gap(log: Log, flying: Draft, piece: Piece, airports: Airports, seen: Seen) -> Log:
     fastest, usual = max_known(flying.fastest, piece.fastest), performance(piece.typecode or flying.typecode).cruise_kt
-    judged = judge_gap(_last_edge(flying), edge(piece.head, at_end=False), fastest, usual, airports, seen)
+    judged = judge_gap(_last_edge(flying), edge(piece.track.head, at_end=False), fastest, usual, airports, seen)
     hole = Hole(flying.last_seen, piece.started, judged.landed, judged.reason)
     if judged.landed < 0.5:
         return _replace_last(log, _extend(flying, piece, hole))
@@ -342,12 +362,13 @@ def _contiguous(ended: int, started: int) -> bool:
 
 
 def _begin(piece: Piece, takeoff: Ground | None) -> Draft:
+    track = piece.track
     return Draft(
         aircraft=piece.aircraft,
         first_seen=piece.started,
         last_seen=piece.ended,
-        head=piece.head,
-        tail=piece.tail,
+        head=track.head,
+        tail=track.tail,
         count=piece.count,
         metres=piece.metres,
         longest_gap=piece.longest_gap,
@@ -364,20 +385,21 @@ def _begin(piece: Piece, takeoff: Ground | None) -> Draft:
         registration=piece.registration,
         typecode=piece.typecode,
         category=piece.category,
-        way=piece.way,
-        turns=piece.turns,
+        way=track.way,
+        turns=track.turns,
     )
 
 
 def _extend(draft: Draft, piece: Piece, hole: Hole | None) -> Draft:
     """The leg goes on with a piece, after a hole that was judged or none."""
     between = apart_nm(draft.tail[-1].latitude, draft.tail[-1].longitude, piece.first.latitude, piece.first.longitude)
+    track = piece.track
     told = hole is not None and hole.end - hole.start >= HOLE_S * SECOND
     return replace(
         draft,
         last_seen=piece.ended,
-        tail=(*draft.tail, *piece.tail)[-7:],
-        head=(*draft.head, *piece.head)[:6],
+        tail=(*draft.tail, *track.tail)[-7:],
+        head=(*draft.head, *track.head)[:6],
         count=draft.count + piece.count,
         metres=draft.metres + piece.metres + round(between * METRES_PER_NM),
         longest_gap=max(draft.longest_gap, piece.longest_gap, piece.started - draft.last_seen),
@@ -389,8 +411,8 @@ def _extend(draft: Draft, piece: Piece, hole: Hole | None) -> Draft:
         registration=piece.registration or draft.registration,
         typecode=piece.typecode or draft.typecode,
         category=piece.category or draft.category,
-        way=together(draft.way, piece.way, piece.ended),
-        turns=(draft.turns + piece.turns)[: MOST_TURNS * STRETCH.itemsize],
+        way=together(draft.way, track.way, piece.ended),
+        turns=(draft.turns + track.turns)[: MOST_TURNS * STRETCH.itemsize],
     )
 
 

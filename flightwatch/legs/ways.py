@@ -76,8 +76,9 @@ def _thinned_again(ways: Waypoints, end: Ints) -> Waypoints:
 
 def packed(ways: Waypoints) -> list[bytes]:
     """Each way as the bytes of its waypoints."""
-    used = (ways["time"] != UNUSED).sum(axis=1).tolist()
-    return [way[:n].tobytes() for way, n in zip(ways, used, strict=True)]
+    stored, whole = ways.tobytes(), ways.shape[1] * WAYPOINT.itemsize
+    used = (ways["time"] != UNUSED).sum(axis=1) * WAYPOINT.itemsize
+    return [stored[begin : begin + many] for begin, many in zip(range(0, len(stored), whole), used.tolist(), strict=True)]
 
 
 def together(a: bytes, b: bytes, ended: int) -> bytes:
