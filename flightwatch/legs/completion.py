@@ -353,7 +353,7 @@ def _at(found: Posterior, ground: Ground, model: Model) -> np.ndarray[tuple[int]
     return np.isin(found.rows, field.rows)
 
 
-class Guess(Struct, frozen=True):
+class Guess(Struct, frozen=True, gc=False):
     """Where one end of a leg was: a posterior, how it was come by, and the words for it."""
 
     posterior: Posterior
@@ -539,7 +539,7 @@ def _unseen_words(which: str, draft: Draft) -> str:
 # ------------------------------------------------------------------------------------------------------------------ times, status
 
 
-class Named(Struct, frozen=True):
+class Named(Struct, frozen=True, gc=False):
     """What is told of one end of a leg but for its time."""
 
     airport: str | None

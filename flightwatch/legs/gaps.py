@@ -61,7 +61,7 @@ TREND_FT_MIN = 300.0
 HIGH_FT, LOW_FT = 20_000.0, 6_000.0
 
 
-class Fix(Struct, frozen=True):
+class Fix(Struct, frozen=True, gc=False):
     """One position at the edge of a piece; NaN where unknown."""
 
     time: int
@@ -73,7 +73,7 @@ class Fix(Struct, frozen=True):
     vertical_rate: float
 
 
-class Edge(Struct, frozen=True):
+class Edge(Struct, frozen=True, gc=False):
     """How an aircraft was moving where its track breaks off or begins: the fix, its speed and its trend up or
     down."""
 

@@ -4,7 +4,8 @@ In: the pieces of one aircraft in order. Out: drafts, one a leg, with what was s
 state of an aircraft (`Log`) is the drafts that may still change and where it was last seen on the ground. Decisions
 on holes come from `gaps`; where a leg came from and went to is worked out in `completion`.
 
-What there are many of is a `Struct`, which is made and changed several times as fast as a frozen dataclass.
+What there are many of is a `Struct`, which is made and changed several times as fast as a frozen dataclass; none can refer to
+itself, so the garbage collector need not look.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class SeenShare(Protocol):
     def __call__(self, day: date, latitude: Floats, longitude: Floats, altitude: Floats) -> tuple[Floats, Floats]: ...
 
 
-class Track(Struct, frozen=True):
+class Track(Struct, frozen=True, gc=False):
     """What is kept of the positions of a piece: see `Pieces`."""
 
     head: tuple[Fix, ...]
@@ -73,7 +74,7 @@ class Track(Struct, frozen=True):
     turns: bytes
 
 
-class Piece(Struct, frozen=True):
+class Piece(Struct, frozen=True, gc=False):
     """One element of `Pieces`, for reading one at a time. Its track is read at once with those of others if it is in the air:
     of what is taken for ground it is hardly ever asked for."""
 
@@ -145,7 +146,7 @@ def _fixes(points: Floats) -> list[Fix]:
     return list(map(Fix, points[:, 0].astype(np.int64).tolist(), *points[:, 1:].T.tolist()))
 
 
-class Ground(Struct, frozen=True):
+class Ground(Struct, frozen=True, gc=False):
     """A time on the ground at one place: when it was seen there first and last, and standing still."""
 
     since: int
@@ -160,7 +161,7 @@ class Ground(Struct, frozen=True):
     count: int
 
 
-class Hole(Struct, frozen=True):
+class Hole(Struct, frozen=True, gc=False):
     """A stretch without positions in a leg, and why it was taken for flying (or landed, at its end)."""
 
     start: int
@@ -169,7 +170,7 @@ class Hole(Struct, frozen=True):
     reason: str
 
 
-class Draft(Struct, frozen=True):
+class Draft(Struct, frozen=True, gc=False):
     """A leg as seen. `takeoff` and `landing` are the times on the ground before and after it, where those were seen.
 
     `origin` is set once the leg before is settled. `ending`: open (nothing seen since), ground (seen on the ground
@@ -210,7 +211,7 @@ class Draft(Struct, frozen=True):
         return edge(self.tail, at_end=True)
 
 
-class Log(Struct, frozen=True):
+class Log(Struct, frozen=True, gc=False):
     """One aircraft: its last legs as drafts, the last of them perhaps open, and where it stands if it was last seen
     on the ground.
 

@@ -328,13 +328,17 @@ class Baseline:
     # -------------------------------------------------------------------------------------------------------------- prior
 
     @cached_property
+    def _sizes(self) -> Floats:
+        return np.array([SIZE_WEIGHTS[size] for size in self.airports.size.tolist()])
+
+    @cached_property
     def _by_size(self) -> Floats:
-        sizes = np.array([SIZE_WEIGHTS[s] for s in self.airports.size]) * np.where(self.airports.scheduled, SCHEDULED_FACTOR, 1.0)
+        sizes = self._sizes * np.where(self.airports.scheduled, SCHEDULED_FACTOR, 1.0)
         return np.asarray(sizes / sizes.sum())
 
     @cached_property
     def _by_size_for_military(self) -> Floats:
-        sizes = np.minimum([SIZE_WEIGHTS[s] for s in self.airports.size], SIZE_WEIGHTS["medium"])
+        sizes = np.minimum(self._sizes, SIZE_WEIGHTS["medium"])
         return np.asarray(sizes / sizes.sum())
 
     def over(
