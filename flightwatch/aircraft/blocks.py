@@ -17,10 +17,6 @@ US_FORCES = range(0xADF7C8, 0xB00000)
 """Above the last N-number: of all blocks of forces the one that follows from a rule that is published."""
 
 
-HEX = frozenset("0123456789abcdefABCDEF")
-"""`int` takes signs, spaces and underscores, too."""
-
-
 @dataclass(frozen=True, slots=True)
 class Block:
     """Addresses from `first` to `last`, both of them in it, and the country (ISO 3166) that hands them out."""
@@ -47,7 +43,12 @@ def _stretches() -> tuple[list[int], list[Block | None]]:
 
 def number_of(icao24: str) -> int | None:
     """The number behind six hex digits; None for what is no address of ICAO's (`~` before it, or no hex digits)."""
-    return int(icao24, 16) if len(icao24) == 6 and set(icao24) <= HEX else None
+    if len(icao24) != 6 or not (icao24.isascii() and icao24.isalnum()):  # `int` takes signs, spaces and underscores, too
+        return None
+    try:
+        return int(icao24, 16)
+    except ValueError:
+        return None
 
 
 def block_of(icao24: str) -> Block | None:

@@ -59,9 +59,11 @@ class Lettered:
         a, b, c = (ALPHABET.index(letter) for letter in letters)
         return self.zero + a * self.steps[0] + b * self.steps[1] + c
 
+    def holds(self, number: int) -> bool:
+        return self.zero <= number < self.zero + len(ALPHABET) * self.steps[0]
+
     def letters(self, number: int) -> str | None:
-        if number >= self.zero + len(ALPHABET) * self.steps[0]:
-            return None
+        """The letters of an address that it holds; there may be none."""
         a, rest = divmod(number - self.zero, self.steps[0])
         b, c = divmod(rest, self.steps[1])
         if not (0 <= a < len(ALPHABET) and b < len(ALPHABET) and c < len(ALPHABET)):
@@ -212,7 +214,8 @@ def _numbered(number: int) -> Found:
 
 def _korean(number: int) -> Found:
     for start, first, last in KOREA:
-        digits = f"{number - start + int(str(first), 16):x}" if number >= start else ""
+        begin, end = int(str(first), 16), int(str(last), 16)
+        digits = f"{number - start + begin:x}" if start <= number <= start + end - begin else ""
         if digits.isdecimal() and first <= int(digits) <= last:
             return f"HL{digits}", "KR", "the digits read as hexadecimal ones"
     return None
@@ -249,7 +252,7 @@ def _japanese_address(first: int, second: int, end: str) -> int:
 
 def _lettered(number: int) -> Found:
     for register in LETTERED:
-        if register.zero <= number and (letters := register.letters(number)):
+        if register.holds(number) and (letters := register.letters(number)):
             return register.prefix + letters, register.country, "letters at fixed distances"
     return None
 

@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal
 
+from msgspec import Struct
+
 from flightwatch.aircraft.blocks import Block, block_of, country_of, number_of, of_forces
 from flightwatch.aircraft.databases import Database, Row
 from flightwatch.aircraft.registers import RUSSIA, RUSSIAN_NUMBERS, Derived, address_of, derived
@@ -48,8 +50,7 @@ MOST_REMEMBERED = 200_000
 REGISTER, BLOCK = "arithmetic of the register", "block of addresses"
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """What one source says of one thing. `source` is a list, a database or a rule, `detail` where that has it from;
     `confidence` how often the source is right; `dated` when it was written or checked."""
 
@@ -63,8 +64,7 @@ class Claim:
     valid_until: date | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """The value that the claims come to, how sure it is, and the claims that say something else."""
 
     value: str
@@ -124,6 +124,7 @@ class Registry:
         )
         self._turns: dict[str, list[date]] = {}
         self._known: dict[tuple[str, int, str | None], Aircraft] = {}
+        self._as_told: dict[tuple[str, int, str | None, str | None, str | None], Aircraft] = {}
 
     def _take(self, name: str, entry: Entry) -> None:
         if entry.icao24 is not None:
@@ -151,11 +152,16 @@ class Registry:
         which it would stand if what is not known of it fitted. Without a date: what holds at any time, and the lists
         on which it ever stood are undecided.
         """
-        known = self._at_some_time(icao24) if on is None else self._on(icao24, on)
-        if on is not None and registration and known.registration and registration.upper() != known.registration.upper():
-            known = self._on(icao24, on, registration)
-        if not self._by_registration and not self._patterns:
-            return _filled(known, registration, typecode, operator)
+        by_more = bool(self._by_registration or self._patterns)
+        key = None if on is None else (icao24, self._span(icao24, on), registration, typecode, operator)
+        if key is not None and not by_more and key in self._as_told:
+            return self._as_told[key]
+        known = self._at_some_time(icao24) if on is None else self._on(icao24, on, registration)
+        if not by_more:
+            known = _filled(known, registration, typecode, operator)
+            if key is not None:
+                self._as_told[key] = known
+            return known
         told = [r for r in (known.registration, registration) if r]
         named = [e for r in dict.fromkeys(t.upper() for t in told) for e in self._by_registration.get(r, ())]
         met = [(name, e) for name, e in named if on is not None and e.holds_on(on)]
@@ -169,8 +175,10 @@ class Registry:
                 lists.append(name)
             elif fits is None or (fits and on is None):
                 undecided.append(name)
-        lists = list(dict.fromkeys(lists))
-        return replace(known, watchlists=tuple(lists), undecided=tuple(n for n in dict.fromkeys(undecided) if n not in lists))
+        watchlists, undecided = tuple(dict.fromkeys(lists)), [n for n in dict.fromkeys(undecided) if n not in lists]
+        if (watchlists, tuple(undecided)) == (known.watchlists, known.undecided):
+            return known
+        return replace(known, watchlists=watchlists, undecided=tuple(undecided))
 
     def turns(self, icao24: str) -> list[date]:
         """The days from which on something else may be known of an address than the day before, by lists that go by other
@@ -183,66 +191,68 @@ class Registry:
     def _turns_of(self, icao24: str, claims: Sequence[Claim]) -> list[date]:
         return _turns([*claims, *(e for _, e in self._by_address.get(icao24, ()))])
 
+    def _span(self, icao24: str, on: date) -> int:
+        """The number of the span between two dates on which something else may be known of an address than before."""
+        if len(self._turns) >= MOST_REMEMBERED or len(self._known) >= MOST_REMEMBERED or len(self._as_told) >= MOST_REMEMBERED:
+            self._known.clear()
+            self._as_told.clear()
+            self._turns.clear()
+        if icao24 not in self._turns:
+            self._turns[icao24] = self._turns_of(icao24, self._sourced(icao24))
+        turns = self._turns[icao24]
+        return bisect_right(turns, on) if turns else 0
+
     def _on(self, icao24: str, on: date, told: str | None = None) -> Aircraft:
         """From the cache; an address whose claims are dated has an aircraft for each span between two dates, and one
-        for each registration that a feed tells against the others."""
-        if len(self._known) >= MOST_REMEMBERED or len(self._turns) >= MOST_REMEMBERED:
-            self._known.clear()
-            self._turns.clear()
-        claims: list[Claim] | None = None
-        if icao24 not in self._turns:
-            claims = self._claims(icao24)
-            self._turns[icao24] = self._turns_of(icao24, claims)
-        key = (icao24, bisect_right(self._turns[icao24], on), told)
+        for each registration that a feed tells: one claim more where it is against the others."""
+        key = (icao24, self._span(icao24, on), told)
         if key not in self._known:
-            if claims is None or told is not None:
-                claims = self._claims(icao24, told)
-            self._known[key] = self._aircraft(icao24, on, [c for c in claims if _holds(c, on)])
+            sourced, by_rule = self._sourced(icao24), derived(icao24)
+            claims = [c for c in _with_rules(icao24, sourced, by_rule) if _holds(c, on)]
+            said = [c for c in claims if c.what == "registration"]
+            known = weigh(said) if len(said) > 1 else said[0] if said else None
+            if told and known is not None and told.upper() != known.value.upper():
+                claims = [c for c in _with_rules(icao24, sourced, by_rule, told) if _holds(c, on)]
+            self._known[key] = self._aircraft(icao24, on, claims)
         return self._known[key]
 
     def _at_some_time(self, icao24: str) -> Aircraft:
         undated = [c for c in self._claims(icao24) if c.valid_from is None and c.valid_until is None]
         known = self._aircraft(icao24, None, undated)
-        ever = dict.fromkeys(name for name, _ in self._by_address.get(icao24, ()))
+        listed = self._by_address.get(icao24)
+        if listed is None:
+            return known
+        ever = dict.fromkeys(name for name, _ in listed)
         return replace(known, undecided=tuple(n for n in ever if n not in known.watchlists))
 
     def _aircraft(self, icao24: str, on: date | None, claims: Sequence[Claim]) -> Aircraft:
-        sayings: dict[What, list[Claim]] = {what: [] for what in WHATS}
+        sayings: dict[What, list[Claim]] = {}
         for claim in claims:
-            sayings[claim.what].append(claim)
-        found = {what: weigh(said) for what, said in sayings.items()}
-        value = {what: verdict.value if verdict else None for what, verdict in found.items()}
+            sayings.setdefault(claim.what, []).append(claim)
+        found = {what: verdict for what, said in sayings.items() if len(said) > 1 and (verdict := weigh(said))}
+        value = {what: found[what].value if what in found else said[0].value for what, said in sayings.items()}
         listed = self._by_address.get(icao24, ())
-        lists = dict.fromkeys(name for name, e in listed if (e.holds_on(on) if on is not None else not e.dated))
-        roles = {c.value for c in claims if c.what == "role"}
+        lists = dict.fromkeys([name for name, e in listed if (e.holds_on(on) if on is not None else not e.dated)])
+        roles = [c.value for c in sayings.get("role", ())]
         return Aircraft(
             icao24=icao24 or None,
-            registration=value["registration"],
-            typecode=value["typecode"],
-            operator=value["operator"],
+            registration=value.get("registration"),
+            typecode=value.get("typecode"),
+            operator=value.get("operator"),
             country=country_of(icao24),
-            role=value["role"],
+            role=value.get("role"),
             military=True if "military" in roles else False if roles else None,  # one source is enough
             watchlists=tuple(lists),
-            sources=tuple(dict.fromkeys((c.source, c.detail) for c in claims)),
-            conflicts=tuple(conflict(what, verdict, claims) for what, verdict in found.items() if verdict and verdict.against),
+            sources=tuple(dict.fromkeys([(c.source, c.detail) for c in claims])),
+            conflicts=tuple([conflict(w, found[w], claims) for w in WHATS if w in found and found[w].against]),
         )
 
     # ---------------------------------------------------------------------------------------------------------------- claims
 
-    def _claims(self, icao24: str, told: str | None = None) -> list[Claim]:
-        """Everything that any source says of an address, whenever it holds; lists first, then databases, the feed and
-        what follows by rule."""
-        found = self._sourced(icao24)
-        if of_forces(icao24):
-            found.append(Claim("role", "military", BLOCK, "beyond the last N-number", SUREST))
-        if told is not None:
-            found.append(Claim("registration", told, "feed", "", FED))
-        if (by_rule := derived(icao24)) is not None:
-            others = [c.value.upper() for c in found if c.what == "registration"]
-            if f"RF{by_rule.registration[2:]}" not in others:
-                found.append(Claim("registration", by_rule.registration, REGISTER, by_rule.rule, _worth(by_rule, others)))
-        return found
+    def _claims(self, icao24: str) -> list[Claim]:
+        """Everything that any source says of an address, whenever it holds; lists first, then databases and what follows by
+        rule."""
+        return _with_rules(icao24, self._sourced(icao24), derived(icao24))
 
     def _sourced(self, icao24: str) -> list[Claim]:
         """What lists and databases say: of all claims, these may be dated."""
@@ -333,15 +343,30 @@ def weigh(claims: Sequence[Claim]) -> Verdict | None:
     """What claims about one thing come to (see the module)."""
     if not claims:
         return None
+    values = [_same(c) for c in claims]
     scores: dict[str, float] = {}
-    for claim in claims:
-        odds = math.log(claim.confidence / (1 - claim.confidence))
-        scores[_same(claim)] = scores.get(_same(claim), 0.0) + odds
-    listed = next((c for c in claims if c.source.startswith("watchlist ")), None)
-    best = listed or max(claims, key=lambda c: scores[_same(c)])
-    weight = sum(math.exp(s) for s in scores.values()) + 1  # and that none of them is right
-    confidence = min(math.exp(scores[_same(best)]) / weight, SUREST)
-    return Verdict(best.value, round(confidence, 3), tuple(c for c in claims if _same(c) != _same(best)))
+    for claim, value in zip(claims, values, strict=True):
+        scores[value] = scores.get(value, 0.0) + math.log(claim.confidence / (1 - claim.confidence))
+    listed = [i for i, c in enumerate(claims) if c.source.startswith("watchlist ")]
+    best = listed[0] if listed else max(range(len(claims)), key=lambda i: scores[values[i]])
+    weight = sum([math.exp(s) for s in scores.values()]) + 1  # and that none of them is right
+    confidence = min(math.exp(scores[values[best]]) / weight, SUREST)
+    against = tuple([c for c, value in zip(claims, values, strict=True) if value != values[best]])
+    return Verdict(claims[best].value, round(confidence, 3), against)
+
+
+def _with_rules(icao24: str, sourced: Sequence[Claim], by_rule: Derived | None, told: str | None = None) -> list[Claim]:
+    """What lists and databases say, with what a feed tells against them and what follows by rule."""
+    found = list(sourced)
+    if of_forces(icao24):
+        found.append(Claim("role", "military", BLOCK, "beyond the last N-number", SUREST))
+    if told is not None:
+        found.append(Claim("registration", told, "feed", "", FED))
+    if by_rule is not None:
+        others = [c.value.upper() for c in found if c.what == "registration"]
+        if f"RF{by_rule.registration[2:]}" not in others:
+            found.append(Claim("registration", by_rule.registration, REGISTER, by_rule.rule, _worth(by_rule, others)))
+    return found
 
 
 def _worth(by_rule: Derived, others: Sequence[str]) -> float:
@@ -411,4 +436,14 @@ def _filled(known: Aircraft, registration: str | None, typecode: str | None, ope
     filled = (known.registration or registration, known.typecode or typecode, known.operator or operator)
     if filled == (known.registration, known.typecode, known.operator):
         return known
-    return replace(known, registration=filled[0], typecode=filled[1], operator=filled[2])
+    return Aircraft(
+        known.icao24,
+        *filled,
+        known.country,
+        known.military,
+        known.watchlists,
+        known.sources,
+        known.role,
+        known.conflicts,
+        known.undecided,
+    )
