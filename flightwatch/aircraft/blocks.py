@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 TABLE = Path(__file__).parent / "data" / "country_blocks.csv"
@@ -41,6 +41,7 @@ def _stretches() -> tuple[list[int], list[Block | None]]:
     return edges, [next((b for b in blocks() if b.first <= edge <= b.last), None) for edge in edges]
 
 
+@lru_cache(maxsize=16)  # one address is asked about several times in a row
 def number_of(icao24: str) -> int | None:
     """The number behind six hex digits; None for what is no address of ICAO's (`~` before it, or no hex digits)."""
     if len(icao24) != 6 or not (icao24.isascii() and icao24.isalnum()):  # `int` takes signs, spaces and underscores, too

@@ -217,8 +217,7 @@ class Registry:
         return self._known[key]
 
     def _at_some_time(self, icao24: str) -> Aircraft:
-        undated = [c for c in self._claims(icao24) if c.valid_from is None and c.valid_until is None]
-        known = self._aircraft(icao24, None, undated)
+        known = self._aircraft(icao24, None, [c for c in self._claims(icao24) if c.valid_from is None and c.valid_until is None])
         listed = self._by_address.get(icao24)
         if listed is None:
             return known
@@ -257,7 +256,9 @@ class Registry:
     def _sourced(self, icao24: str) -> list[Claim]:
         """What lists and databases say: of all claims, these may be dated."""
         found = [c for name, entry in self._by_address.get(icao24, ()) for c in _listed(name, entry)]
-        return found + [c for d in self.databases for row in d.rows(icao24) for c in _recorded(d, row)]
+        for database in self.databases:
+            found += [c for row in database.rows(icao24) for c in _recorded(database, row)]
+        return found
 
     def identify(self, icao24: str, on: date) -> Identity:
         """All that is known of an address on a day, for people."""
@@ -364,7 +365,7 @@ def _with_rules(icao24: str, sourced: Sequence[Claim], by_rule: Derived | None, 
         found.append(Claim("registration", told, "feed", "", FED))
     if by_rule is not None:
         others = [c.value.upper() for c in found if c.what == "registration"]
-        if f"RF{by_rule.registration[2:]}" not in others:
+        if not others or f"RF{by_rule.registration[2:]}" not in others:
             found.append(Claim("registration", by_rule.registration, REGISTER, by_rule.rule, _worth(by_rule, others)))
     return found
 
