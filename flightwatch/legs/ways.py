@@ -7,6 +7,8 @@ ended, so it is the same however the positions came in.
 
 from __future__ import annotations
 
+from struct import Struct
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +26,9 @@ UNUSED = 0
 """The time where there is no waypoint."""
 
 Waypoints = NDArray[np.void]
+
+AS_BYTES = Struct("<Ifff")
+"""One element of `WAYPOINT` as bytes: an array of one takes several times as long."""
 
 
 def thinned(rows: Rows, minutes: Ints, start: Ints, stop: Ints) -> Waypoints:
@@ -91,6 +96,6 @@ def together(a: bytes, b: bytes, ended: int) -> bytes:
 
 def ended(way: bytes, time: int, latitude: float, longitude: float, altitude: float) -> bytes:
     """A way that keeps the last position (time in µs) of its leg, too."""
-    if not way or np.frombuffer(way, WAYPOINT)["time"][-1] >= time // SECOND:
+    if not way or AS_BYTES.unpack_from(way, len(way) - AS_BYTES.size)[0] >= time // SECOND:
         return way
-    return way + np.array((time // SECOND, latitude, longitude, altitude), WAYPOINT).tobytes()
+    return way + AS_BYTES.pack(time // SECOND, latitude, longitude, altitude)
