@@ -398,13 +398,12 @@ class Pipeline:
         at none.
         """
         numbers = set(leg_stage.aircraft_of(state.legs) if everything else turned) - state.dismissed
-        found = {n for n in numbers if n in state.reported}
-        names = {aircraft_text(n): n for n in numbers}
-        alike: dict[frozenset[str], set[int]] = {}
-        for n in numbers:
-            alike.setdefault(self._possible(n), set()).add(n)
+        found = numbers.intersection(state.reported)
+        for number in numbers - self._seen.keys():
+            self._possible(number)
+        names: dict[str, int] = {}
         for rule, rows in zip(self.rules, self._targets, strict=True):
-            mine = {n for possible, some in alike.items() if rule.id in possible for n in some}
+            mine = set[int]().union(*(some & numbers for possible, some in self._alike.items() if rule.id in possible))
             if rows is None and mine and (positions := rules.positions_of(rule)):
                 over = leg_stage.began_again(state.legs, mine.intersection(turned))
                 mine = over | self._may_be_there(state, mine - over, positions)
@@ -412,6 +411,7 @@ class Pipeline:
                 found |= mine
                 continue
             found |= leg_stage.nearer_than(state.legs, mine, self.airports, rows, TOLD_WITHIN_NM)
+            names = names or {aircraft_text(n): n for n in numbers}
             found |= mine.intersection(names[name] for name in state.baseline.visitors(rows) & names.keys())
         return found
 
@@ -429,8 +429,9 @@ class Pipeline:
         """The rules (ids) that can hold for an aircraft by what the lists say of it."""
         if number not in self._seen:
             who = self._who(number, ())
-            found = frozenset(rule.id for rule in self.rules if rules.could_match(rule, who, None, self.airports))
+            found = frozenset([rule.id for rule in self.rules if rules.could_match(rule, who, None, self.airports)])
             self._seen[number] = self._sorts.setdefault(found, found)
+            self._alike.setdefault(found, set()).add(number)
         return self._seen[number]
 
     @cached_property
@@ -440,6 +441,11 @@ class Pipeline:
     @cached_property
     def _sorts(self) -> dict[frozenset[str], frozenset[str]]:
         """Each set of rules once: most aircraft have one and the same."""
+        return {}
+
+    @cached_property
+    def _alike(self) -> dict[frozenset[str], set[int]]:
+        """The aircraft of each set of rules."""
         return {}
 
     @cached_property
