@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -81,6 +81,17 @@ class Airports:
 
     def __len__(self) -> int:
         return len(self.ident)
+
+    @property
+    def rows(self) -> Mapping[str, int]:
+        """The row of each ident, in order."""
+        return self._codes["ident"]
+
+    @cached_property
+    def sizes(self) -> tuple[list[str], Ints]:
+        """The sizes that there are, and which of them each airport has."""
+        sizes, which = np.unique(self.size, return_inverse=True)
+        return sizes.tolist(), which
 
     def __getitem__(self, row: int) -> Airport:
         if row not in self._asked:

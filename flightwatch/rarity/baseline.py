@@ -329,7 +329,8 @@ class Baseline:
 
     @cached_property
     def _sizes(self) -> Floats:
-        return np.array([SIZE_WEIGHTS[size] for size in self.airports.size.tolist()])
+        sizes, which = self.airports.sizes
+        return np.array([SIZE_WEIGHTS[size] for size in sizes])[which]
 
     @cached_property
     def _by_size(self) -> Floats:
@@ -505,7 +506,7 @@ class Baseline:
         came[legs], told[legs] = seen, 1 - np.maximum(unseen - seen, 0.0)
         index = np.flatnonzero(past & (theirs == other)) if other is not None else np.flatnonzero(past)
         flights, passed = (np.bincount(ours[index], weights=of[index], minlength=size) for of in (told, came))
-        return flights.astype(np.float64), passed.astype(np.float64), self._sharing(past, index, ours)
+        return flights.astype(np.float64, copy=False), passed.astype(np.float64, copy=False), self._sharing(past, index, ours)
 
     def _sharing(self, past: Flags, index: Ints, ours: Ints) -> Floats:
         """The share of flights that take a way flown before, for each airport: that among these legs, leaning to that of
@@ -515,7 +516,9 @@ class Baseline:
         index = index[~np.isnan(self._follows[index])]
         count = np.bincount(ours[index], minlength=len(self.airports))
         total = np.bincount(ours[index], weights=self._follows[index], minlength=len(self.airports))
-        return np.asarray((total + usual * LEANING) / (count + LEANING))
+        share, seen = np.full(len(count), usual * LEANING / LEANING), count.nonzero()[0]
+        share[seen] = (total[seen] + usual * LEANING) / (count[seen] + LEANING)
+        return share
 
     @cached_property
     def _follows(self) -> Floats:
@@ -876,7 +879,7 @@ def recorded(table: pa.Table, airports: Airports) -> Record:
     """What a table of `LEGS` records."""
     texts = {w for name in ("icao24", "registration", "operator", "typecode") for w in table[name].unique().to_pylist() if w}
     words = {word: i for i, word in enumerate(sorted(texts))}
-    codes = {ident: row for row, ident in enumerate(airports.ident)}
+    codes = dict(airports.rows)
     for name in ("origin", "destination"):
         for code in table[name].unique().to_pylist():
             if code is not None:
