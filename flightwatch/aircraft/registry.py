@@ -152,16 +152,26 @@ class Registry:
         which it would stand if what is not known of it fitted. Without a date: what holds at any time, and the lists
         on which it ever stood are undecided.
         """
-        by_more = bool(self._by_registration or self._patterns)
-        key = None if on is None else (icao24, self._span(icao24, on), registration, typecode, operator)
-        if key is not None and not by_more and key in self._as_told:
-            return self._as_told[key]
-        known = self._at_some_time(icao24) if on is None else self._on(icao24, on, registration)
-        if not by_more:
-            known = _filled(known, registration, typecode, operator)
-            if key is not None:
-                self._as_told[key] = known
-            return known
+        if self._by_registration or self._patterns:
+            known = self._at_some_time(icao24) if on is None else self._on(icao24, on, registration)
+            return self._on_lists(known, on, registration, typecode, operator, callsigns)
+        if on is None:
+            return _filled(self._at_some_time(icao24), registration, typecode, operator)
+        key = (icao24, self._span(icao24, on), registration, typecode, operator)
+        if key not in self._as_told:
+            self._as_told[key] = _filled(self._on(icao24, on, registration), registration, typecode, operator)
+        return self._as_told[key]
+
+    def _on_lists(
+        self,
+        known: Aircraft,
+        on: date | None,
+        registration: str | None,
+        typecode: str | None,
+        operator: str | None,
+        callsigns: Sequence[str] | None,
+    ) -> Aircraft:
+        """An aircraft with what lists say that go by other things than its address."""
         told = [r for r in (known.registration, registration) if r]
         named = [e for r in dict.fromkeys(t.upper() for t in told) for e in self._by_registration.get(r, ())]
         met = [(name, e) for name, e in named if on is not None and e.holds_on(on)]
