@@ -40,6 +40,7 @@ from flightwatch.records import (
 )
 from flightwatch.rules import Rule
 from flightwatch.rules.columns import (
+    EVERY,
     Flags,
     Ints,
 )
@@ -81,11 +82,11 @@ class Backtest:
 
 def backtest(store: Store, pipeline: Pipeline, since: datetime | None = None, until: datetime | None = None) -> Backtest:
     """Judges what a store has of a span of time by the rules of a pipeline."""
-    gathered = gather(store.legs.pieces(), pipeline)
+    gathered = gather(store.legs.pieces(), pipeline, store.legs.count())
     wanted = gathered.between(since, until)
-    legs = np.flatnonzero(wanted)
-    now = max([newest(store), *([utc(int(gathered.ends.max()))] if len(gathered) else [])])
-    span = since or (utc(int(gathered.begins[legs].min())) if len(legs) else now), until or now
+    legs = int(wanted.sum())
+    now = max([newest(store), *([utc(int(gathered.times.ended(EVERY).max()))] if len(gathered) else [])])
+    span = since or (utc(int(gathered.times.began(wanted).min())) if legs else now), until or now
     asked = _asked(pipeline, gathered, wanted)
     gathered = gathered.without_times()
     history = _history(store, pipeline, gathered, sorted(asked))
@@ -97,7 +98,7 @@ def backtest(store: Store, pipeline: Pipeline, since: datetime | None = None, un
         silent=_silent(findings),
         since=span[0],
         until=span[1],
-        legs=len(legs),
+        legs=legs,
         in_full=lambda finding: pipeline.with_history(history(), finding),
         rarity=lambda finding: pipeline.rarity_of(history(), finding),
     )
@@ -161,9 +162,9 @@ def _task(
 
 def _read(store: Store, gathered: Gathered, rows: Ints) -> Known:
     """Some of the gathered legs, but for those that are damaged."""
-    numbers, table = store.legs.rows(np.sort(gathered.numbers[rows]))
-    rows = rows[np.isin(gathered.numbers[rows], numbers)]
-    return Known(rows, table.take(pa.array(np.searchsorted(numbers, gathered.numbers[rows]))))
+    numbers, table = store.legs.rows(np.sort(gathered.numbers(rows)))
+    rows = rows[np.isin(gathered.numbers(rows), numbers)]
+    return Known(rows, table.take(pa.array(np.searchsorted(numbers, gathered.numbers(rows)))))
 
 
 def _history(store: Store, pipeline: Pipeline, gathered: Gathered, firsts: Sequence[int]) -> Callable[[], State]:

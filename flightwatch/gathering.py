@@ -31,6 +31,7 @@ from flightwatch.records import (
 from flightwatch.rules import may_have_flown, target_of
 from flightwatch.rules.columns import (
     DAY_US,
+    EVERY,
     NO_TIME,
     NOT_ONE,
     NULL,
@@ -40,9 +41,12 @@ from flightwatch.rules.columns import (
     Floats,
     Ints,
     LegColumns,
+    Moments,
     Past,
     Stops,
     Times,
+    first_known,
+    or_1970,
 )
 from flightwatch.rules.language import Condition, Of, PositionCondition, conditions
 from flightwatch.store.legs import Piece
@@ -77,28 +81,32 @@ DOWN = ("landed", "presumed_landed")
 @dataclass(frozen=True)
 class Gathered:
     """The legs of a store as columns, those of one aircraft and source together and in order: what positions tell of, and
-    what each list does. `numbers` are those of the stored legs; names of aircraft, operators and types are numbers into
+    what each list does. Names of aircraft, operators and types are numbers into
     `words` (-1: null); `identity` are numbers into `identities`: address, registration, type and operator that legs tell of.
-    `lead` are the leading airports of the ends, as `LegColumns` numbers them; `begins` and `ends` bound when a leg was under
-    way; `source` is 0 for tracked legs, else a number for the list; `vague` are those of which a list gives the day
-    alone."""
+    `lead` are the leading airports of the ends, as `LegColumns` numbers them; `source` is 0 for tracked legs, else a number
+    for the list. `stored` are the numbers of the stored legs in their order."""
 
     columns: LegColumns
-    numbers: Ints
+    stored: Ints
     words: Sequence[str]
     aircraft: Codes
     identity: Codes
     identities: Codes
     source: Codes
     lead: Codes
-    departed: Ints
-    begins: Ints
-    ends: Ints
-    vague: Flags
     registrations: Mapping[str, str]
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self.stored)
+
+    @property
+    def times(self) -> Moments:
+        """When they were under way."""
+        return self.columns.past.times
+
+    def numbers(self, rows: Ints) -> Ints:
+        """The numbers of some of the stored legs."""
+        return self.stored[self.times.place[rows]]
 
     def without_times(self) -> Gathered:
         """Without what only the filter needs."""
@@ -108,9 +116,9 @@ class Gathered:
         """The legs that were under way in a span of time."""
         wanted = np.ones(len(self), bool)
         if since is not None:
-            wanted &= self.ends >= micros(since)
+            wanted &= self.times.ended(EVERY) >= micros(since)
         if until is not None:
-            wanted &= self.begins <= micros(until)
+            wanted &= self.times.began(EVERY) <= micros(until)
         return wanted
 
     def journey(self, first: int) -> range:
@@ -126,7 +134,7 @@ class Gathered:
             going = going[begins[going] > 0]
             earlier, first = begins[going] - 1, firsts[going]
             same = (self.aircraft[earlier] == self.aircraft[first]) & (self.source[earlier] == self.source[first])
-            going = going[same & (self.begins[earlier] >= self.begins[first] - CONTEXT_US)]
+            going = going[same & (self.times.began(earlier) >= self.times.began(first) - CONTEXT_US)]
             begins[going] -= 1
         return begins, last + 1 + (self.columns.next[last] != NULL)
 
@@ -143,7 +151,7 @@ class Gathered:
             self.aircraft[first],
             bool(self.source[first]),
             self.identities[self.identity[over - 1]],
-            self.begins[over - 1],
+            int(self.times.began(np.array([over - 1]))[0]),
             callsigns,
         )
 
@@ -187,8 +195,8 @@ class Gathered:
         there = np.zeros(len(self.words) + 1, bool)
         there[self.aircraft[visits]] = True
         theirs = np.flatnonzero(there[self.aircraft] & self.columns.past.counted)
-        came = pd.DataFrame({"time": self.columns.past.arrived[visits], "aircraft": self.aircraft[visits]})
-        went = pd.DataFrame({"time": self.departed[theirs], "aircraft": self.aircraft[theirs], "leg": theirs})
+        came = pd.DataFrame({"time": self.times.arrived(visits), "aircraft": self.aircraft[visits]})
+        went = pd.DataFrame({"time": self.times.departed(theirs), "aircraft": self.aircraft[theirs], "leg": theirs})
         left = pd.merge_asof(
             came.sort_values("time"),
             went.sort_values("time"),
@@ -212,7 +220,7 @@ class Gathered:
         asked[[numbers[operator] for operator in people if operator in numbers]] = True
         operator = self.identities[:, 3]
         flown = np.flatnonzero(asked[operator][self.identity] & self.columns.past.counted)
-        flown = flown[in_order(self.departed[flown])]
+        flown = flown[in_order(self.times.departed(flown))]
         fleet = self.aircraft[flown].astype(np.int64) * len(self.words) + operator[self.identity[flown]]
         return flown[np.unique(fleet, return_index=True)[1]]
 
@@ -242,8 +250,8 @@ class Gathered:
     def record(self, rows: Ints, pipeline: Pipeline, read: Callable[[Ints], list[Leg]]) -> Record:
         """Some legs as a baseline counts them."""
         rows = rows[self.columns.past.counted[rows]]
-        rows = rows[np.argsort(self.numbers[rows])]
-        rows = rows[in_order(self.departed[rows])]
+        rows = rows[np.argsort(self.times.place[rows])]
+        rows = rows[in_order(self.times.departed(rows))]
         places = _rows_of(self.columns.codes, pipeline.airports)
         codes = {ident: row for row, ident in enumerate(pipeline.airports.ident)}
         for code in self.columns.codes:
@@ -257,12 +265,12 @@ class Gathered:
             typecode=typecode,
             origin=places[self.lead[rows]],
             destination=places[self.lead[rows + len(self)]],
-            departed=self.departed[rows],
-            arrived=self.columns.past.arrived[rows],
+            departed=self.times.departed(rows),
+            arrived=self.times.arrived(rows),
             listed=self.source[rows] > 0,
             observed=observed[rows + len(self)],
             told_by=self.source[rows].astype(np.int64),
-            vague=self.vague[rows],
+            vague=self.times.is_vague(rows),
             begun_in_sight=observed[rows],
             row=rows,
         )
@@ -283,12 +291,12 @@ def _person(
     aircraft: np.int32,
     listed: bool,
     identity: Codes,
-    begins: np.int64,
+    began: int,
     callsigns: Sequence[str] | None,
 ) -> Aircraft:
     """Who it is, by what a leg tells (`identity`), on the day on which that began; without callsigns with lists that go by
     them undecided. Tracked legs say what was known when they were made; lists often leave out what others know."""
-    name, day = words[int(aircraft)], date.fromordinal(int(begins) // DAY_US + EPOCH_ORDINAL)
+    name, day = words[int(aircraft)], date.fromordinal(began // DAY_US + EPOCH_ORDINAL)
     _, registration, typecode, operator = (None if number == NULL else words[number] for number in identity.tolist())
     address = name if ADDRESS.fullmatch(name) else (pipeline.registry.address(name, day) or "")
     if listed and None in (registration, typecode, operator):
@@ -300,12 +308,13 @@ def _person(
     return pipeline.identify(address, day, registration, typecode, operator, callsigns)
 
 
-def gather(pieces: Iterable[Piece], pipeline: Pipeline) -> Gathered:
-    """Reads the columns of stored legs that the pipeline's rules need."""
+def gather(pieces: Iterable[Piece], pipeline: Pipeline, expected: int = 0) -> Gathered:
+    """Reads the columns of stored legs that the pipeline's rules need. For so many as are `expected` there is room from the
+    beginning."""
     parts = [part for rule in pipeline.rules for part in conditions(rule.when)]
     timed = any(part.time or part.duration for part in parts)
     positions = [part.position for part in parts if part.position]
-    heap = _Heap(timed, positions)
+    heap = _Heap(timed, positions, expected)
     names = [*COLUMNS, *(("status", *OTHERS) if timed else ()), *(["way"] if positions else ())]
     for numbers, table in _read_ahead(pieces, names):
         heap.take(numbers, table)
@@ -394,8 +403,8 @@ class _Vocabulary:
 class _Column:
     """An array that grows at its end. In one piece, so that memory is given back whole."""
 
-    def __init__(self, kind: np.dtype[Any]) -> None:
-        self._values = np.empty(0, kind)
+    def __init__(self, kind: np.dtype[Any], expected: int) -> None:
+        self._values = np.empty(expected, kind)
         self._size = 0
 
     def add(self, part: Column) -> None:
@@ -415,13 +424,15 @@ class _Column:
 class _Heap:
     """Columns as they are read, piece by piece."""
 
-    def __init__(self, timed: bool, positions: Sequence[PositionCondition]) -> None:
+    def __init__(self, timed: bool, positions: Sequence[PositionCondition], expected: int) -> None:
         self._timed = timed
+        self._expected = expected
         self._positions = positions
         self._words, self._callsigns, self._codes, self._lists = (_Vocabulary() for _ in range(4))
         self._identities: list[Codes] = [np.empty((0, len(NAMES)), np.int32)]
         self._known = 0
         self._columns: dict[str, _Column] = {}
+        self._unsure: list[Ints] = [np.empty(0, np.int64)]
         self._spread: list[tuple[Ints, Codes, Floats]] = []
         self._size = 0
 
@@ -444,7 +455,9 @@ class _Heap:
         for end in ("origin", "destination"):
             columns |= self._end(table, end)
         for name, column in columns.items():
-            self._columns.setdefault(name, _Column(column.dtype)).add(column)
+            if name not in self._columns:
+                self._columns[name] = _Column(column.dtype, self._expected)
+            self._columns[name].add(column)
         self._size += len(table)
 
     def _identity(self, table: pa.Table) -> Codes:
@@ -466,18 +479,17 @@ class _Heap:
 
     def _end(self, table: pa.Table, end: str) -> dict[str, Column]:
         """Leading airports; the candidates of ends that none leads with `SURE` are kept beside."""
-        lead = self._codes.codes(table[end])
-        sure = (lead != NULL) & (_probability(table, end) >= SURE)
         if f"{end}_candidates" in table.column_names:
-            spread = _unsure(table, end)
-            written = table[f"{end}_candidates"].take(pa.array(spread)).combine_chunks()
-            of = spread[np.asarray(pc.list_parent_indices(written))]
+            unsure = _unsure(table, end)
+            written = table[f"{end}_candidates"].take(pa.array(unsure)).combine_chunks()
             flat = written.flatten()
             codes = self._codes.codes(pa.chunked_array([flat.field("airport")]))
             chances = np.asarray(flat.field("probability"), dtype=np.float64)
-            at_end = (of + self._size) * 2 + (end == "destination")
-            self._spread.append((at_end, codes, chances))
-        return {f"{end}_lead": lead, f"{end}_sure": sure, f"{end}_observed": _is_one_of(table[f"{end}_basis"], "observed")}
+            at_end = (unsure + self._size) * 2 + (end == "destination")
+            self._unsure.append(at_end)
+            self._spread.append((at_end[np.asarray(pc.list_parent_indices(written))], codes, chances))
+        observed = _is_one_of(table[f"{end}_basis"], "observed")
+        return {f"{end}_lead": self._codes.codes(table[end]), f"{end}_observed": observed}
 
     def gathered(self, pipeline: Pipeline) -> Gathered:
         if not self._size:
@@ -497,34 +509,37 @@ class _Heap:
         order = np.arange(size) if in_lists.all() else in_order(raw["order"])
         del raw["order"]
         times = {name: raw.pop(name) for name in (*LIKELY, *OTHERS) if name in raw}
-        raw["departed"] = _known(_first(times, "takeoff_time", "first_seen", "landing_time"))
-        order = order[in_order(raw["departed"][order])]
+        departed = or_1970(first_known(times["takeoff_time"], times["first_seen"], times["landing_time"]))
+        order = order[in_order(departed[order])]
         latest = np.zeros(len(identities), np.int64)
         latest[raw["identity"][order]] = np.arange(size)  # of several, the last one stays
         whose, registrations = _identities(identities[np.argsort(latest)], identities, words)
-        down = raw.pop("down") if self._timed else None
+        down, journey, stored = raw.pop("down", None), raw.pop("journey"), raw.pop("number")
         with ThreadPoolExecutor(THREADS) as pool:
-            told = {name: raw.pop(name) for name in ("identity", "list", "departed", "origin_lead", "destination_lead")}
-            twice = pool.submit(_told_twice, told, whose, codes, order, pipeline.airports)
+            told = {name: raw.pop(name) for name in ("identity", "list", "origin_lead", "destination_lead")}
+            twice = pool.submit(_told_twice, told, departed, whose, codes, order, pipeline.airports)
             group = whose[told["identity"]] * np.int64(len(lists) + 1) + told["list"]
             order = order[in_order(group[order])]
             del group
             raw = dict(zip(list(raw), pool.map(lambda name: raw.pop(name)[order], list(raw)), strict=True))
-            raw |= zip(FOLLOWING, pool.map(lambda follows: follows(times)[order], FOLLOWING.values()), strict=True)
             told["counted"] = ~twice.result()
             raw |= zip(list(told), pool.map(lambda name: told.pop(name)[order], list(told)), strict=True)
+        del departed
+        moments = _moments(times, order)
         aircraft = whose[raw["identity"]]
         same = (aircraft[1:] == aircraft[:-1]) & (raw["list"][1:] == raw["list"][:-1])
         stayed = (raw["list"][1:] == 0) | (
             (raw["origin_lead"][1:] == raw["destination_lead"][:-1]) & (raw["origin_lead"][1:] != NULL)
         )  # a list need not have all flights: what follows begins where the one before ended
         following = np.append(np.where(same & stayed, np.arange(1, size), NULL), NULL)
-        goes_on = np.append(False, same & (raw["journey"][1:] == raw["journey"][:-1]) & (raw["list"][1:] == 0))
-        del raw["journey"]
+        after = np.flatnonzero(same & (raw["list"][1:] == 0)) + 1  # legs that are tracked, as the one before is
+        goes_on = np.zeros(size, bool)
+        goes_on[after] = journey[order[after]] == journey[order[after - 1]]
+        del journey
         first = np.maximum.accumulate(np.where(goes_on, 0, np.arange(size)))
-        people, who = _people(pipeline, raw, words, identities, aircraft, first)
+        people, who = _people(pipeline, raw, moments, words, identities, aircraft, first)
         lead = np.concatenate([raw["origin_lead"], raw["destination_lead"]])
-        past = _past(pipeline, raw, words, identities, aircraft, people)
+        past = _past(pipeline, raw, moments, words, identities, aircraft, people)
         columns = LegColumns(
             people=people,
             aircraft=who,
@@ -541,28 +556,26 @@ class _Heap:
         )
         return Gathered(
             columns=columns,
-            numbers=raw["number"],
+            stored=stored,
             words=words,
             aircraft=aircraft,
             identity=raw["identity"],
             identities=identities,
             source=raw["list"],
             lead=lead,
-            departed=raw["departed"],
-            begins=raw["begins"],
-            ends=raw["ends"],
-            vague=raw["vague"],
             registrations=registrations,
         )
 
     def _stops(self, raw: Mapping[str, Column], lead: Codes, code: Codes, order: Ints) -> Stops:
         """The ends of all legs in their order: origins, then destinations."""
-        surely, observed = (np.concatenate([raw[f"origin_{n}"], raw[f"destination_{n}"]]) for n in ("sure", "observed"))
-        sure = np.where(surely, lead, NULL).astype(np.int32)
-        none: tuple[Ints, Codes, Floats] = (np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0))
-        at, candidate, chance = (np.concatenate(parts) for parts in zip(none, *self._spread, strict=True))
+        observed = np.concatenate([raw["origin_observed"], raw["destination_observed"]])
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order))
+        unsure = np.concatenate(self._unsure)
+        sure = lead.copy()
+        sure[place[unsure // 2] + (unsure % 2) * len(order)] = NULL
+        none: tuple[Ints, Codes, Floats] = (np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0))
+        at, candidate, chance = (np.concatenate(parts) for parts in zip(none, *self._spread, strict=True))
         end = place[at // 2] + (at % 2) * len(order)
         by_end = np.argsort(end, kind="stable")
         spread, of = np.unique(end[by_end], return_inverse=True)
@@ -596,7 +609,9 @@ def _identities(in_time: Codes, identities: Codes, words: Sequence[str]) -> tupl
     return np.where(address != NULL, address, known[registration]).astype(np.int32), registrations
 
 
-def _told_twice(raw: Mapping[str, Column], whose: Codes, codes: Sequence[str], order: Ints, airports: Airports) -> Flags:
+def _told_twice(
+    raw: Mapping[str, Column], departed: Ints, whose: Codes, codes: Sequence[str], order: Ints, airports: Airports
+) -> Flags:
     """Which legs are told of by others, too (see `baseline.told_twice`); `order` is that of their departure."""
     twice = np.zeros(len(order), bool)
     if (raw["list"] == raw["list"][0]).all():
@@ -604,13 +619,14 @@ def _told_twice(raw: Mapping[str, Column], whose: Codes, codes: Sequence[str], o
     aircraft, lists = whose[raw["identity"][order]], raw["list"][order] - 1  # -1: tracked
     places = _rows_of(codes, airports).astype(np.int32)
     origin, destination = (places[raw[f"{end}_lead"][order]] for end in ("origin", "destination"))
-    twice[order] = told_twice(aircraft, raw["departed"][order], lists, origin, destination, airports)
+    twice[order] = told_twice(aircraft, departed[order], lists, origin, destination, airports)
     return twice
 
 
 def _past(
     pipeline: Pipeline,
     raw: Mapping[str, Column],
+    times: Moments,
     words: Sequence[str],
     identities: Codes,
     aircraft: Codes,
@@ -639,10 +655,7 @@ def _past(
         subjects["type"] = identities[:, 2][raw["identity"]], np.array([word(who.typecode) for who in people], np.int64)
     exposures = pipeline.exposures()
     return Past(
-        began=raw["begins"],
-        ended=raw["ends"],
-        arrived=raw["arrived"],
-        over=raw["over"],
+        times=times,
         destination=raw["destination_lead"],
         counted=raw["counted"],
         subjects=subjects,
@@ -665,40 +678,54 @@ def _times_of(times: Mapping[str, Ints], order: Ints, down: Flags) -> Times:
 
 
 def _people(
-    pipeline: Pipeline, raw: Mapping[str, Column], words: Sequence[str], identities: Codes, aircraft: Codes, first: Ints
+    pipeline: Pipeline,
+    raw: Mapping[str, Column],
+    times: Moments,
+    words: Sequence[str],
+    identities: Codes,
+    aircraft: Codes,
+    first: Ints,
 ) -> tuple[list[Aircraft], Codes]:
     """Who flew, as the last leg of each journey says and lists have it on that day: everybody once, and a number into that
     for each leg."""
     last = np.append(np.flatnonzero(np.diff(first)), len(first) - 1)
+    of = raw["identity"][last]
     gaps = (identities == NULL).any(axis=1)  # what lists leave out, others may know
-    key = raw["identity"][last].astype(np.int64) * 2 + ((raw["list"][last] > 0) & gaps[raw["identity"][last]])
-    spans = _spans(pipeline, words, aircraft[last], raw["begins"][last])
+    key = of.astype(np.int64) * 2 + ((raw["list"][last] > 0) & gaps[of])
+    spans = _spans(pipeline, words, aircraft, last, times)
     if spans is not None:
-        key = pd.factorize(key * (int(spans.max()) + 1) + spans)[0]
+        key *= int(spans.max()) + 1
+        key += spans
     an_example = np.full(int(key.max()) + 1, NULL)
     an_example[key[::-1]] = np.arange(len(key))[::-1]
     found = an_example[an_example != NULL]
 
     people = []
-    for row in last[found].tolist():
+    rows = last[found]
+    for row, began in zip(rows.tolist(), times.began(rows).tolist(), strict=True):
         said = identities[raw["identity"][row]]
-        people.append(_person(pipeline, words, aircraft[row], bool(raw["list"][row]), said, raw["begins"][row], None))
+        people.append(_person(pipeline, words, aircraft[row], bool(raw["list"][row]), said, began, None))
     number = np.cumsum(an_example != NULL) - 1
-    return people, np.repeat(number[key], np.diff(last, prepend=-1)).astype(np.int32)
+    return people, np.repeat(number.astype(np.int32)[key], np.diff(last, prepend=-1))
 
 
-def _spans(pipeline: Pipeline, words: Sequence[str], aircraft: Codes, times: Ints) -> Ints | None:
-    """For each of some times a number for its aircraft and the span of days in which the same is known of that; None where
+def _spans(pipeline: Pipeline, words: Sequence[str], aircraft: Codes, rows: Ints, times: Moments) -> Ints | None:
+    """For each of some legs the number of the span of days, of those in which the same is known of its aircraft; None where
     that never changes."""
-    names = np.flatnonzero(np.bincount(aircraft + 1)[1:]).tolist()
-    turns = [
-        (number << DAY_BITS) + turn.toordinal() - EPOCH_ORDINAL
-        for number in names
-        for turn in pipeline.registry.turns(words[number] if ADDRESS.fullmatch(words[number]) else "")
-    ]
+    turns: list[int] = []
+    turned = np.zeros(len(words) + 1, bool)
+    for number in np.flatnonzero(np.bincount(aircraft + 1)[1:]).tolist():
+        days = pipeline.registry.turns(words[number] if ADDRESS.fullmatch(words[number]) else "")
+        turns += ((number << DAY_BITS) + turn.toordinal() - EPOCH_ORDINAL for turn in days)
+        turned[number] = len(days) > 0
     if not turns:
         return None
-    return np.searchsorted(np.sort(turns), (aircraft.astype(np.int64) << DAY_BITS) + times // DAY_US, side="right")
+    spans = np.zeros(len(rows), np.int64)
+    theirs = np.flatnonzero(turned[aircraft[rows]])
+    whose = aircraft[rows[theirs]].astype(np.int64) << DAY_BITS
+    ordered, day = np.sort(turns), times.began(rows[theirs]) // DAY_US
+    spans[theirs] = np.searchsorted(ordered, whose + day, side="right") - np.searchsorted(ordered, whose)
+    return spans
 
 
 def _times(column: pa.ChunkedArray) -> Ints:
@@ -707,32 +734,10 @@ def _times(column: pa.ChunkedArray) -> Ints:
     return np.asarray(whole.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def _known(times: Ints) -> Ints:
-    """Times, with the beginning of 1970 where there is none, as the baseline has it."""
-    return np.where(times == NO_TIME, 0, times)
-
-
-def _first(times: Mapping[str, Ints], *names: str) -> Ints:
-    """The first of some times that is known."""
-    found = times[names[-1]]
-    for name in reversed(names[:-1]):
-        found = np.where(times[name] == NO_TIME, found, times[name])
-    return found
-
-
-def _is_vague(times: Mapping[str, Ints]) -> Flags:
+def _moments(times: Mapping[str, Ints], order: Ints) -> Moments:
     earliest, latest = times["landing_earliest"], times["landing_latest"]
-    return np.asarray((earliest != NO_TIME) & (latest != NO_TIME) & (latest - earliest > DAY_US // 2))
-
-
-FOLLOWING: dict[str, Callable[[Mapping[str, Ints]], Column]] = {
-    "arrived": lambda times: _known(_first(times, "landing_time", "last_seen", "takeoff_time")),
-    "begins": lambda times: _first(times, "first_seen", "takeoff_time", "landing_time"),
-    "ends": lambda times: _first(times, "last_seen", "landing_time", "takeoff_time", "first_seen"),
-    "over": lambda times: (times["landing_time"] != NO_TIME) | (times["last_seen"] != NO_TIME),
-    "vague": _is_vague,
-}
-"""Columns that follow from the times of legs."""
+    vague = (earliest != NO_TIME) & (latest != NO_TIME) & (latest - earliest > DAY_US // 2)
+    return Moments(order, times["first_seen"], times["last_seen"], times["takeoff_time"], times["landing_time"], vague)
 
 
 def _hashes(column: pa.ChunkedArray) -> Column:
@@ -746,10 +751,11 @@ def _hashes(column: pa.ChunkedArray) -> Column:
 def _nothing() -> Gathered:
     ints, codes, flags = np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, bool)
     stops = Stops(codes, flags, ints, ints, codes, np.empty(0))
-    past = Past(ints, ints, ints, flags, codes, flags, dict.fromkeys(get_args(Of), (codes, ints)), ints, ints)
+    times = Moments(ints, ints, ints, ints, ints, flags)
+    past = Past(times, codes, flags, dict.fromkeys(get_args(Of), (codes, ints)), ints, ints)
     columns = LegColumns((), codes, (), codes, (), (), ints, ints, stops, None, past)
     nobody = np.empty((0, 4), np.int32)
-    return Gathered(columns, ints, (), codes, codes, nobody, codes, codes, ints, ints, ints, flags, {})
+    return Gathered(columns, ints, (), codes, codes, nobody, codes, codes, {})
 
 
 def _kinds(pipeline: Pipeline) -> set[str]:

@@ -92,24 +92,77 @@ class Times:
     down: Flags
 
 
+def first_known(*times: Ints) -> Ints:
+    """The first of some times that is known."""
+    found = times[-1]
+    for time in reversed(times[:-1]):
+        found = np.where(time == NO_TIME, found, time)
+    return found
+
+
+def or_1970(times: Ints) -> Ints:
+    """Times, with the beginning of 1970 where there is none, as the baseline has it."""
+    return np.where(times == NO_TIME, 0, times)
+
+
+Rows = Ints | Flags | slice
+
+EVERY = slice(None)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """The times of legs by which they are counted, in µs since 1970, as the baseline has them. They are worked out for the legs
+    in question alone, from columns in the order of the store, in which each leg stands at `place`. `vague` are those of which
+    a list gives the day alone."""
+
+    place: Ints
+    first_seen: Ints
+    last_seen: Ints
+    takeoff: Ints
+    landing: Ints
+    vague: Flags
+
+    def began(self, rows: Rows) -> Ints:
+        return self._first(rows, self.first_seen, self.takeoff, self.landing)
+
+    def departed(self, rows: Rows) -> Ints:
+        return or_1970(self._first(rows, self.takeoff, self.first_seen, self.landing))
+
+    def arrived(self, rows: Rows) -> Ints:
+        return or_1970(self._first(rows, self.landing, self.last_seen, self.takeoff))
+
+    def ended(self, rows: Rows) -> Ints:
+        return self._first(rows, self.last_seen, self.landing, self.takeoff, self.first_seen)
+
+    def is_over(self, rows: Rows) -> Flags:
+        """Whether anybody knows when it arrived."""
+        place = self.place[rows]
+        return np.asarray((self.landing[place] != NO_TIME) | (self.last_seen[place] != NO_TIME))
+
+    def is_vague(self, rows: Rows) -> Flags:
+        return self.vague[self.place[rows]]
+
+    def _first(self, rows: Rows, *columns: Ints) -> Ints:
+        place = self.place[rows]
+        return first_known(*(column[place] for column in columns))
+
+
 NOT_ONE = -2
 """Stands for the number of whom a question is about where that is nobody known, or goes by several numbers."""
 
 
 @dataclass(frozen=True)
 class Past:
-    """What history counts of each leg: when it began, was last seen and arrived (`over`: whether anybody knows that), the
-    airport that leads at its end, and whether it counts at all (`counted`: not where another one tells of the same flight).
+    """What history counts of each leg: its times, the airport that leads at its end, and whether it counts at all (`counted`:
+    not where another one tells of the same flight).
 
     `subjects` are, for `tail`, `fleet`, `type` and `anybody`, the number of each leg's and the number that stands for each
     of `people` (`NOT_ONE`: none does). `everybody` are the days since 1970, ascending, on which whoever flew would have been
     seen, `somebody` those on which some would have been.
     """
 
-    began: Ints
-    ended: Ints
-    arrived: Ints
-    over: Flags
+    times: Moments
     destination: Codes
     counted: Flags
     subjects: Mapping[str, tuple[Codes, Ints]]
@@ -157,6 +210,18 @@ class LegColumns:
     @cached_property
     def _known(self) -> dict[str, tuple[list[str | None], Ints]]:
         return {}
+
+    def flown_by(self, people: Flags) -> Ints:
+        """The legs of some people (a flag for each), in order."""
+        begins, ends = self._runs
+        chosen = people[self.aircraft[begins]]
+        return _ranges(begins[chosen], (ends - begins)[chosen])[0]
+
+    @cached_property
+    def _runs(self) -> tuple[Ints, Ints]:
+        """Where somebody's legs, which stand together, begin and end."""
+        begins = np.flatnonzero(np.diff(self.aircraft, prepend=np.int32(NULL)))
+        return begins, np.append(begins, len(self))[1:]
 
     @cached_property
     def single(self) -> bool:

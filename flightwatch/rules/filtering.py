@@ -9,7 +9,7 @@ what surely does not hold (`past`, `conditions.may_have_flown`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any, NamedTuple
@@ -83,14 +83,23 @@ def possible(rule: Rule, legs: LegColumns) -> Ints:
     journey."""
     if rule.subject == "event":
         return np.empty(0, np.int64)
-    rows = np.flatnonzero(legs.next != NULL) if rule.subject == "stay" else None
-    asked = _Asked(legs, rule.subject, target_of(rule), rows)
+    demanded = _flat(rule.when)
+    asked = _Asked(legs, rule.subject, target_of(rule), _flown_by([part.aircraft for part in demanded if part.aircraft], legs))
+    if rule.subject == "stay":
+        asked.rows = np.flatnonzero(legs.next != NULL) if asked.rows is None else asked.rows[legs.next[asked.rows] != NULL]
     direct = rule.when.all_ or [rule.when]
-    parts = [(part, _masks) for part in _flat(rule.when)] + [(part, _counted) for part in direct if part.visits]
+    parts = [(part, _masks) for part in demanded] + [(part, _counted) for part in direct if part.visits]
     for part, masks in sorted(parts, key=lambda p: _cost(p[0])):
         rows = np.flatnonzero(masks(part, asked).may)
         asked = _Asked(legs, rule.subject, asked.target, rows if asked.rows is None else asked.rows[rows])
     return np.arange(len(legs)) if asked.rows is None else asked.rows
+
+
+def _flown_by(conditions: Sequence[AircraftCondition], legs: LegColumns) -> Ints | None:
+    """The legs of those of whom some conditions may all hold, whatever their callsigns; None where none asks for more."""
+    people = [_of_people(condition, legs) for condition in conditions]
+    masks = [mask for mask in people if mask is not None]
+    return legs.flown_by(_all(masks).may) if masks else None
 
 
 def _flat(condition: Condition) -> list[Condition]:
@@ -135,22 +144,26 @@ def _decided(holds: Flags) -> Masks:
 
 
 def _aircraft(condition: AircraftCondition, asked: _Asked) -> Masks:
-    legs = asked.legs
-    given = [name for name in condition.demands() if getattr(condition, name) is not None]
-    parts = {name: AircraftCondition.model_validate({name: getattr(condition, name)}) for name in given}
-    masks = []
-    if "callsign" in parts:
-        like = kinds.globs(tuple(parts.pop("callsign").callsign or ()))
+    legs, masks = asked.legs, []
+    if condition.callsign is not None:
+        like = kinds.globs(tuple(condition.callsign))
         table = np.array([*(like(word.casefold()) is not None for word in legs.callsigns), False])
         ours = table[asked.of(legs.callsign)]
         several = asked.subject == "journey" and not legs.single
         masks.append(Masks(asked.of(legs.ever_on_journey(table[legs.callsign])) if several else ours, ~ours))
-    if parts:
-        people = _all(_truths(name, part, legs) for name, part in parts.items())
+    people = _of_people(condition, legs)
+    if people is not None:
         who = asked.of(legs.aircraft)
         decided = (people.may != people.may_not).all()  # of most conditions, and looking up takes most of the time
         masks.append(_decided(people.may[who]) if decided else Masks(people.may[who], people.may_not[who]))
     return _all(masks)
+
+
+def _of_people(condition: AircraftCondition, legs: LegColumns) -> Masks | None:
+    """For each of the people whether what a condition asks of them beside their callsigns may hold, and may not."""
+    given = [name for name in condition.demands() if name != "callsign" and getattr(condition, name) is not None]
+    parts = {name: AircraftCondition.model_validate({name: getattr(condition, name)}) for name in given}
+    return _all(_truths(name, part, legs) for name, part in parts.items()) if parts else None
 
 
 def _truths(name: str, part: AircraftCondition, legs: LegColumns) -> Masks:

@@ -29,7 +29,7 @@ def was_there(condition: FirstVisitCondition, legs: LegColumns, rows: Ints, airp
     places = _places(legs, condition.to)
     who, place = _who(legs.past, legs, condition.of, rows), places[airport]
     known = (who != NOT_ONE) & (place != NULL)
-    counts = _visits(legs.past, condition.of, who, place, places, until=_day(legs.past.began[rows]))
+    counts = _visits(legs.past, condition.of, who, place, places, until=_day(legs.past.times.began(rows)))
     return np.asarray(known & (counts > 0))
 
 
@@ -39,7 +39,7 @@ def is_common(condition: RarityCondition, legs: LegColumns, rows: Ints, airport:
     limit = condition.per_day
     if limit is None or math.isinf(limit):
         return np.zeros(len(rows), bool)
-    past, day = legs.past, _day(legs.past.began[rows])
+    past, day = legs.past, _day(legs.past.times.began(rows))
     if inside is None:
         places = _places(legs, "airport")
         place = places[airport]
@@ -55,13 +55,14 @@ def is_common(condition: RarityCondition, legs: LegColumns, rows: Ints, airport:
 
 def flew(condition: DormantCondition, legs: LegColumns, rows: Ints) -> Flags:
     """Whether the aircraft flew within the time before the leg began, and was down before that day."""
-    past, began = legs.past, legs.past.began[rows]
+    past, began = legs.past, legs.past.times.began(rows)
     who = _who(past, legs, "tail", rows)
     since = _day(began - _us(condition.at_least)) + 1
     mine = _of(past, "tail", who)
-    mine = mine[past.counted[mine] & past.over[mine] & (past.began[mine] <= past.arrived[mine])]
+    mine = mine[past.counted[mine] & past.times.is_over(mine)]
+    mine = mine[past.times.began(mine) <= past.times.arrived(mine)]
     number = past.subjects["tail"][0][mine].astype(np.int64)
-    counts = _between(number, _day(past.arrived[mine]), who, since, _day(began))
+    counts = _between(number, _day(past.times.arrived(mine)), who, since, _day(began))
     return np.asarray((who != NOT_ONE) & (counts > 0))
 
 
@@ -73,13 +74,13 @@ def too_few(condition: VisitsCondition, legs: LegColumns, rows: Ints, from_: Int
     past, places = legs.past, _places(legs, condition.to)
     who, place = _who(past, legs, condition.of, rows), places[airport]
     known = (who != NOT_ONE) & (place != NULL)
-    since, day = _day(past.began[from_] - _us(condition.within)), _day(past.began[rows])
+    since, day = _day(past.times.began(from_) - _us(condition.within)), _day(past.times.began(rows))
     if condition.of != "tail":
         counts = _visits(past, condition.of, who, place, places, since=since, until=day)
     else:  # those that were over by the next day, and not over before the time began, whichever way it is known
         mine = _of(past, "tail", who)
         key, asked = _joined(past.subjects["tail"][0][mine], places[past.destination[mine]]), _joined(who, place)
-        ended, arrived = _day(past.ended[mine]), _day(past.arrived[mine])
+        ended, arrived = _day(past.times.ended(mine)), _day(past.times.arrived(mine))
         start = np.zeros(len(rows), np.int64)
         over = _between(key, np.minimum(ended, arrived), asked, start, day + 2)
         counts = over - _between(key, np.maximum(ended, arrived), asked, start, since)
@@ -107,7 +108,7 @@ def _visits(
     """The visits of each to a place from one day to before another; `on`: on some days alone."""
     there = _of(past, of, who)
     there = there[past.counted[there] & (places[past.destination[there]] != NULL)]
-    day = _day(past.arrived[there])
+    day = _day(past.times.arrived(there))
     if on is not None:
         there, day = there[np.isin(day, on)], day[np.isin(day, on)]
     key = _joined(past.subjects[of][0][there], places[past.destination[there]])

@@ -157,6 +157,12 @@ class Legs:
         empty = LEGS.empty_table()
         return pa.concat_tables([empty, *[_whole(self._catalog.read(path, empty)) for (path,) in paths]])
 
+    def count(self) -> int:
+        """How many legs `pieces` has at most."""
+        filed = "SELECT coalesce(sum(rows), 0) FROM files WHERE kind = 'legs' AND retired_us IS NULL"
+        (rows,) = self._catalog.db.execute(f"SELECT ({filed}) + (SELECT count(leg) FROM legs)").fetchone()  # no word of others
+        return int(rows)
+
     def pieces(self, wanted: Ints | None = None) -> Iterator[Piece]:
         """All stored legs, in pieces that fit into memory whatever the store holds, and always in the same order; those
         pieces alone that hold some rows, where these are given (their numbers, in order). Their columns are read when asked
