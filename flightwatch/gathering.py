@@ -381,9 +381,10 @@ class _Vocabulary:
     def codes(self, column: pa.ChunkedArray) -> Codes:
         """The numbers of a column of words; -1 for null."""
         words, at = _encoded(column)
-        return np.where(at == NULL, NULL, at + self._numbered(words)).astype(np.int32)
+        return np.where(at == NULL, NULL, at + self.numbered(words)).astype(np.int32)
 
-    def _numbered(self, words: pa.Array) -> int:
+    def numbered(self, words: pa.Array) -> int:
+        """The number of the first of some words; the others follow."""
         first = self._size
         self._parts.append(
             pa.DictionaryArray.from_arrays(pa.array(np.arange(len(words), dtype=np.int32)), words.cast(pa.string()))
@@ -462,9 +463,11 @@ class _Heap:
 
     def _identity(self, table: pa.Table) -> Codes:
         """A number for what each leg says of its aircraft; several may stand for the same."""
-        said = np.stack([self._words.codes(table[name]) for name in NAMES], axis=1)
+        words, at = zip(*(_encoded(table[name]) for name in NAMES), strict=True)
+        said = np.stack(at, axis=1)
         first, number = _distinct_rows(said)
-        self._identities.append(said[first])
+        numbers = np.array([self._words.numbered(some) for some in words], np.int32)
+        self._identities.append(np.where(said[first] == NULL, NULL, said[first] + numbers).astype(np.int32))
         self._known += len(first)
         return (number + self._known - len(first)).astype(np.int32)
 
@@ -531,14 +534,17 @@ class _Heap:
         stayed = (raw["list"][1:] == 0) | (
             (raw["origin_lead"][1:] == raw["destination_lead"][:-1]) & (raw["origin_lead"][1:] != NULL)
         )  # a list need not have all flights: what follows begins where the one before ended
-        following = np.append(np.where(same & stayed, np.arange(1, size), NULL), NULL)
         after = np.flatnonzero(same & (raw["list"][1:] == 0)) + 1  # legs that are tracked, as the one before is
         goes_on = np.zeros(size, bool)
         goes_on[after] = journey[order[after]] == journey[order[after - 1]]
         del journey
         first = np.maximum.accumulate(np.where(goes_on, 0, np.arange(size)))
-        people, who = _people(pipeline, raw, moments, words, identities, aircraft, first)
-        lead = np.concatenate([raw["origin_lead"], raw["destination_lead"]])
+        with ThreadPoolExecutor(1) as pool:
+            people_asked = pool.submit(_people, pipeline, raw, moments, words, identities, aircraft, first)
+            following = np.append(np.where(same & stayed, np.arange(1, size), NULL), NULL)
+            lead = np.concatenate([raw["origin_lead"], raw["destination_lead"]])
+            stops = self._stops(raw, lead, code, order)
+            people, who = people_asked.result()
         past = _past(pipeline, raw, moments, words, identities, aircraft, people)
         columns = LegColumns(
             people=people,
@@ -549,7 +555,7 @@ class _Heap:
             countries=[pipeline.airports.country_of(code) for code in codes],
             first=first,
             next=following,
-            ends=self._stops(raw, lead, code, order),
+            ends=stops,
             times=None if down is None else _times_of(times, order, down),
             past=past,
             ways=[(position, raw[f"way-{n}"]) for n, position in enumerate(self._positions)],

@@ -120,8 +120,12 @@ class Airports:
         return None if row is None else self[row]
 
     def country_of(self, ident: str | None) -> str | None:
-        row = self.row(ident)
-        return None if row is None else str(self.country[row])
+        return None if ident is None else self.countries.get(ident)
+
+    @cached_property
+    def countries(self) -> dict[str, str]:
+        """The country of each `ident`."""
+        return {ident: str(self.country[row]) for ident, row in self._codes["ident"].items()}
 
     def readings(self, code: str) -> list[int]:
         """The rows that a code can mean, likeliest first: ICAO or ident, then IATA, then a local code (US ones lack

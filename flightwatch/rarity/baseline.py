@@ -950,11 +950,16 @@ def told_twice(
     ends = [(side[one], side[other]) for side in (origin, destination)]
     known = np.logical_or.reduce([(a != NULL) & (b != NULL) for a, b in ends])
     same = known & np.logical_and.reduce([_agree(a, b, airports) for a, b in ends])
+    one, other = one[same], other[same]
+    twice = np.zeros(len(order), bool)
+    legs, many = np.unique(np.concatenate([one, other]), return_counts=True)
+    alone = (many[np.searchsorted(legs, one)] == 1) & (many[np.searchsorted(legs, other)] == 1)  # as nearly all pairs are
+    first, last = (pick(one[alone], other[alone]) for pick in (np.minimum, np.maximum))
+    twice[np.where(told_by[last] == TRACKED_ROW, first, last)] = True
     pairs: dict[int, list[int]] = {}
-    for a, b in zip(one[same].tolist(), other[same].tolist(), strict=True):
+    for a, b in zip(one[~alone].tolist(), other[~alone].tolist(), strict=True):
         pairs.setdefault(a, []).append(b)
         pairs.setdefault(b, []).append(a)
-    twice = np.zeros(len(order), bool)
     used: set[tuple[int, int]] = set()
     for leg in sorted(leg for leg in pairs if told_by[leg] != TRACKED_ROW):
         own = int(told_by[leg])

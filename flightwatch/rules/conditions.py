@@ -209,9 +209,9 @@ def place_probability(stop: Stop, target: Target, airports: Airports) -> float:
     """The probability that a stop is one of the target's airports or lies in one of its countries."""
     if not target.airports and not target.countries:
         return max((c.probability for c in stop.candidates if airports.row(c.airport) is not None), default=0.0)
-    named, there = _airports_of(target), 0.0
+    named, countries, country_of, there = _airports_of(target), target.countries, airports.countries, 0.0
     for c in stop.candidates:
-        if c.airport in named or (target.countries and airports.country_of(c.airport) in target.countries):
+        if c.airport in named or (countries and country_of.get(c.airport) in countries):
             there += c.probability
     return round(min(there, 1.0), 4)
 

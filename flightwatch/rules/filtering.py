@@ -85,6 +85,7 @@ def possible(rule: Rule, legs: LegColumns) -> Ints:
         return np.empty(0, np.int64)
     demanded = _flat(rule.when)
     asked = _Asked(legs, rule.subject, target_of(rule), _flown_by([part.aircraft for part in demanded if part.aircraft], legs))
+    demanded = [part for part in demanded if part.aircraft is None or part.aircraft.callsign is not None]
     if rule.subject == "stay":
         asked.rows = np.flatnonzero(legs.next != NULL) if asked.rows is None else asked.rows[legs.next[asked.rows] != NULL]
     direct = rule.when.all_ or [rule.when]
@@ -216,9 +217,18 @@ def _found(some: Ints, asked: _Asked) -> tuple[Ints, Ints]:
     """Which of the rows in question are among some legs, and where in these they stand."""
     if asked.rows is None:
         return some, np.arange(len(some))
-    where = np.minimum(np.searchsorted(some, asked.rows), len(some) - 1)
-    rows = np.flatnonzero(some[where] == asked.rows)
-    return rows, where[rows]
+    if len(some) < len(asked.rows):
+        return _common(some, asked.rows)[::-1]
+    return _common(asked.rows, some)
+
+
+def _common(few: Ints, many: Ints) -> tuple[Ints, Ints]:
+    """Where the numbers that two rows of them have, both in order, stand in each."""
+    if not len(few):
+        return few, few
+    where = np.minimum(np.searchsorted(many, few), len(many) - 1)
+    found = np.flatnonzero(many[where] == few)
+    return found, where[found]
 
 
 def _whole(asked: _Asked) -> _Asked:

@@ -186,7 +186,7 @@ class Legs:
         damaged is named and left out."""
         found, parts = [np.empty(0, np.int64)], [LEGS.empty_table()]
         for piece in self.pieces(numbers):
-            mine = np.searchsorted(piece.numbers, np.intersect1d(piece.numbers, numbers, assume_unique=True))
+            mine = _among(piece.numbers, numbers)
             try:
                 parts.append(piece.read(LEGS.names).take(pa.array(mine)).cast(LEGS))
             except Damaged as error:
@@ -231,6 +231,15 @@ class Legs:
             for table in ("legs", "frozen_legs"):
                 db.executemany(f"DELETE FROM {table} WHERE leg_id = ?", [(leg.leg_id,) for leg in legs])  # two names
         return len(legs)
+
+
+def _among(stored: Ints, wanted: Ints) -> Ints:
+    """Where in some numbers, in order, those stand that are wanted; of these, which are in order, too, others may be more."""
+    if not len(stored):
+        return stored
+    wanted = wanted[np.searchsorted(wanted, stored[0]) : np.searchsorted(wanted, stored[-1], side="right")]
+    at = np.searchsorted(stored, wanted)
+    return np.asarray(at[stored[at] == wanted])
 
 
 def _any_of(wanted: Ints | None, first: int, end: int) -> bool:
