@@ -278,7 +278,7 @@ def test_nothing_is_lost(legs: list[Leg], before: list[Leg], rule: Rule) -> None
     both = [*legs, *before]
     table = legs_table(both)
     gathered = gather([Piece(np.arange(len(both)), lambda names: table.select(list(names)))], pipeline)
-    left = {both[n].leg_id for n in gathered.numbers(possible(rule, gathered.columns).tolist()}
+    left = {both[n].leg_id for n in gathered.numbers(possible(rule, gathered.columns)).tolist()}
     assert {found.there.arrival.leg_id for found in judged(pipeline, legs, before)} <= left
 
 
@@ -290,7 +290,7 @@ def test_ways_that_lead_elsewhere_are_not_looked_at() -> None:
     legs = [replace(one, way=way) for one, way in zip(CROWD, WAYS, strict=False)]
     table, pipeline = legs_table(legs), Pipeline(TABLE, LISTS, [rule])
     gathered = gather([Piece(np.arange(len(legs)), lambda names: table.select(list(names)))], pipeline)
-    assert sorted(gathered.numbers(possible(rule, gathered.columns).tolist()) == [1, 2, 3]
+    assert sorted(gathered.numbers(possible(rule, gathered.columns)).tolist()) == [1, 2, 3]
 
 
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
