@@ -200,7 +200,7 @@ class Index:
     @classmethod
     def made(cls, column: Ints, size: int) -> Index:
         """Of a column of numbers from -1 to below `size`."""
-        return cls(np.argsort(column, kind="stable"), np.cumsum([0, *np.bincount(column + 1, minlength=size + 2)]))
+        return cls(_in_order(column), np.cumsum([0, *np.bincount(column + 1, minlength=size + 2)]))
 
     def count(self, numbers: Ints) -> int:
         return int((self.begins[numbers + 2] - self.begins[numbers + 1]).sum())

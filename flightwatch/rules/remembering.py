@@ -21,11 +21,13 @@ def remembered(work: Callable[[Asked], Given]) -> Callable[[Asked], Given]:
     kept: dict[int, tuple[Asked, Given]] = {}  # with the object itself, so that no other one gets its number
 
     def asked(of: Asked) -> Given:
-        found = kept.get(id(of))
-        if found is None:
+        try:
+            return kept[id(of)][1]
+        except KeyError:
             if len(kept) >= KEPT:
                 kept.clear()
-            found = kept[id(of)] = of, work(of)
-        return found[1]
+            given = work(of)
+            kept[id(of)] = of, given
+            return given
 
     return asked
