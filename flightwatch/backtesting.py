@@ -88,9 +88,12 @@ def backtest(store: Store, pipeline: Pipeline, since: datetime | None = None, un
     now = max([newest(store), *([utc(int(gathered.times.ended(EVERY).max()))] if len(gathered) else [])])
     span = since or (utc(int(gathered.times.began(wanted).min())) if legs else now), until or now
     asked = _asked(pipeline, gathered, wanted)
-    gathered = gathered.without_times()
+    with second_judge(len(asked)) as other:
+        known = _known(store, gathered, asked)
+        gathered = gathered.without_times()
+        found = judge(_task(pipeline, gathered, wanted, asked, known, now), other)
+    findings = tuple(sorted(found, key=lambda f: (found_at(f), f.key)))
     history = _history(store, pipeline, gathered, sorted(asked))
-    findings = tuple(sorted(_findings(store, pipeline, gathered, wanted, asked, now), key=lambda f: (found_at(f), f.key)))
     return Backtest(
         rules=tuple(pipeline.rules),
         findings=findings,
@@ -128,25 +131,29 @@ def _asked(pipeline: Pipeline, gathered: Gathered, wanted: Flags) -> dict[int, l
     return asked
 
 
-def _findings(
-    store: Store, pipeline: Pipeline, gathered: Gathered, wanted: Flags, asked: Mapping[int, Sequence[Rule]], now: datetime
-) -> list[Finding]:
-    """What rules find, without how rare it was."""
-    with second_judge(len(asked)) as other:
-        return judge(_task(store, pipeline, gathered, wanted, asked, now), other)
+def _known(store: Store, gathered: Gathered, asked: Mapping[int, Sequence[Rule]]) -> Known:
+    """The legs that it takes to judge some journeys, but for those that are damaged: the journeys', those around them, and
+    all flights of those whose flights rules look at. What is gathered is not read once more."""
+    around = _ranges(*gathered.spans(np.array(sorted(asked), np.int64)))
+    rows = each_once(np.concatenate([around, gathered.flights_of(_flights(asked))]), len(gathered))
+    wanted, had = gathered.numbers(rows), gathered.told(rows)
+    numbers, read = store.legs.rows(np.sort(wanted), [name for name in LEGS.names if name not in had])
+    kept = np.isin(wanted, numbers)
+    at = pa.array(np.searchsorted(numbers, wanted[kept]))
+    columns = {name: read[name].take(at) for name in read.column_names}
+    columns |= {name: column.filter(pa.array(kept)) for name, column in had.items()}
+    return Known(rows[kept], pa.table([columns[name] for name in LEGS.names], schema=LEGS))
 
 
 def _task(
-    store: Store, pipeline: Pipeline, gathered: Gathered, wanted: Flags, asked: Mapping[int, Sequence[Rule]], now: datetime
+    pipeline: Pipeline, gathered: Gathered, wanted: Flags, asked: Mapping[int, Sequence[Rule]], known: Known, now: datetime
 ) -> Task:
     """All that it takes to judge the journeys that rules may find something in."""
     firsts = np.array(sorted(asked), np.int64)
     overs = np.searchsorted(gathered.columns.first, firsts, side="right")
     begins, ends = gathered.spans(firsts)
-    counts = _counts(asked)
-    own = gathered.flights_of(counts.pop(FLIGHTS, firsts[:0]))
-    known = _read(store, gathered, each_once(np.concatenate([_ranges(begins, ends), own]), len(gathered)))
-    counted = [known.among(own), *(gathered.visits_of(of, some, pipeline) for of, some in counts.items())]
+    own = known.among(gathered.flights_of(_flights(asked)))
+    counted = [own, *(gathered.visits_of(of, some, pipeline) for of, some in _counts(asked).items() if of != FLIGHTS)]
     spans = zip(firsts.tolist(), overs.tolist(), begins.tolist(), ends.tolist(), strict=True)
     return Task(
         airports=pipeline.airports,
@@ -158,13 +165,6 @@ def _task(
         asked=[Asked(*span, gathered.person(pipeline, *span[:2]), asked[span[0]]) for span in spans],
         now=now,
     )
-
-
-def _read(store: Store, gathered: Gathered, rows: Ints) -> Known:
-    """Some of the gathered legs, but for those that are damaged."""
-    numbers, table = store.legs.rows(np.sort(gathered.numbers(rows)))
-    rows = rows[np.isin(gathered.numbers(rows), numbers)]
-    return Known(rows, table.take(pa.array(np.searchsorted(numbers, gathered.numbers(rows)))))
 
 
 def _history(store: Store, pipeline: Pipeline, gathered: Gathered, firsts: Sequence[int]) -> Callable[[], State]:
@@ -192,6 +192,11 @@ def _counts(asked: Mapping[int, Sequence[Rule]]) -> dict[str, Ints]:
         for of in set().union(*(counted[rule.id] for rule in several)):
             found.setdefault(of, []).append(first)
     return {of: np.array(firsts, np.int64) for of, firsts in found.items()}
+
+
+def _flights(asked: Mapping[int, Sequence[Rule]]) -> Ints:
+    """The journeys for which the aircraft's own flights are looked at."""
+    return _counts(asked).get(FLIGHTS, np.empty(0, np.int64))
 
 
 def _counted_by(part: Condition) -> list[str]:

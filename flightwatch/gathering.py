@@ -23,11 +23,7 @@ from flightwatch.errors import Damaged
 from flightwatch.pipeline import Pipeline
 from flightwatch.places import Airports
 from flightwatch.rarity.baseline import ADDRESS, Columns, Exposure, Record, in_order, told_twice
-from flightwatch.records import (
-    Aircraft,
-    Leg,
-    micros,
-)
+from flightwatch.records import TIME, Aircraft, Leg, micros
 from flightwatch.rules import may_have_flown, target_of
 from flightwatch.rules.columns import (
     DAY_US,
@@ -107,6 +103,24 @@ class Gathered:
     def numbers(self, rows: Ints) -> Ints:
         """The numbers of some of the stored legs."""
         return self.stored[self.times.place[rows]]
+
+    def told(self, rows: Ints) -> dict[str, pa.Array]:
+        """What is gathered of some legs, as columns of `LEGS`."""
+        said, columns = self.identities[self.identity[rows]], self.columns
+        texts = {name: (self.words, said[:, number]) for number, name in enumerate(NAMES)}
+        texts["callsign"] = columns.callsigns, columns.callsign[rows]
+        texts |= {"origin": (columns.codes, self.lead[rows]), "destination": (columns.codes, self.lead[rows + len(self)])}
+        moments = self.times
+        times = {"first_seen": moments.first_seen, "last_seen": moments.last_seen}
+        times |= {"takeoff_time": moments.takeoff, "landing_time": moments.landing}
+        if columns.times is not None:
+            for event, (earliest, _, latest) in (("takeoff", columns.times.takeoff), ("landing", columns.times.landing)):
+                times |= {f"{event}_earliest": earliest, f"{event}_latest": latest}
+        place = moments.place[rows]
+        return {
+            **{name: pa.array(words, pa.string()).take(pa.array(at, mask=at == NULL)) for name, (words, at) in texts.items()},
+            **{name: pa.array(time[place], mask=time[place] == NO_TIME).cast(TIME) for name, time in times.items()},
+        }
 
     def without_times(self) -> Gathered:
         """Without what only the filter needs."""

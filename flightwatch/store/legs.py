@@ -181,14 +181,15 @@ class Legs:
             table = legs_table(current)
             yield Piece(first + np.arange(len(current)), lambda names: table.select(list(names)))
 
-    def rows(self, numbers: Ints) -> tuple[Ints, pa.Table]:
-        """The legs with some numbers (see `pieces`; in order), with all columns of `LEGS`, and which they are: what is
-        damaged is named and left out."""
-        found, parts = [np.empty(0, np.int64)], [LEGS.empty_table()]
+    def rows(self, numbers: Ints, names: Sequence[str]) -> tuple[Ints, pa.Table]:
+        """Some columns of the legs with some numbers (see `pieces`; in order), and which they are: what is damaged is named and
+        left out."""
+        schema = pa.schema([LEGS.field(name) for name in names])
+        found, parts = [np.empty(0, np.int64)], [schema.empty_table()]
         for piece in self.pieces(numbers):
             mine = _among(piece.numbers, numbers)
             try:
-                parts.append(piece.read(LEGS.names).take(pa.array(mine)).cast(LEGS))
+                parts.append(piece.read(names).take(pa.array(mine)).cast(schema))
             except Damaged as error:
                 log.error("%s", error)
             else:
