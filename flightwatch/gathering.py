@@ -62,6 +62,9 @@ DAY_BITS = 20
 THREADS = 2
 """Arrays are worked on by so many at once: each takes memory of its own."""
 
+SOME = 1 << 20
+"""Legs that are numbered at once, where numbers of all would take as much memory as another column."""
+
 CONTEXT_US = 2 * DAY_US
 """Of the aircraft's legs before a journey, those that began within this are read: they may have ended on its first day."""
 
@@ -532,7 +535,8 @@ class _Heap:
         latest[raw["identity"][order]] = np.arange(size)  # of several, the last one stays
         whose, registrations = _identities(identities[np.argsort(latest)], identities, words)
         down, journey, stored = raw.pop("down", None), raw.pop("journey"), raw.pop("number")
-        with ThreadPoolExecutor(THREADS) as pool:
+        with ThreadPoolExecutor(THREADS) as pool, ThreadPoolExecutor(1) as another:
+            knowing = another.submit(_people, pipeline, raw["identity"], raw["list"] > 0, whose, words, identities, times)
             told = {name: raw.pop(name) for name in ("identity", "list", "origin_lead", "destination_lead")}
             twice = pool.submit(_told_twice, told, departed, whose, codes, order, pipeline.airports)
             group = whose[told["identity"]] * np.int64(len(lists) + 1) + told["list"]
@@ -541,6 +545,7 @@ class _Heap:
             raw = dict(zip(list(raw), pool.map(lambda name: raw.pop(name)[order], list(raw)), strict=True))
             told["counted"] = ~twice.result()
             raw |= zip(list(told), pool.map(lambda name: told.pop(name)[order], list(told)), strict=True)
+            people, who = knowing.result()
         del departed
         moments = _moments(times, order)
         aircraft = whose[raw["identity"]]
@@ -553,23 +558,19 @@ class _Heap:
         goes_on[after] = journey[order[after]] == journey[order[after - 1]]
         del journey
         first = np.maximum.accumulate(np.where(goes_on, 0, np.arange(size)))
-        with ThreadPoolExecutor(1) as pool:
-            people_asked = pool.submit(_people, pipeline, raw, moments, words, identities, aircraft, first)
-            following = np.append(np.where(same & stayed, np.arange(1, size), NULL), NULL)
-            lead = np.concatenate([raw["origin_lead"], raw["destination_lead"]])
-            stops = self._stops(raw, lead, code, order)
-            people, who = people_asked.result()
+        following = np.append(np.where(same & stayed, np.arange(1, size), NULL), NULL)
+        lead = np.concatenate([raw["origin_lead"], raw["destination_lead"]])
         past = _past(pipeline, raw, moments, words, identities, aircraft, people)
         columns = LegColumns(
             people=people,
-            aircraft=who,
+            aircraft=_of_journeys(who[order], first),
             callsigns=callsigns,
             callsign=raw["callsign"],
             codes=codes,
             countries=[pipeline.airports.country_of(code) for code in codes],
             first=first,
             next=following,
-            ends=stops,
+            ends=self._stops(raw, lead, code, order),
             times=None if down is None else _times_of(times, order, down),
             past=past,
             ways=[(position, raw[f"way-{n}"]) for n, position in enumerate(self._positions)],
@@ -699,52 +700,57 @@ def _times_of(times: Mapping[str, Ints], order: Ints, down: Flags) -> Times:
 
 def _people(
     pipeline: Pipeline,
-    raw: Mapping[str, Column],
-    times: Moments,
+    identity: Codes,
+    listed: Flags,
+    whose: Codes,
     words: Sequence[str],
     identities: Codes,
-    aircraft: Codes,
-    first: Ints,
+    times: Mapping[str, Ints],
 ) -> tuple[list[Aircraft], Codes]:
-    """Who flew, as the last leg of each journey says and lists have it on that day: everybody once, and a number into that
-    for each leg."""
-    last = np.append(np.flatnonzero(np.diff(first)), len(first) - 1)
-    of = raw["identity"][last]
+    """Who flew, as each leg says and lists have it on that day: everybody once, and a number into that for each leg."""
     gaps = (identities == NULL).any(axis=1)  # what lists leave out, others may know
-    key = of.astype(np.int64) * 2 + ((raw["list"][last] > 0) & gaps[of])
-    spans = _spans(pipeline, words, aircraft, last, times)
+    key: Ints | Codes = identity * np.int32(2) + (listed & gaps[identity])
+    spans = _spans(pipeline, words, whose, identity, times)
     if spans is not None:
-        key *= int(spans.max()) + 1
-        key += spans
+        key = key * (spans.max() + 1) + spans
     an_example = np.full(int(key.max()) + 1, NULL)
-    an_example[key[::-1]] = np.arange(len(key))[::-1]
-    found = an_example[an_example != NULL]
-
+    for begin in range(0, len(key), SOME):
+        some = key[begin : begin + SOME]
+        an_example[some] = begin + np.arange(len(some))
+    rows = an_example[an_example != NULL]
     people = []
-    rows = last[found]
-    for row, began in zip(rows.tolist(), times.began(rows).tolist(), strict=True):
-        said = identities[raw["identity"][row]]
-        people.append(_person(pipeline, words, aircraft[row], bool(raw["list"][row]), said, began, None))
-    number = np.cumsum(an_example != NULL) - 1
-    return people, np.repeat(number.astype(np.int32)[key], np.diff(last, prepend=-1))
+    for row, began in zip(rows.tolist(), _began(times, rows).tolist(), strict=True):
+        of = identity[row]
+        people.append(_person(pipeline, words, whose[of], bool(listed[row]), identities[of], began, None))
+    return people, (np.cumsum(an_example != NULL) - 1).astype(np.int32)[key]
 
 
-def _spans(pipeline: Pipeline, words: Sequence[str], aircraft: Codes, rows: Ints, times: Moments) -> Ints | None:
-    """For each of some legs the number of the span of days, of those in which the same is known of its aircraft; None where
-    that never changes."""
+def _began(times: Mapping[str, Ints], rows: Ints) -> Ints:
+    return first_known(*(times[name][rows] for name in ("first_seen", "takeoff_time", "landing_time")))
+
+
+def _of_journeys(who: Codes, first: Ints) -> Codes:
+    """Who flew each leg, as the last leg of its journey says."""
+    last = np.append(np.flatnonzero(np.diff(first)), len(first) - 1)
+    return who if len(last) == len(who) else np.repeat(who[last], np.diff(last, prepend=-1))
+
+
+def _spans(pipeline: Pipeline, words: Sequence[str], whose: Codes, identity: Codes, times: Mapping[str, Ints]) -> Ints | None:
+    """For each leg the number of the span of days, of those in which the same is known of its aircraft; None where that never
+    changes."""
     turns: list[int] = []
     turned = np.zeros(len(words) + 1, bool)
-    for number in np.flatnonzero(np.bincount(aircraft + 1)[1:]).tolist():
+    for number in np.unique(whose[whose != NULL]).tolist():
         days = pipeline.registry.turns(words[number] if ADDRESS.fullmatch(words[number]) else "")
         turns += ((number << DAY_BITS) + turn.toordinal() - EPOCH_ORDINAL for turn in days)
         turned[number] = len(days) > 0
     if not turns:
         return None
-    spans = np.zeros(len(rows), np.int64)
-    theirs = np.flatnonzero(turned[aircraft[rows]])
-    whose = aircraft[rows[theirs]].astype(np.int64) << DAY_BITS
-    ordered, day = np.sort(turns), times.began(rows[theirs]) // DAY_US
-    spans[theirs] = np.searchsorted(ordered, whose + day, side="right") - np.searchsorted(ordered, whose)
+    spans = np.zeros(len(identity), np.int64)
+    theirs = np.flatnonzero(turned[whose][identity])
+    number = whose[identity[theirs]].astype(np.int64) << DAY_BITS
+    ordered, day = np.sort(turns), _began(times, theirs) // DAY_US
+    spans[theirs] = np.searchsorted(ordered, number + day, side="right") - np.searchsorted(ordered, number)
     return spans
 
 
