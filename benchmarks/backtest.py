@@ -188,14 +188,18 @@ def worked_s() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def held(process: int) -> int:
-    """The memory (bytes) that a process and those that it began hold now, as Linux tells."""
+def held(process: int, began_by: bytes = b"") -> int:
+    """The memory (bytes) that a process and those that it began hold now, as Linux tells. One that has not turned to a program
+    of its own yet shares that of the process that began it (whose command line is given)."""
     try:
+        command = Path(f"/proc/{process}/cmdline").read_bytes()
         own = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
         began = [path.read_text(encoding="ascii").split() for path in Path(f"/proc/{process}/task").glob("*/children")]
     except (OSError, IndexError):  # it is over
         return 0
-    return own + sum(held(int(other)) for several in began for other in several)
+    if command == began_by:
+        return 0
+    return own + sum(held(int(other), command) for several in began for other in several)
 
 
 def main() -> None:
