@@ -521,16 +521,21 @@ class _Heap:
         said = word[np.concatenate(self._identities)]
         known, number = _distinct_rows(said)
         identities, raw["identity"] = said[known], number.astype(np.int32)[raw["identity"]]
-        raw["callsign"], raw["list"] = call[raw["callsign"]], list_[raw["list"] - 1] + 1
-        for name in ("origin_lead", "destination_lead"):
-            raw[name] = code[raw[name]]
+        settled = {
+            "callsign": call,
+            "origin_lead": code,
+            "destination_lead": code,
+            "list": np.append(np.int32(0), list_[:-1] + 1),
+        }
+        with ThreadPoolExecutor(THREADS) as pool:
+            raw |= dict(zip(settled, pool.map(lambda name: settled[name][raw.pop(name)], settled), strict=True))
         size = self._size
         in_lists = (raw["list"][1:] != raw["list"][:-1]) | (raw["order"][1:] >= raw["order"][:-1])
-        order = np.arange(size) if in_lists.all() else in_order(raw["order"])
+        order = None if in_lists.all() else in_order(raw["order"])
         del raw["order"]
         times = {name: raw.pop(name) for name in (*LIKELY, *OTHERS) if name in raw}
         departed = or_1970(first_known(times["takeoff_time"], times["first_seen"], times["landing_time"]))
-        order = order[in_order(departed[order])]
+        order = in_order(departed) if order is None else order[in_order(departed[order])]
         latest = np.zeros(len(identities), np.int64)
         latest[raw["identity"][order]] = np.arange(size)  # of several, the last one stays
         whose, registrations = _identities(identities[np.argsort(latest)], identities, words)

@@ -911,8 +911,8 @@ def recorded(table: pa.Table, airports: Airports) -> Record:
 
 def in_order(*keys: Numbers) -> Ints:
     """The stable order of rows by some keys, the first of which counts most."""
-    order = np.arange(len(keys[0]))
-    for key in reversed(keys):
+    order = _in_order(keys[-1])
+    for key in reversed(keys[:-1]):
         order = order[_in_order(key[order])]
     return order
 
