@@ -100,11 +100,15 @@ class Past:
     @cached_property
     def watched(self) -> Visits:
         """Those on observed days."""
-        return self.visits.where(np.isin(self.visits.days, self.days))
+        return self.visits.where(self._seen)
 
     @cached_property
     def unwatched(self) -> Visits:
-        return self.visits.where(~np.isin(self.visits.days, self.days))
+        return self.visits.where(~self._seen)
+
+    @cached_property
+    def _seen(self) -> Flags:
+        return np.isin(self.visits.days, self.days)
 
 
 def _past(baseline: Baseline, of: str, target: Target, aircraft: Aircraft, day: date) -> Past:
