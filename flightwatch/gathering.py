@@ -80,10 +80,10 @@ DOWN = ("landed", "presumed_landed")
 @dataclass(frozen=True)
 class Gathered:
     """The legs of a store as columns, those of one aircraft and source together and in order: what positions tell of, and
-    what each list does. Names of aircraft, operators and types are numbers into
-    `words` (-1: null); `identity` are numbers into `identities`: address, registration, type and operator that legs tell of.
-    `lead` are the leading airports of the ends, as `LegColumns` numbers them; `source` is 0 for tracked legs, else a number
-    for the list. `stored` are the numbers of the stored legs in their order."""
+    what each list does. Names of aircraft, operators and types are numbers into `words` (-1: null); `identity` are numbers into
+    `identities`: address, registration, type and operator that legs tell of. `lead` are the leading airports of the ends, as
+    `LegColumns` numbers them; `source` is 0 for tracked legs, else a number for the list. `stored` are the numbers of the
+    stored legs in their order."""
 
     columns: LegColumns
     stored: Ints

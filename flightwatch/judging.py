@@ -1,9 +1,9 @@
-"""Journeys judged against what is on record, half of them in a process of their own where there are many.
+"""Journeys judged against what is on record, nearly half of them in a process of their own where there are many.
 
 In: journeys with who flew them, the rules that may find something in each, and all that judging takes (`Task`). Out: what
-the rules find. Journeys are judged one by one, in Python, so a second process halves the time; what comes out is the same. It
-is a plain interpreter that reads a `Task`, pickled, from its input and writes findings to its output, as MessagePack; both
-ends are this program's.
+the rules find. Journeys are judged one by one, in Python, so a second process nearly halves the time; what comes out is the
+same. It is a plain interpreter that reads a `Task`, pickled, from its input and writes findings to its output, as MessagePack;
+both ends are this program's.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _shared(task: Task, rest: Task, other: Judge) -> list[Finding]:
         other.kill()  # so that nothing waits for it
         sender.join()
     if ended:
-        raise FlightwatchError("the process that judges half of the journeys ended early; see what it said above")
+        raise FlightwatchError("the process that judges some of the journeys ended early; see what it said above")
     return [*mine, *_decode(theirs)]
 
 
