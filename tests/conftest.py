@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import settings
 from rich.console import Console
 
 from flightwatch import cli, demo
@@ -19,6 +20,9 @@ from flightwatch.places import Airports
 from flightwatch.places import airports as all_airports
 from flightwatch.records import POSITIONS
 from flightwatch.store import Store
+from tests.examples import QUICK
+
+settings.load_profile(QUICK)  # `--hypothesis-profile` comes later and counts
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 """Real tracks and replies with known truth. They are not part of the project; without them the tests that need them

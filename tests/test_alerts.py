@@ -40,6 +40,7 @@ from flightwatch.records import (
     Visit,
     message_from_bytes,
 )
+from tests.examples import tries
 
 START = datetime(2023, 9, 25, 13, 10, tzinfo=UTC)
 IL62 = Aircraft("15521f", "RA-86559", "IL62", "Russian Air Force", watchlists=("russian-state",))
@@ -374,7 +375,7 @@ def test_a_withdrawal_of_what_was_never_told_is_silent() -> None:
     assert decide(None, [finding("withdrawn")]).alert is None
 
 
-@settings(max_examples=200)
+@settings(max_examples=tries(200))
 @given(st.lists(st.tuples(st.sampled_from(STAGES), st.sampled_from([RULE, OTHER])), max_size=12))
 def test_numbers_rise_by_one_with_each_thing_told_and_the_end_is_final(steps: list[tuple[Stage, RuleReference]]) -> None:
     alert: Alert | None = None
@@ -503,7 +504,7 @@ def test_a_damaged_book_is_named(tmp_path: Path) -> None:
         AlertBook(path)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 @given(st.lists(st.sampled_from(["claim", "send", "fail", "unknown", "die", "wait"]), max_size=40))
 def test_no_message_is_lost_and_none_sent_twice_without_a_doubt(steps: Sequence[str]) -> None:
     """Whatever workers do, every message is sent in the end, and twice only where an outcome was unknown."""

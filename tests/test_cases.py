@@ -35,6 +35,7 @@ from flightwatch.rarity import Baseline
 from flightwatch.records import LEGS, UNKNOWN, End, Finding, Leg, Track
 from flightwatch.testing.world import Flight, Receivers, Spoofing, TrueLeg, World, landing, silent_from, true_journeys
 from flightwatch.testing.world.cases import BY_NAME, CASES, Case, ends_of, way_of
+from tests.examples import tries
 from tests.live_runs import shipped_rules, state_registry
 
 EVERY_S = 60.0
@@ -347,7 +348,7 @@ def test_the_end_of_a_track_is_not_a_landing(name: str) -> None:
     assert leg.landed_probability < 1.0
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=tries(15), deadline=None)
 @given(st.floats(0.02, 0.998))
 def test_wherever_a_track_is_cut_no_landing_is_observed(share: float) -> None:
     """The last flight of R23, with the rest of it unseen from any moment in the air."""

@@ -21,6 +21,7 @@ from flightwatch.rules.cases import Case
 from flightwatch.rules.definitions import Names, resolved
 from flightwatch.rules.evaluation import evaluate, event_case
 from flightwatch.rules.language import Condition, Rule
+from tests.examples import tries
 from tests.test_alerts import leg
 
 NOBODY = Registry([])
@@ -468,7 +469,7 @@ nested = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(st.lists(nested, min_size=1, max_size=3))
 def test_de_morgan(parts: list[str]) -> None:
     """Whatever conditions stand in conditions: not all of them is any of them not, and the other way round."""

@@ -31,6 +31,7 @@ from flightwatch.rarity.coverage import BANDS, CELLS, Coverage, boxes, cells_at
 from flightwatch.records import WAYPOINT, Aircraft, CoverageMap, CoveredBand, Gap, Leg, Target, legs_table
 from flightwatch.store import Store, files
 from flightwatch.testing.world import INLAND_SIBERIA, Flight, World
+from tests.examples import tries
 from tests.test_alerts import leg
 
 DAY = date(2024, 3, 1)
@@ -67,7 +68,7 @@ def share(coverage: Coverage, day: int, longitude: float, latitude: float = 50.5
 # -------------------------------------------------------------------------------------------------------------------- learning
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 5), st.integers(0, 200), st.floats(0, 20), st.sampled_from([None, 0.6, 0.99])), max_size=12

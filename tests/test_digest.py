@@ -36,6 +36,7 @@ from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
 from flightwatch.testing.slack import SlackServer
 from tests.conftest import Typed
+from tests.examples import tries
 from tests.live_runs import pipeline
 from tests.test_alerts import RULE, finding, told
 from tests.test_deliveries import a_digest, unmapped
@@ -138,7 +139,7 @@ FLIGHTS = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @given(FLIGHTS, FLIGHTS, st.integers(0, 25))
 def test_counts_are_those_of_going_through_all_flights(airports: Airports, past: list, later: list, also_known: int) -> None:
     """Also where the history has some of the day's legs already."""

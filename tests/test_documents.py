@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from flightwatch.config import Secret, Settings, read_settings, secret
 from flightwatch.documents import load, parse, validate
 from flightwatch.errors import ConfigError
+from tests.examples import tries
 
 
 def problems(text: str | bytes, tmp_path: Path) -> list[tuple[int, str]]:
@@ -91,7 +92,7 @@ def test_a_byte_order_mark_does_no_harm() -> None:
     assert parse(b"\xef\xbb\xbfstore: data\n", "x").content == {"store": "data"}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_a_document_or_a_problem(text: str) -> None:
     with contextlib.suppress(ConfigError):

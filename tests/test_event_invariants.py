@@ -25,6 +25,7 @@ from flightwatch.records import Event, Leg, legs_table
 from flightwatch.store import Store
 from flightwatch.store.legs import SETTLED_AFTER_DAYS
 from flightwatch.testing.world import Flight, Hold, diverted, onward, silent_from
+from tests.examples import tries
 from tests.test_leg_invariants import derived_with
 from tests.test_manoeuvres import BEGIN, MINVODY, MOSCOW, NOVOSIBIRSK, OFF_SOCHI, PLANE, SOCHI, Seeing, daily, ring, seen
 
@@ -86,7 +87,7 @@ cuts = st.lists(st.floats(0.0, 1.0), max_size=5)
 randoms = st.randoms(use_true_random=False)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=tries(12), deadline=None)
 @given(st.sampled_from(sorted(DEEDS)), cuts, randoms, st.floats(0.2, 1.0))
 def test_what_legs_did_depends_on_the_positions_alone(kind: str, shares: list[float], order: random.Random, until: float) -> None:
     """One batch or many, in any order within each, with restarts in between, up to any moment: the same events, to the last
@@ -122,7 +123,7 @@ def meetings_of(legs: Sequence[Leg], order: random.Random | None = None) -> tupl
     return meetings({name: [leg for leg in legs if leg.aircraft == name] for name in names}, TABLE, lambda leg, end, ident: 0.0)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=tries(6), deadline=None)
 @given(cuts, randoms)
 def test_who_met_whom_depends_on_the_positions_alone(shares: list[float], order: random.Random) -> None:
     """However the positions came in, and in whatever order the aircraft are asked about."""
@@ -176,7 +177,7 @@ def test_who_was_parked_is_there_again_when_it_leaves(hours: int, told: int) -> 
     assert len([event for event in meetings_of([*parked, *visits]) if event.airports == (SOCHI,)]) == told
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=tries(8), deadline=None)
 @given(legs=comings_and_goings())
 def test_meetings_that_were_looked_for_time_and_again_are_those_of_all_legs(
     legs: list[Leg], tmp_path_factory: pytest.TempPathFactory

@@ -45,6 +45,7 @@ from flightwatch.reasons import why
 from flightwatch.records import EMERGENCY, UNKNOWN, Candidate, Event, Finding, Scope, Snapshot, Terms, Track
 from flightwatch.store import Store
 from tests.conftest import T0, Typed, positions
+from tests.examples import tries
 from tests.live_runs import Ledger, pipeline
 from tests.processes import wait_for
 from tests.test_alerts import BACK, IL62, finding, leg
@@ -450,7 +451,7 @@ def test_long_names_and_many_files_make_no_larger_page(store: Store, airports: A
     assert "The track is thinned: " in html
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(st.lists(st.integers(1, 4000), max_size=400), st.integers(4, 60))
 def test_thinning_keeps_both_ends_and_the_holes(steps_s: list[int], points: int) -> None:
     times = np.cumsum([0, *steps_s]).astype(np.int64) * 1_000_000
@@ -524,7 +525,7 @@ def test_land_is_land_and_sea_is_sea_wherever_the_map_is(where: tuple[float, flo
     assert is_land(made) == land
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=tries(12), deadline=None)
 @given(st.lists(st.tuples(st.floats(-90, 90), st.floats(-180, 180)), min_size=1, max_size=6))
 def test_any_places_make_a_map_of_bounded_size(places: list[tuple[float, float]]) -> None:
     made = drawn([a for a, _ in places], [o for _, o in places])

@@ -20,6 +20,7 @@ from flightwatch.feeds.poller import Schedule, wait_s
 from flightwatch.feeds.questions import queries
 from flightwatch.records import Scope
 from tests.conftest import real
+from tests.examples import tries
 
 NOW = datetime(2023, 8, 1, tzinfo=UTC)
 WORLD = Scope("world")
@@ -181,7 +182,7 @@ def _mutated(body: bytes, places: list[tuple[int, int]]) -> bytes:
 GOOD = json.dumps({"now": NOW.timestamp(), "ac": [entry(), entry(hex="~2a81f0", alt_baro="ground"), {"hex": "780a51"}]}).encode()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=12))
 def test_mutated_replies_are_snapshots_or_feed_errors(places: list[tuple[int, int]]) -> None:
     """Nothing else escapes, whatever bytes come."""
@@ -198,7 +199,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
         st.dictionaries(st.sampled_from([*entry(), "lastPosition", "mlat", "category", "alt_geom"]), JSON, max_size=12),

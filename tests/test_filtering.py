@@ -30,6 +30,7 @@ from flightwatch.rules.filtering import possible
 from flightwatch.rules.language import MEANT_FOR, Rule
 from flightwatch.store import Store
 from flightwatch.store.legs import Piece
+from tests.examples import tries
 
 TABLE = all_airports()
 PLACES = ("UUMU", "UHWW", "ZKPY", "ZBAA", "RKSI")
@@ -270,7 +271,7 @@ LISTS = Registry(
 WATCHED = [Exposure(Scope("world"), BEGIN.date() - timedelta(days=200), BEGIN.date() + timedelta(days=20))]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(legs=flown(), before=listed(), rule=rules())
 def test_nothing_is_lost(legs: list[Leg], before: list[Leg], rule: Rule) -> None:
     """Every leg with which a rule finds something is among those that the filter leaves."""
@@ -293,7 +294,7 @@ def test_ways_that_lead_elsewhere_are_not_looked_at() -> None:
     assert sorted(gathered.numbers(possible(rule, gathered.columns)).tolist()) == [1, 2, 3]
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(4), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(legs=flown(), before=listed(), several=st.lists(rules(), min_size=2, max_size=5))
 def test_a_backtest_finds_what_live_finds(
     legs: list[Leg], before: list[Leg], several: list[Rule], tmp_path_factory: pytest.TempPathFactory
@@ -302,7 +303,7 @@ def test_a_backtest_finds_what_live_finds(
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(legs=flown(), before=listed(), several=st.lists(rules(), min_size=2, max_size=5))
 def test_a_backtest_finds_what_live_finds_in_many_skies(
     legs: list[Leg], before: list[Leg], several: list[Rule], tmp_path_factory: pytest.TempPathFactory

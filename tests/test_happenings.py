@@ -48,6 +48,7 @@ from flightwatch.store import Store, files
 from flightwatch.testing.clock import FakeClock
 from flightwatch.testing.world import Sky
 from tests.conftest import T0, positions
+from tests.examples import tries
 from tests.live_runs import POLL_S, Ledger, pipeline, poll_until, running, world
 from tests.test_alerts import IL62, START, _as_text, context
 from tests.test_events import STATE_TAIL, SpoofedSky
@@ -360,7 +361,7 @@ REPORTS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(REPORTS, st.lists(st.integers(0, 30), max_size=4))
 def test_cutting_the_reports_changes_nothing(found: list[tuple[int, str, str]], cuts: list[int]) -> None:
     rows = [report(at, squawk, aircraft) for at, squawk, aircraft in sorted(found)]

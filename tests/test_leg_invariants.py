@@ -25,6 +25,7 @@ from flightwatch.places import airports
 from flightwatch.rarity import Baseline
 from flightwatch.records import Event, Leg, utc
 from tests.conftest import T0, positions, real
+from tests.examples import tries
 from tests.skies import CLEAN, Row, rivals_by_turns, skies
 
 
@@ -70,14 +71,14 @@ def cut(rows: list[Row], cuts: list[int]) -> list[pa.Table]:
     return [positions(rows[a:b]) for a, b in itertools.pairwise(edges)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(skies(), st.lists(st.integers(0, 1000), max_size=6))
 def test_cutting_the_positions_changes_nothing(rows: list[Row], cuts: list[int]) -> None:
     """Chunk invariance: one batch or many, the legs are the same to the last digit."""
     assert derived(cut(rows, cuts)) == derived([positions(rows)])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(skies(), st.lists(st.integers(0, 1000), min_size=1, max_size=4))
 def test_a_restart_between_batches_changes_nothing(rows: list[Row], cuts: list[int]) -> None:
     """Restart invariance: the saved state is all that there is."""
@@ -85,7 +86,7 @@ def test_a_restart_between_batches_changes_nothing(rows: list[Row], cuts: list[i
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(skies(), st.lists(st.integers(0, 1000), max_size=6), st.booleans(), st.randoms(use_true_random=False))
 def test_neither_cuts_nor_restarts_nor_the_order_change_anything(
     rows: list[Row], cuts: list[int], restart: bool, random: object
@@ -97,14 +98,14 @@ def test_neither_cuts_nor_restarts_nor_the_order_change_anything(
     assert derived(mixed, restart=restart) == derived([positions(rows)])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=tries(50), deadline=None)
 @given(skies(), st.lists(st.integers(0, 1000), max_size=6))
 def test_verdicts_and_events_depend_on_the_positions_alone(rows: list[Row], cuts: list[int]) -> None:
     """One batch or many, with restarts in between: the same is refused for the same reasons, and makes the same events."""
     assert doubted(cut(rows, cuts), restart=True) == doubted([positions(rows)], restart=False)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @given(skies(), st.lists(st.integers(0, 1000), max_size=6), st.integers(60, 900))
 def test_emergencies_depend_on_the_positions_alone(rows: list[Row], cuts: list[int], every: int) -> None:
     """Codes come and go among rows that are accepted, refused, or wait for a verdict."""
@@ -112,7 +113,7 @@ def test_emergencies_depend_on_the_positions_alone(rows: list[Row], cuts: list[i
     assert doubted(cut(coded, cuts), restart=True) == doubted([positions(coded)], restart=False)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=tries(12), deadline=None)
 @given(rivals_by_turns(), st.integers(1, 4))
 def test_rivals_by_turns_make_the_same_events_however_they_came_in(rows: list[Row], many: int) -> None:
     """Ghosts, spoofed places and other emitters of one aircraft, so soon after each other that several are one event."""
@@ -120,7 +121,7 @@ def test_rivals_by_turns_make_the_same_events_however_they_came_in(rows: list[Ro
     assert doubted(batches, restart=True) == doubted([positions(rows)], restart=False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(skies(actions=CLEAN))
 def test_nothing_of_a_clean_sky_is_refused(rows: list[Row]) -> None:
     """Whatever aircraft do that fly, land, vanish and come back."""
@@ -145,7 +146,7 @@ def test_the_state_does_not_grow_while_an_aircraft_flies_on() -> None:
     assert max(sizes[100:]) <= max(sizes[:100]) + 100
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @given(skies(), st.randoms(use_true_random=False))
 def test_the_order_within_a_batch_changes_nothing(rows: list[Row], random: object) -> None:
     """Order invariance: feeds list aircraft as they like."""
@@ -180,7 +181,7 @@ DIFFERENT = st.fixed_dictionaries(
 """Rows of which several may be alike in whatever does not tell them apart at once."""
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 @given(st.lists(DIFFERENT, min_size=2, max_size=6), st.randoms(use_true_random=False))
 def test_of_rows_of_one_feed_and_time_the_same_stays_in_whatever_order_they_came(rows: list[Row], random: object) -> None:
     shuffled = list(rows)
@@ -188,7 +189,7 @@ def test_of_rows_of_one_feed_and_time_the_same_stays_in_whatever_order_they_came
     assert told(positions(shuffled)) == told(positions(rows))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(st.lists(DIFFERENT, min_size=2, max_size=6), st.integers(0, 6))
 def test_texts_may_be_dictionaries_of_whatever_words(rows: list[Row], at: int) -> None:
     """As stored positions are read: each file has words of its own, and words that no row has."""
@@ -209,7 +210,7 @@ def told(table: pa.Table) -> list[tuple[object, ...]]:
     return list(zip(*numbers, *words, strict=True))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @given(skies(most_aircraft=2))
 def test_aircraft_do_not_influence_each_other(rows: list[Row]) -> None:
     """The legs of one aircraft are the same whoever else is in the sky."""
@@ -219,7 +220,7 @@ def test_aircraft_do_not_influence_each_other(rows: list[Row]) -> None:
         assert {k: leg for k, leg in together.items() if leg.icao24 == icao24} == alone
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @given(skies())
 def test_legs_of_an_aircraft_do_not_overlap_and_probabilities_are_probabilities(rows: list[Row]) -> None:
     by_aircraft: dict[str, list[Leg]] = {}

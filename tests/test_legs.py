@@ -24,6 +24,7 @@ from flightwatch.rarity import Baseline
 from flightwatch.records import Leg, legs_table
 from flightwatch.testing.world import Flight, World
 from tests.conftest import T0, positions
+from tests.examples import tries
 from tests.test_rarity import flown
 
 NAN = float("nan")
@@ -324,7 +325,7 @@ def _edge(minutes: float, lat: float, lon: float, altitude: float, climb: float,
     return Edge(Fix(int(minutes * 60e6), lat, lon, altitude, speed, NAN, climb), speed, climb)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(st.floats(10, 600), st.floats(200, 520))
 def test_flying_on_is_believed_when_time_and_distance_agree(minutes: float, speed: float) -> None:
     lat, lon = destination(60.0, 90.0, 90.0, speed * minutes / 60)
@@ -332,7 +333,7 @@ def test_flying_on_is_believed_when_time_and_distance_agree(minutes: float, spee
     assert judge_gap(before, after, speed, 450, all_airports()).landed < 0.2
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(st.floats(45, 3000))
 def test_a_landing_is_believed_when_nothing_else_explains_the_time(minutes: float) -> None:
     before, after = _edge(0, 55.95, 37.5, 2500, -900, 160), _edge(minutes, 55.96, 37.45, 2500, 1500, 180)
@@ -342,7 +343,7 @@ def test_a_landing_is_believed_when_nothing_else_explains_the_time(minutes: floa
 # ----------------------------------------------------------------------------------------------------------------------- ends
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(st.floats(-60, 70), st.floats(-180, 180), st.floats(0, 40_000), st.floats(-2500, 2500), st.floats(0, 359))
 def test_the_posterior_is_a_distribution_with_room_for_unknown(
     lat: float, lon: float, altitude: float, climb: float, course: float

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from flightwatch.alerts import AlertBook
 from flightwatch.records import Finding, Message, Stage, message_from_bytes
+from tests.examples import tries
 from tests.test_alerts import OTHER, RULE, START
 from tests.test_quiet import composed, visit
 
@@ -117,4 +118,4 @@ class LifeCycle(RuleBasedStateMachine):
 
 
 TestLifeCycle = LifeCycle.TestCase
-TestLifeCycle.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+TestLifeCycle.settings = settings(max_examples=tries(30), stateful_step_count=25, deadline=None)

@@ -42,6 +42,7 @@ from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
 from flightwatch.testing.world import Flight, Hold, Region, Sky, World, diverted, landing, silent_from
 from tests.conftest import Typed, real
+from tests.examples import tries
 from tests.live_runs import Ledger, poll_until, running
 from tests.live_runs import pipeline as state_pipeline
 
@@ -317,7 +318,7 @@ def test_live_tells_the_same_events_as_what_was_stored(kills: list[int], tmp_pat
 ROUND_AND_ROUND = seen([replace(PLANE, over=ring(51.0, 39.0, 5))])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 @given(st.lists(st.integers(0, len(ROUND_AND_ROUND)), max_size=5))
 def test_events_of_legs_depend_on_the_positions_alone(cuts: list[int]) -> None:
     """One batch or many, with restarts in between: the same rounds, to the last digit."""

@@ -36,6 +36,7 @@ from flightwatch.store import Store, files
 from flightwatch.testing.clock import FakeClock
 from flightwatch.testing.world import Flight, Receivers, Sky, World
 from tests.conftest import T0, positions, real
+from tests.examples import tries
 from tests.live_runs import Ledger, pipeline, poll_until, running
 from tests.test_leg_invariants import derived_with
 from tests.test_pipeline import tracked
@@ -139,7 +140,7 @@ def cut(table: pa.Table, cuts: Sequence[float]) -> list[pa.Table]:
     return [table.filter(pa.array((at >= a) & ((at < b) | (b == 1.0)))) for a, b in itertools.pairwise(edges)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(worse, st.sampled_from([10.0, 60.0]))
 def test_a_worse_feed_beside_a_good_one_makes_no_leg_worse(bad: Worse, every_s: float) -> None:
     """Jitter, a wrong clock, the same messages again: number and ends of the legs are those of the good feed, and the
@@ -152,7 +153,7 @@ def test_a_worse_feed_beside_a_good_one_makes_no_leg_worse(bad: Worse, every_s: 
         assert replace(both[0], feeds=()) == replace(alone, feeds=())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @example(bad=Worse("mlat", 0.02, -30.0, 5.0, 0.05, 0.6, 8), dies=0.5)  # its zigzag before the good one begins
 @given(worse, st.floats(0.2, 0.8))
 def test_where_the_good_feed_dies_the_other_one_takes_over(bad: Worse, dies: float) -> None:
@@ -166,7 +167,7 @@ def test_where_the_good_feed_dies_the_other_one_takes_over(bad: Worse, dies: flo
     assert both[0].longest_gap_s < GIVES_WAY_S + pause
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @given(worse, st.floats(0.2, 0.8), st.lists(st.floats(0.01, 0.99), max_size=5), st.booleans())
 def test_two_feeds_can_be_cut_anywhere(bad: Worse, dies: float, cuts: list[float], restart: bool) -> None:
     """Chunk and restart invariance, to the last digit and with the feeds named."""
@@ -174,7 +175,7 @@ def test_two_feeds_can_be_cut_anywhere(bad: Worse, dies: float, cuts: list[float
     assert derived(cut(table, cuts), restart=restart) == derived([table])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(worse, st.integers(0, 1000))
 def test_the_order_within_a_batch_of_two_feeds_changes_nothing(bad: Worse, seed: int) -> None:
     table = pa.concat_tables([flown(60.0, "good"), bad.table()])
@@ -365,7 +366,7 @@ def unnamed(legs: dict[str, Leg]) -> list[Leg]:
     return [replace(leg, leg_id="", journey_id="") for _, leg in sorted(legs.items())]
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(3), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example(second=Second("adsb_icao", 20.0, -20.0, (5, 20)), preferred=True, kills=[])
 @given(second=seconds, preferred=st.booleans(), kills=st.lists(st.integers(1, 60), max_size=2))
 def test_live_with_two_feeds_is_backfill(

@@ -677,7 +677,7 @@ def test_the_doctor_sees_what_is_wrong(place_with_feed: Callable[[Callable[[Requ
 
     place = place_with_feed(sky)
     assert typed("doctor")[0] == 1  # there is no store yet
-    place.run("run", "--once")
+    typed("run", "--once")
     now = datetime.now(UTC)
     settings = Settings(feeds=[FeedSettings(name="sky", base_url="http://127.0.0.1:1", ask=["all"])])
     checks = examine(settings, Path(), place.store, now)
@@ -687,7 +687,7 @@ def test_the_doctor_sees_what_is_wrong(place_with_feed: Callable[[Callable[[Requ
         assert is_well(examine(settings, Path(), place.store, now))
     assert not is_well(examine(settings, Path(), place.store, now + timedelta(hours=1)))
     answers["status"] = 403
-    place.run("run", "--once")
+    typed("run", "--once")
     status, said, _ = typed("doctor")
     assert status == 1
     assert "circuit shut" in said

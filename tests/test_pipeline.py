@@ -25,6 +25,7 @@ from flightwatch.store import Portion, Store, files
 from flightwatch.testing.clock import FakeClock
 from flightwatch.testing.world import Flight, Sky
 from tests.conftest import T0, positions
+from tests.examples import tries
 from tests.live_runs import POLL_S, Ledger, pipeline, poll_until, running, world
 
 BEGIN = datetime(2023, 9, 25, 12, 0, tzinfo=UTC)
@@ -119,7 +120,7 @@ def stages(state: State) -> dict[tuple[str, str], str]:
 PATIENT = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=PATIENT)
+@settings(max_examples=tries(4), deadline=None, suppress_health_check=PATIENT)
 @given(flown=flights(), kills=st.lists(st.integers(1, 180), max_size=3), hours=st.integers(4, 12))
 def test_live_with_any_restarts_is_backfill(
     flown: list[Flight], kills: list[int], hours: int, tmp_path_factory: pytest.TempPathFactory
@@ -128,7 +129,7 @@ def test_live_with_any_restarts_is_backfill(
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, suppress_health_check=PATIENT)
+@settings(max_examples=tries(20), deadline=None, suppress_health_check=PATIENT)
 @given(flown=flights(), kills=st.lists(st.integers(1, 400), max_size=5), hours=st.integers(4, 26))
 def test_live_with_many_restarts_is_backfill(
     flown: list[Flight], kills: list[int], hours: int, tmp_path_factory: pytest.TempPathFactory

@@ -15,6 +15,7 @@ from flightwatch import rarity
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline, Exposure
 from flightwatch.records import Aircraft, Counted, Leg, Scope, Target, legs_table
+from tests.examples import tries
 from tests.test_alerts import leg
 
 KOREA = Target((), ("KP",))
@@ -230,7 +231,7 @@ def test_stays_are_known_from_the_next_departure(airports: Airports) -> None:
 # -------------------------------------------------------------------------------------------------------------------- the prior
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["UUMU", "ZKPY", "UHWW", "KSFO", "XX99"]), st.integers(1, 300)), max_size=12),
     st.sampled_from(["15521f", "15520a", "ffff00"]),

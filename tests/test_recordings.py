@@ -30,6 +30,7 @@ from flightwatch.records import Scope
 from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
 from flightwatch.testing.world import Sky
+from tests.conftest import Typed
 from tests.live_runs import Ledger, pipeline, query
 from tests.processes import Place, heading_for_pyongyang, reply
 from tests.test_recovery import BEGIN, END, sky
@@ -186,7 +187,7 @@ def test_what_is_shut_for_good_is_not_promised_to_be_tried_again(tmp_path: Path,
     assert "[http_503]; next try in" in down
 
 
-def test_recording_and_playing_from_the_command_line(tmp_path: Path, httpserver: HTTPServer) -> None:
+def test_recording_and_playing_from_the_command_line(typed: Typed, tmp_path: Path, httpserver: HTTPServer) -> None:
     """`record`, then `run --replay` into a store of its own; the second time it says that there is one."""
     import time
 
@@ -196,18 +197,18 @@ def test_recording_and_playing_from_the_command_line(tmp_path: Path, httpserver:
     )
     place = Place(tmp_path)
     place.configure(httpserver.url_for(""))
-    done = place.run("record", "tape", "--rounds", "2")
-    assert done.returncode == 0, done.stderr
-    assert "2 good replies" in done.stdout
-    done = place.run("run", "--replay", "tape", "--speed", "50")
-    assert done.returncode == 0, done.stderr
-    assert "2 of 2 replies were good" in done.stdout
+    status, told, complained = typed("record", "tape", "--rounds", "2")
+    assert status == 0, complained
+    assert "2 good replies" in told
+    status, told, complained = typed("run", "--replay", "tape", "--speed", "50")
+    assert status == 0, complained
+    assert "2 of 2 replies were good" in told
     with Store(tmp_path / "tape" / "store", read_only=True) as store:
         assert store.snapshots.rows() == 2
-    again = place.run("run", "--replay", "tape")
-    assert again.returncode == 1
-    assert "name another one with --store" in again.stderr
+    status, _, complained = typed("run", "--replay", "tape")
+    assert status == 1
+    assert "name another one with --store" in complained
     assert not place.store.exists()
-    live_too = place.run("run", "--once", "--record", "second")
-    assert live_too.returncode == 0, live_too.stderr
+    status, _, complained = typed("run", "--once", "--record", "second")
+    assert status == 0, complained
     assert len(open_recording(tmp_path / "second").entries) == 1

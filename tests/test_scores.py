@@ -24,6 +24,7 @@ from flightwatch.rarity.routes import NOWHERE, Destinations, Flight
 from flightwatch.rarity.scores import NEVER, scores
 from flightwatch.raritytables import RARITY, show, write
 from flightwatch.records import UNKNOWN, Leg, RouteRarity, Scope, legs_table
+from tests.examples import tries
 from tests.test_rarity import flown
 
 PLACES = ("UUMU", "ZKPY", "ZBAA", "UHWW", "KSFO", "XX-NOWHERE")
@@ -64,7 +65,7 @@ def rows_of(legs: Sequence[Leg], airports: Airports, *exposures: Exposure) -> li
 # ---------------------------------------------------------------------------------------------------------------- destinations
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=tries(15), deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.integers(-1, 4), st.integers(-1, 4)), max_size=15),
     st.sampled_from("abc"),
@@ -147,7 +148,7 @@ def test_a_series_whose_routes_were_flown_again_makes_the_next_one_likely_to_be(
 # ------------------------------------------------------------------------------------------------------------------------ rows
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=tries(10), deadline=None)
 @given(LEGS, LEGS)
 def test_nothing_is_known_from_the_future(airports: Airports, past: Drawn, future: Drawn) -> None:
     """What comes later, and in which order, changes no row."""
@@ -156,7 +157,7 @@ def test_nothing_is_known_from_the_future(airports: Airports, past: Drawn, futur
     assert rows_of(history([*past, *reversed(future)]), airports, WORLD)[: len(past)] == alone
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=tries(10), deadline=None)
 @given(LEGS, st.integers(0, 12))
 def test_legs_that_come_later_give_the_same_as_all_read_again(airports: Airports, drawn: Drawn, cut: int) -> None:
     legs = history(drawn)
@@ -170,7 +171,7 @@ def test_a_flight_that_is_in_the_air_tells_nothing_yet(airports: Airports) -> No
     assert [row.n_before for row in rows_of(legs, airports, WORLD)] == [0, 0, 2]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=tries(10), deadline=None)
 @given(LEGS, st.sampled_from([(), (WORLD,)]))
 def test_no_cell_is_empty(airports: Airports, drawn: Drawn, exposures: tuple[Exposure, ...]) -> None:
     rows = rows_of(history(drawn), airports, *exposures)

@@ -32,6 +32,7 @@ from flightwatch.feeds.tiles import Box, Circle, box_tiles, circle_tiles
 from flightwatch.places.great_circle import destination, distance_nm
 from flightwatch.records import Scope
 from flightwatch.services import SERVICES
+from tests.examples import tries
 from tests.processes import heading_for_pyongyang, reply
 
 NOW = datetime(2023, 8, 1, tzinfo=UTC)
@@ -220,7 +221,7 @@ def test_another_scheme_is_refused() -> None:
 # ---------------------------------------------------------------------------------------------------------------------- tiles
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 @given(st.floats(-90, 89), st.floats(1, 60), st.floats(-180, 180), st.floats(0.5, 359), st.sampled_from([100, 250]), st.data())
 def test_tiles_cover_a_box(south: float, height: float, west: float, width: float, radius: int, data: st.DataObject) -> None:
     """Also one across the antimeridian or up to a pole: every point of it lies in a tile."""
@@ -237,7 +238,7 @@ def test_tiles_cover_a_box(south: float, height: float, west: float, width: floa
     assert all(-180 <= t.longitude < 180 and -90 <= t.latitude <= 90 for t in tiles)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 @given(st.floats(-90, 90), st.floats(-180, 180), st.integers(10, 2500), st.floats(0, 360), st.floats(0, 1))
 def test_tiles_cover_a_circle(lat: float, lon: float, wide: int, bearing: float, share: float) -> None:
     tiles = circle_tiles(Circle(lat, lon, wide), 250)

@@ -22,6 +22,7 @@ from flightwatch.records import POSITIONS, Scope, Snapshot, Terms
 from flightwatch.store import Store, files, rebuild_catalog
 from flightwatch.store.snapshots import BATCH_ROWS, BATCH_SPAN
 from tests.conftest import T0, positions
+from tests.examples import tries
 
 WORLD = Scope("world")
 
@@ -284,7 +285,7 @@ class Broken(OSError):
     """The disk, as a test wants it."""
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 @given(failing=st.integers(1, 24))
 def test_a_disk_that_fails_at_any_write_loses_nothing_that_was_acknowledged(
     failing: int, tmp_path_factory: pytest.TempPathFactory

@@ -20,6 +20,7 @@ from flightwatch.rarity import Baseline
 from flightwatch.rarity.flown import flown
 from flightwatch.records import WAYPOINT, Leg, legs_table
 from tests.conftest import T0, positions
+from tests.examples import tries
 from tests.test_legs import flying, ground, legs_of
 
 
@@ -36,7 +37,7 @@ def way_of(times: list[float]) -> ways.Waypoints:
     return ways.thinned(rows, minutes, np.array([0]), np.array([len(rows)]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(st.lists(st.integers(0, 60_000), min_size=2, max_size=80, unique=True), st.integers(1, 79))
 def test_two_parts_of_a_way_are_the_way_of_the_whole(seconds: list[int], cut: int) -> None:
     times = [float(t) for t in sorted(seconds)]

@@ -47,6 +47,7 @@ from flightwatch.testing.world import (
 from flightwatch.testing.world.coverage import box, floors
 from flightwatch.testing.world.winds import ground_speed
 from tests.conftest import T0
+from tests.examples import tries
 
 TABLE = all_airports()
 PLAIN = Flight("3c0001", "D-TEST", "A320", "TST1", "EDDF", "LEMD", T0)
@@ -69,7 +70,7 @@ def legs_of(table: pa.Table) -> list[Leg]:
 # ------------------------------------------------------------------------------------------------------------------- one flight
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(
     st.sampled_from(SOMEWHERE),
     st.sampled_from(SOMEWHERE),
