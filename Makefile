@@ -19,8 +19,7 @@ test: $(VENV)/.dev  ## the tests, in about five minutes on two cores
 	@$(BIN)/python -m pytest -q
 
 slow: $(VENV)/.dev  ## the tests that take longer, and properties with four times as many examples
-	@$(BIN)/python -m pytest -q -m slow --dist worksteal
-	@$(BIN)/python -m pytest -q -m 'hypothesis and not slow and not chaos and not fuzz' --hypothesis-profile thorough --dist worksteal
+	@$(BIN)/python -m pytest -q -m 'slow or (hypothesis and not chaos and not fuzz)' --hypothesis-profile thorough --dist worksteal
 
 chaos: $(VENV)/.dev  ## kills the program at random moments and counts what is lost
 	@$(BIN)/python -m pytest -q -m chaos

@@ -127,6 +127,11 @@ def demo_output(demo_run: tuple[Result, str]) -> str:
     return demo_run[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The demo first: it takes longest, and one process runs it while the other has the files that follow."""
+    items.sort(key=lambda item: item.path.name != "test_demo.py")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden texts anew")
 

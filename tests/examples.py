@@ -7,7 +7,7 @@ from hypothesis import settings
 
 QUICK, THOROUGH = "quick", "thorough"
 SHARE = 4
-LEAST = 3
+LEAST = 2
 
 settings.register_profile(QUICK, max_examples=settings().max_examples // SHARE, deadline=None)
 settings.register_profile(THOROUGH, deadline=None)

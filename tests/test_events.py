@@ -55,7 +55,7 @@ def rows_of(events: list[Event]) -> dict[str, Event]:
     return {event.event_id: event for event in events}
 
 
-@pytest.mark.parametrize("kills", [[], [18, 25]])
+@pytest.mark.parametrize("kills", [pytest.param([], marks=pytest.mark.slow), [18, 25]])
 def test_spoofed_to_pyongyang_is_no_visit_and_one_event(kills: list[int], tmp_path: Path, airports: Airports) -> None:
     """Polled live, killed in the middle of it or not; and the same comes of what was stored."""
     flown = replace(world([STATE_TAIL], airports), holes=())

@@ -239,8 +239,15 @@ def test_legs_of_an_aircraft_do_not_overlap_and_probabilities_are_probabilities(
             assert a.last_seen <= b.first_seen
 
 
-@pytest.mark.parametrize("name", ["airline_multileg", "surveillance_aeroptic"])
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        ("airline_multileg", 1),
+        pytest.param("airline_multileg", 2, marks=pytest.mark.slow),
+        pytest.param("surveillance_aeroptic", 1, marks=pytest.mark.slow),
+        pytest.param("surveillance_aeroptic", 2, marks=pytest.mark.slow),
+    ],
+)
 def test_real_tracks_can_be_cut_anywhere(name: str, seed: int) -> None:
     """The same on real positions, with restarts."""
     table = with_all_columns(pq.read_table(real(f"tracks/{name}.parquet")))

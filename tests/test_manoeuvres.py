@@ -285,7 +285,7 @@ WATCHED_AND_UP_TO_SOMETHING = Rule.model_validate(
 )
 
 
-@pytest.mark.parametrize("kills", [[], [70, 130]])
+@pytest.mark.parametrize("kills", [pytest.param([], marks=pytest.mark.slow), [70, 130]])
 def test_live_tells_the_same_events_as_what_was_stored(kills: list[int], tmp_path: Path, airports: Airports) -> None:
     """Polled every minute and killed in the middle, or not; then derived anew, twice. A rule about events tells of each of
     them once, of circling while it goes on."""
@@ -385,12 +385,16 @@ def test_the_digest_counts_them(tmp_path: Path, airports: Airports) -> None:
 
 @pytest.mark.parametrize(
     ("name", "aircraft", "circling", "others"),
-    [("airline_multileg", "", range(1), range(1)), ("surveillance_aeroptic", "a954a8", range(7, 12), range(1))],
+    [
+        ("airline_multileg", "a339b4", range(1), range(1)),
+        pytest.param("airline_multileg", "", range(1), range(1), marks=pytest.mark.slow),
+        ("surveillance_aeroptic", "a954a8", range(7, 12), range(1)),
+    ],
 )
 def test_real_aircraft_circle_where_they_do(
     name: str, aircraft: str, circling: range, others: range, store: Store, tmp_path: Path, airports: Airports
 ) -> None:
-    """Airliners do not, survey aircraft do (one of six, for the sake of time)."""
+    """Airliners do not, survey aircraft do (one of six, for the sake of time, and one of the five airliners in the fast set)."""
     table = pq.read_table(real(f"tracks/{name}.parquet"))
     pq.write_table(table.filter(pc.equal(table["icao24"], aircraft)) if aircraft else table, tmp_path / f"{name}.parquet")
     import_file(store, tmp_path / f"{name}.parquet")

@@ -357,7 +357,7 @@ def asked(sky: Sky, clock: FakeClock, name: str, like: Second) -> Query:
         entries = [e | {"type": like.kind, "seen_pos": round(e["seen_pos"] + like.old_s, 1)} for e in shown]  # type: ignore[operator]  # a number
         return Reply(json.dumps({"ac": entries, "now": round((now + like.clock_s) * 1000)}).encode())
 
-    return Query(name, "everything", Scope("world"), 60.0, read, clock.now)
+    return Query(name, "everything", Scope("world"), 120.0, read, clock.now)
 
 
 def unnamed(legs: dict[str, Leg]) -> list[Leg]:
@@ -366,7 +366,7 @@ def unnamed(legs: dict[str, Leg]) -> list[Leg]:
     return [replace(leg, leg_id="", journey_id="") for _, leg in sorted(legs.items())]
 
 
-@settings(max_examples=tries(3), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(8), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example(second=Second("adsb_icao", 20.0, -20.0, (5, 20)), preferred=True, kills=[])
 @given(second=seconds, preferred=st.booleans(), kills=st.lists(st.integers(1, 60), max_size=2))
 def test_live_with_two_feeds_is_backfill(

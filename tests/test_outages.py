@@ -151,7 +151,7 @@ def _north_and_south(folder: Path, clock: FakeClock, north_is: FeedError | None)
                 raise answers[0]
             return sky.read()
 
-        return replace(sky.query(), label=label, read=read)
+        return replace(sky.query(120.0), label=label, read=read)
 
     north: Answers = [north_is]
     south: Answers = [None]
@@ -435,7 +435,7 @@ def test_slow_feeds_do_not_keep_anybody_from_hearing_of_an_outage(tmp_path: Path
     stop = threading.Event()
 
     def slow() -> Reply:
-        clock.sleep(4.0)
+        clock.sleep(8.0)
         if clock.now() - BEGIN > timedelta(minutes=10):
             stop.set()
         return sky.read()
@@ -443,7 +443,7 @@ def test_slow_feeds_do_not_keep_anybody_from_hearing_of_an_outage(tmp_path: Path
     def down() -> Reply:
         raise DOWN
 
-    busy = [replace(sky.query(5.0), label=str(n), read=slow) for n in range(3)]
+    busy = [replace(sky.query(10.0), label=str(n), read=slow) for n in range(3)]
     run = Run(tmp_path, clock, [*busy, replace(sky.query(60.0), name="other", read=down)])
     live.run(run.runner, clock, stop, tmp_path / "alerts.sqlite", lambda: None)
     assert [o.feed for o in run.store.health.ongoing()] == ["other"]
@@ -527,7 +527,7 @@ def test_a_feed_that_rests_for_want_of_credits_is_told_of_and_when_it_goes_on(sa
     bad = [c.text for c in examine(Settings(feeds=[]), Path(), tmp_path, clock.now()) if not c.good]
     assert [text for text in bad if "feed sky rests for want of credits since" in text]
     assert len([text for text in bad if "RESTS for want of credits until 02 Mar 00:0" in text]) == 3
-    run.through(timedelta(hours=12, minutes=45))
+    run.through(timedelta(hours=12))
     assert [stage for stage in run.told() if stage != "outage 1"] == ["outage_over 2"]
     assert run.told().count("outage 1") == 1
     assert "is asked again since 2 Mar 00:0" in run.ledger.sent[1].update

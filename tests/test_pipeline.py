@@ -120,8 +120,8 @@ def stages(state: State) -> dict[tuple[str, str], str]:
 PATIENT = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=tries(4), deadline=None, suppress_health_check=PATIENT)
-@given(flown=flights(), kills=st.lists(st.integers(1, 180), max_size=3), hours=st.integers(4, 12))
+@settings(max_examples=tries(12), deadline=None, suppress_health_check=PATIENT)
+@given(flown=flights(), kills=st.lists(st.integers(1, 105), max_size=3), hours=st.integers(4, 7))
 def test_live_with_any_restarts_is_backfill(
     flown: list[Flight], kills: list[int], hours: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -171,8 +171,8 @@ def _still_possible(state: State, rule_id: str, visit_id: str, folder: Path) -> 
 def test_one_visit_is_one_story(tmp_path: Path, airports: Airports) -> None:
     """There, unseen, and back after a day: one alert, with an update for each thing that happened."""
     back = replace(STATE_TAIL, origin="ZKPY", destination="UHWW", takeoff=STATE_TAIL.takeoff + timedelta(hours=26))
-    ledger, sky = Ledger(), Sky(world([STATE_TAIL, back, OTHER], airports), 60.0, shown_s=600.0)
-    lived(tmp_path, sky, ledger, BEGIN + timedelta(hours=30), [], every_s=600.0)
+    ledger, sky = Ledger(), Sky(world([STATE_TAIL, back, OTHER], airports), 60.0, shown_s=1200.0)
+    lived(tmp_path, sky, ledger, BEGIN + timedelta(hours=30), [], every_s=1200.0)
     assert len({m.alert_id for m in ledger.sent}) == 1
     assert [m.number for m in ledger.sent] == list(range(1, len(ledger.sent) + 1))
     assert ledger.stages()[-2:] == ["left_again", "returned"]
