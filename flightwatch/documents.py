@@ -13,6 +13,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
@@ -26,6 +27,10 @@ from flightwatch.errors import ConfigError, Problem
 
 LARGEST = 1 << 20
 DEEPEST = 50
+
+KEPT = 64
+"""Documents that are remembered: as many as rules and lists of one flightwatch have files, and some more."""
+
 Path_ = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -62,8 +67,10 @@ def load(path: Path, shown: str | None = None) -> Document:
     return parse(data, file)
 
 
+@lru_cache(maxsize=KEPT)
 def parse(data: bytes, file: str) -> Document:
-    """The content of a YAML file. Raises ConfigError."""
+    """The content of a YAML file, which nobody may change: it is remembered, because going through YAML takes long and of many
+    files that are looked at again one has changed. Raises ConfigError."""
     text = _text(data, file)
     _refuse_tricks(text, file)
     try:

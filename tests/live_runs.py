@@ -3,7 +3,10 @@ down what it gets."""
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,6 +59,22 @@ def shipped_rules() -> tuple[Rule, ...]:
     return read_rules(files_in(["shipped"], "rules", Path()), state_registry(), airports(), []).rules
 
 
+def import_history(store: Store) -> None:
+    """The flight lists that ship."""
+    for path in files_in(["shipped"], "history", Path()):
+        import_file(store, path, format="legs", scope="reported", feed="reported")
+
+
+@cache
+def _with_history() -> Path:
+    """A store that has them and nothing else, made once for all runs of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="flightwatch-history-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with Store(folder) as store:
+        import_history(store)
+    return folder
+
+
 def pipeline(store: Store, rules: Sequence[Rule] | None = None) -> Pipeline:
     """The shipped rules, or others, told to the ledger."""
     told = [rule.model_copy(update={"notify": ["ledger"]}) for rule in (shipped_rules() if rules is None else rules)]
@@ -90,9 +109,10 @@ def running(
 ) -> Iterator[live.Runner]:
     """A runner on a store, with other queries than that of the sky where there are some. It is left as a kill would
     leave it: nothing is saved at the end, only the lock goes."""
+    if not (folder / "catalog.sqlite").exists():
+        shutil.copytree(_with_history(), folder, dirs_exist_ok=True)
     store = Store(folder)
-    for path in files_in(["shipped"], "history", Path()):
-        import_file(store, path, format="legs", scope="reported", feed="reported")
+    import_history(store)
     outlets = live.Outlets({"ledger": ledger}, None, digest)
     runner = live.Runner(
         store, pipeline(store, rules), asked or [query(sky, clock, every_s)], outlets, clock, checkpoint_every=checkpoint_every

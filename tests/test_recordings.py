@@ -18,20 +18,19 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
 from flightwatch import live, replaying
-from flightwatch.config import FeedSettings, Secret, files_in
+from flightwatch.config import FeedSettings, Secret
 from flightwatch.errors import FeedError, InputError
 from flightwatch.feeds.http import Reply
 from flightwatch.feeds.poller import Query
 from flightwatch.feeds.questions import queries
 from flightwatch.feeds.recordings import BODIES, INDEX, Recorder, open_recording, record
-from flightwatch.imports import import_file
 from flightwatch.places import Airports
 from flightwatch.records import Scope
 from flightwatch.store import Store
 from flightwatch.testing.clock import FakeClock
 from flightwatch.testing.world import Sky
 from tests.conftest import Typed
-from tests.live_runs import Ledger, pipeline, query
+from tests.live_runs import Ledger, import_history, pipeline, query
 from tests.processes import Place, heading_for_pyongyang, reply
 from tests.test_recovery import BEGIN, END, sky
 
@@ -41,16 +40,11 @@ def played(folder: Path, recorded: Path, ledger: Ledger) -> None:
     recording = open_recording(recorded)
     head = replaying.Playhead(recording.entries)
     with Store(folder) as store:
-        with_history(store)
+        import_history(store)
         asked = recording.queries(head.current, head.now)
         runner = live.Runner(store, pipeline(store), asked, live.Outlets({"ledger": ledger}, None, None), head)
         replaying.replay(runner, recording, head, None, lambda _: False)
         runner.close()
-
-
-def with_history(store: Store) -> None:
-    for path in files_in(["shipped"], "history", Path()):
-        import_file(store, path, format="legs", scope="reported", feed="reported")
 
 
 def run(folder: Path, recorded: Path, seen: Sky, ledger: Ledger, until: datetime) -> None:
@@ -73,7 +67,7 @@ def run(folder: Path, recorded: Path, seen: Sky, ledger: Ledger, until: datetime
     shaky = Query("sky", "everything", Scope("world"), good.every_s, read, clock.now)
     shut = Query("other", "everything", Scope("world"), good.every_s, forbidden, clock.now)
     with Store(folder) as store:
-        with_history(store)
+        import_history(store)
         found = [recorder.recorded(q) for q in (shaky, shut)]
         runner = live.Runner(store, pipeline(store), found, live.Outlets({"ledger": ledger}, None, None), clock)
         worker = runner.deliver()

@@ -233,6 +233,7 @@ class Baseline:
         self._told: dict[tuple[int, int | None], EarlierVisit] = {}
         self._visitors: dict[tuple[int, ...], frozenset[str]] = {}
         self._priors: dict[tuple[object, ...], Floats] = {}
+        self._compared: dict[tuple[Which, date, int | None], tuple[Ints, Floats]] = {}
         self._cities: dict[int, Ints] = {}
         self._pasts: dict[tuple[Which, date], Past] = {}
         self._led: dict[bytes, Ints] = {}
@@ -498,15 +499,25 @@ class Baseline:
         table as their end; how many of these came by a position on this course (deg; NaN: unknown), each counting
         between 0 and 1; and which share of flights there takes a way flown before. Those of which nobody saw whether they
         did are left out of the counts."""
-        rows, size = self.columns, len(self.airports)
-        ours, theirs = (rows.destination, rows.origin) if which == "destination" else (rows.origin, rows.destination)
-        past = (ours >= 0) & (ours < size) & (rows.arrived < _midnight(day)) & self._has_way
+        ours, size = self._ends(which)[0], len(self.airports)
+        index, sharing = self._ways_before(which, day, other)
         legs, seen, unseen = self._flown.near(latitude, longitude, altitude, course)
         came, told = np.zeros(len(ours)), np.ones(len(ours))
         came[legs], told[legs] = seen, 1 - np.maximum(unseen - seen, 0.0)
-        index = np.flatnonzero(past & (theirs == other)) if other is not None else np.flatnonzero(past)
         flights, passed = (np.bincount(ours[index], weights=of[index], minlength=size) for of in (told, came))
-        return flights.astype(np.float64, copy=False), passed.astype(np.float64, copy=False), self._sharing(past, index, ours)
+        return flights.astype(np.float64, copy=False), passed.astype(np.float64, copy=False), sharing
+
+    def _ways_before(self, which: Which, day: date, other: int | None) -> tuple[Ints, Floats]:
+        """The legs with a way that were over before a day and have that other end, and the share of `_sharing` of them."""
+        key = (which, day, other)
+        if key not in self._compared:
+            if len(self._compared) >= PRIORS_KEPT:
+                self._compared.clear()
+            ours, theirs = self._ends(which)
+            past = (ours >= 0) & (ours < len(self.airports)) & (self.columns.arrived < _midnight(day)) & self._has_way
+            index = np.flatnonzero(past & (theirs == other)) if other is not None else np.flatnonzero(past)
+            self._compared[key] = index, self._sharing(past, index, ours)
+        return self._compared[key]
 
     def _sharing(self, past: Flags, index: Ints, ours: Ints) -> Floats:
         """The share of flights that take a way flown before, for each airport: that among these legs, leaning to that of
