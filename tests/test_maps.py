@@ -34,7 +34,7 @@ def test_a_picture_of_any_flight(latitude: list[float], longitude: list[float]) 
     pixels = matplotlib.image.imread(io.BytesIO(png), format="png")
     assert pixels.shape[0] > 200
     assert len(png) < 300_000
-    assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 3, "it shows something"
+    assert len(set(map(bytes, pixels[::4, ::4].reshape(-1, pixels.shape[-1])))) > 3, "it shows something"
 
 
 def test_the_same_flight_is_the_same_picture() -> None:
