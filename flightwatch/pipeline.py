@@ -9,7 +9,7 @@ judged with the history of the days before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -235,7 +235,9 @@ class Pipeline:
 
     def unsettled_legs(self, state: State, numbers: Iterable[int], now: datetime) -> tuple[Leg, ...]:
         """The legs of some aircraft that may still change, as they stand."""
-        found = leg_stage.unsettled(state.legs, numbers, self.model(state), now)
+        if not (wanted := set(numbers)):  # as after most polls
+            return ()
+        found = leg_stage.unsettled(state.legs, wanted, self.model(state), now)
         return tuple(leg for number in sorted(found) for leg in found[number])
 
     def all_unsettled(self, state: State, now: datetime) -> tuple[Leg, ...]:
@@ -374,8 +376,10 @@ class Pipeline:
 
     # ---------------------------------------------------------------------------------------------------------------- looking
 
-    def _look(self, state: State, numbers: Iterable[int], now: datetime) -> tuple[State, list[Finding]]:
+    def _look(self, state: State, numbers: Collection[int], now: datetime) -> tuple[State, list[Finding]]:
         """Finds what is new about some aircraft, and who has to be looked at again."""
+        if not numbers:
+            return state, []
         findings: list[Finding] = []
         reported = dict(state.reported)
         dismissed = set(state.dismissed)

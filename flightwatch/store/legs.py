@@ -73,8 +73,10 @@ class Legs:
 
     def put(self, legs: Iterable[Leg]) -> int:
         """Stores legs as they stand now, and their events; returns how many of them are new or changed."""
+        if not (found := list(legs)):  # as after most polls
+            return 0
         with self._catalog.transaction():
-            return sum(self._put(leg) for leg in legs)
+            return sum(self._put(leg) for leg in found)
 
     def _put(self, leg: Leg) -> bool:
         found = self._catalog.db.execute("SELECT revision, leg FROM legs WHERE leg_id = ?", (leg.leg_id,)).fetchone()
