@@ -18,7 +18,7 @@ demo: $(VENV)/.run  ## run the reference case: an Il-62 goes to North Korea and 
 test: $(VENV)/.dev  ## the tests, in about five minutes on two cores
 	@$(BIN)/python -m pytest -q
 
-slow: $(VENV)/.dev  ## the tests that take longer, and properties with four times as many examples
+slow: $(VENV)/.dev  ## the tests that take longer, and properties with six times as many examples
 	@$(BIN)/python -m pytest -q -m 'slow or (hypothesis and not chaos and not fuzz)' --hypothesis-profile thorough --dist worksteal
 
 chaos: $(VENV)/.dev  ## kills the program at random moments and counts what is lost

@@ -1,4 +1,4 @@
-"""How many examples a property is tried with: a quarter of them with every run of the tests, all of them in the slow set, which
+"""How many examples a property is tried with: a sixth of them with every run of the tests, all of them in the slow set, which
 is called with `--hypothesis-profile thorough`."""
 
 from __future__ import annotations
@@ -6,7 +6,7 @@ from __future__ import annotations
 from hypothesis import settings
 
 QUICK, THOROUGH = "quick", "thorough"
-SHARE = 4
+SHARE = 6
 LEAST = 2
 
 settings.register_profile(QUICK, max_examples=settings().max_examples // SHARE, deadline=None)

@@ -18,7 +18,7 @@ MOST_GROWTH = 48 << 20
 """Bytes of memory that any number of replies of a few kilobytes may take, one after the other. Allocators keep some for
 later; what is kept of each reply is more than this after a hundred thousand if it is half a kilobyte."""
 
-WARMED_UP = 250
+WARMED_UP = 150
 """Replies after which allocators, caches and compiled patterns are there."""
 
 

@@ -68,8 +68,18 @@ def arrives_late(runner: Runner, positions: pa.Table) -> None:
 # ----------------------------------------------------------------------------------------------------------------- faults
 
 
-@pytest.mark.parametrize("fault", [OSError(24, "Too many open files"), sqlite3.OperationalError("database or disk is full")])
-@pytest.mark.parametrize("killed", [False, True])
+NO_FILE, NO_ROOM = OSError(24, "Too many open files"), sqlite3.OperationalError("database or disk is full")
+
+
+@pytest.mark.parametrize(
+    ("fault", "killed"),
+    [
+        (NO_FILE, True),
+        (NO_ROOM, False),
+        pytest.param(NO_FILE, False, marks=pytest.mark.slow),
+        pytest.param(NO_ROOM, True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_fault_between_the_step_and_the_book_loses_no_alert(
     fault: Exception, killed: bool, tmp_path: Path, airports: Airports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
