@@ -55,7 +55,7 @@ class Sky:
         planes = [heading_for_pyongyang(f"15520{n:x}", now - BEGIN.timestamp()) for n in range(self.rows)]
         return Reply(reply(planes, shown))
 
-    def query(self, every_s: float = 60.0, most_rows: int | None = None) -> Query:
+    def query(self, every_s: float = 120.0, most_rows: int | None = None) -> Query:
         return Query("sky", "everything", Scope("world"), every_s, self.read, self.clock.now, most_rows=most_rows)
 
 
