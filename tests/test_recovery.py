@@ -35,8 +35,8 @@ from tests.live_runs import POLL_S, Ledger, pipeline, poll_until, running, shipp
 from tests.test_pipeline import BEGIN, OTHER, STATE_TAIL
 from tests.test_store import T0, contents, poll
 
-END = BEGIN + timedelta(hours=3)
-"""An hour after the last thing that there is to tell."""
+END = BEGIN + timedelta(minutes=140)
+"""Half an hour after the last thing that there is to tell."""
 
 STORY = ["heading_there", "lost", "presumed_landed"]
 SLOW_POLL_S = 1200.0
