@@ -440,6 +440,7 @@ def test_a_long_track_makes_a_page_of_bounded_size_that_says_that_it_is_thinned(
     assert len(page.all("rect", "hole")) == 1, "thinning makes no hole and closes none"
 
 
+@pytest.mark.slow
 def test_long_names_and_many_files_make_no_larger_page(store: Store, airports: Airports, tmp_path: Path) -> None:
     """It has fewer positions then, and says so."""
     name = "a-feed-with-" + "x" * 52
