@@ -42,7 +42,7 @@ from flightwatch.feeds.poller import Query
 from flightwatch.legs import LegState, Model
 from flightwatch.legs.rows import USED
 from flightwatch.live import collect_between_polls
-from flightwatch.pipeline import Pipeline, model_day
+from flightwatch.pipeline import DAY_BEGINS, Pipeline, model_day
 from flightwatch.places import airports
 from flightwatch.rarity import Baseline
 from flightwatch.records import POSITIONS, Scope, Snapshot
@@ -54,7 +54,9 @@ from flightwatch.testing.world.traffic import Traffic
 
 BEGIN = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
 KEPT = Path(__file__).parents[1] / "data" / "bench"
-DAY = BEGIN.replace(hour=0)
+DAY = BEGIN.replace(hour=0) + DAY_BEGINS
+"""A day of one model: what a portion of a store holds lies within an hour, and so within one."""
+
 LAST, EVERY = timedelta(minutes=10), timedelta(seconds=10)
 """What is left of the day for live polls, and how far they are apart."""
 
@@ -134,7 +136,7 @@ class Stored:
 def day(positions: int | None) -> tuple[Path, Path]:
     """The first so many positions of the synthetic day, or all of it, sorted by aircraft and time, and those of its last
     minutes in a file of their own; made once."""
-    name = positions or "whole"
+    name = f"{DAY:%Y-%m-%dT%H}-{positions or 'whole'}"
     files = KEPT / f"day-{name}.parquet", KEPT / f"minutes-{name}.parquet"
     if not files[1].exists():
         KEPT.mkdir(parents=True, exist_ok=True)

@@ -23,13 +23,11 @@ from datetime import date
 from pathlib import Path
 from typing import IO
 
-import pyarrow as pa
-
 from flightwatch import legs as leg_stage
 from flightwatch.errors import FlightwatchError
 from flightwatch.legs import LegState
-from flightwatch.legs.rows import empty_rows
-from flightwatch.pipeline import TrackedDay, tracked_by_day
+from flightwatch.legs.rows import Rows, empty_rows
+from flightwatch.pipeline import TrackedDay, by_day
 from flightwatch.store import Portion
 
 WORTH_IT = 3_000_000
@@ -41,8 +39,24 @@ AHEAD = 2
 PIPE_BYTES = 1 << 20
 """What Linux lets anybody have: what became of a portion crosses in fewer turns than by the usual 64 kB."""
 
+KEEPS_MEMORY = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 27),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+}
+"""For glibc (others ignore it): arrays of some megabytes come and go with each pass, and what is given back to the system has
+to be had from it again page by page, a tenth of what the other process takes. It keeps up to a gigabyte."""
+
 Damage = tuple[Path, str]
-Read = tuple[pa.Table, tuple[Damage, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPortion:
+    """How many rows a portion has, these by day, and its files that are damaged, with what is wrong."""
+
+    rows: int
+    days: list[tuple[date, Rows]]
+    damaged: tuple[Damage, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,31 +73,38 @@ def tracked(portions: Iterable[Portion], positions: int, preferred: Sequence[str
     model is made of them, and after all."""
     alone = positions < WORTH_IT or (os.cpu_count() or 1) < 2
     try:
-        for answer in _in_turn((p.read() for p in portions), preferred) if alone else _apart(portions, preferred):
+        for answer in _in_turn(map(_read, portions), preferred) if alone else _apart(portions, preferred):
             yield answer
             gc.freeze()  # what lasts from portion to portion is ever more, and looking it through for garbage takes ever longer
     finally:
         gc.unfreeze()
 
 
-def _in_turn(read: Iterable[Read], preferred: Sequence[str]) -> Iterator[TrackedPortion]:
+def _read(portion: Portion) -> ReadPortion:
+    table, damaged = portion.read()
+    return ReadPortion(len(table), by_day(table), damaged)
+
+
+def _in_turn(portions: Iterable[ReadPortion], preferred: Sequence[str]) -> Iterator[TrackedPortion]:
     opened = LegState().open
     newest: date | None = None
-    for table, damaged in read:
+    for portion in portions:
         days: list[TrackedDay] = []
-        for day, tracked in tracked_by_day(opened, table, preferred):
+        for day, rows in portion.days:
             if newest is not None and day > newest:
                 days.append((newest, leg_stage.track(opened, empty_rows(), preferred)))
-            assert tracked.opened is not None  # `tracked_by_day` tells them
+            tracked = leg_stage.track(opened, rows, preferred)
+            assert tracked.opened is not None  # `track` tells them
             opened, newest = tracked.opened, day if newest is None else max(day, newest)
             days.append((day, replace(tracked, opened=None)))
-        yield TrackedPortion(len(table), days, damaged)
+        yield TrackedPortion(portion.rows, days, portion.damaged)
     yield TrackedPortion(0, [] if newest is None else [(newest, leg_stage.track(opened, empty_rows(), preferred))], ())
 
 
 def _apart(portions: Iterable[Portion], preferred: Sequence[str]) -> Iterator[TrackedPortion]:
     command = [sys.executable, "-P", "-c", f"from {__name__} import work; work()"]  # by -m, its answers would be of `__main__`
-    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=PIPE_BYTES)
+    env = {**os.environ, **KEEPS_MEMORY}
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=PIPE_BYTES, env=env)
     assert other.stdin is not None
     assert other.stdout is not None
     try:
@@ -132,18 +153,18 @@ def work() -> None:
             to.flush()
 
 
-def _read_ahead(source: IO[bytes]) -> Iterator[Read]:
+def _read_ahead(source: IO[bytes]) -> Iterator[ReadPortion]:
     """What the portions have that are told of, each read while the one before is worked on. The thread goes on while this
     process waits for answers to be taken, or two that both tell would wait for each other; `AHEAD` bounds what it reads."""
-    waiting: queue.SimpleQueue[Read | None] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[ReadPortion | None] = queue.SimpleQueue()
     threading.Thread(target=_read_all, args=(source, waiting), name="positions", daemon=True).start()
     return iter(waiting.get, None)
 
 
-def _read_all(source: IO[bytes], waiting: queue.SimpleQueue[Read | None]) -> None:
+def _read_all(source: IO[bytes], waiting: queue.SimpleQueue[ReadPortion | None]) -> None:
     try:
         for portion in _told(source):
-            waiting.put(portion.read())
+            waiting.put(_read(portion))
     finally:
         waiting.put(None)  # one answer too few: whoever waits for it finds out
 

@@ -27,7 +27,7 @@ from flightwatch.legs import LegState, Model, Tracked
 from flightwatch.legs.journeys import journeys, stop_between, visit
 from flightwatch.legs.meetings import meetings
 from flightwatch.legs.pieces import POINT
-from flightwatch.legs.rows import aircraft_number, aircraft_text, changes, rows_from_table
+from flightwatch.legs.rows import Rows, aircraft_number, aircraft_text, changes, rows_from_table
 from flightwatch.legs.tracking import OpenPieces
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline, Exposure
@@ -66,6 +66,8 @@ TICK = timedelta(minutes=5)
 
 DAY_BEGINS = timedelta(hours=1)
 """A day's model is frozen an hour into the day, when what happened before midnight has come in."""
+
+DAY_US = 86_400_000_000
 
 IDLE_AFTER = timedelta(hours=36)
 """By then an aircraft that nobody sees is down for all that is known: no type stays up for so long."""
@@ -195,7 +197,7 @@ class Pipeline:
     def absorb(self, state: State, positions: pa.Table) -> tuple[State, Absorbed]:
         """Takes stored positions in, any amount at once, without looking at rules: `judge` does that when all are
         in."""
-        return self.absorb_tracked(state, tracked_by_day(state.legs.open, positions, self.preferred))
+        return self.absorb_tracked(state, tracked(state.legs.open, by_day(positions), self.preferred))
 
     def absorb_tracked(self, state: State, parts: Iterable[TrackedDay]) -> tuple[State, Absorbed]:
         """As `absorb`, with positions that were tracked from the open pieces of the state on."""
@@ -664,15 +666,31 @@ def _begins(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + DAY_BEGINS
 
 
-def tracked_by_day(opened: OpenPieces, positions: pa.Table, preferred: Sequence[str]) -> Iterator[TrackedDay]:
-    """Positions of any days as pieces of tracks, by the day whose model is in force, in order of the days."""
+def by_day(positions: pa.Table) -> list[tuple[date, Rows]]:
+    """Positions as rows, by the day whose model is in force, in order of the days."""
     rows = rows_from_table(positions)
-    days = (rows.time - int(DAY_BEGINS.total_seconds()) * 1_000_000) // 86_400_000_000
-    for day in np.unique(days[changes(days)]).tolist():
-        tracked = leg_stage.track(opened, rows.take(days == day), preferred)
-        assert tracked.opened is not None  # `track` tells them
-        opened = tracked.opened
-        yield date(1970, 1, 1) + timedelta(days=day), tracked
+    if not len(rows):
+        return []
+    days = rows.time - DAY_BEGINS // timedelta(microseconds=1)
+    first, last = int(days.min()) // DAY_US, int(days.max()) // DAY_US
+    if first < last:
+        days //= DAY_US
+        return [(_date(day), rows.take(days == day)) for day in np.unique(days[changes(days)]).tolist()]
+    return [(_date(first), rows)]
+
+
+def _date(number: int) -> date:
+    """The date so many days after the first one of 1970."""
+    return date(1970, 1, 1) + timedelta(days=number)
+
+
+def tracked(opened: OpenPieces, days: Iterable[tuple[date, Rows]], preferred: Sequence[str]) -> Iterator[TrackedDay]:
+    """Rows of some days in order as pieces of tracks."""
+    for day, rows in days:
+        step = leg_stage.track(opened, rows, preferred)
+        assert step.opened is not None  # `track` tells them
+        opened = step.opened
+        yield day, step
 
 
 def _day(leg: Leg) -> date:

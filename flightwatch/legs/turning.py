@@ -63,11 +63,15 @@ def headings(rows: Rows, pairs: Pairs, known: Ints) -> Ints:
     along[across] %= 360
     along -= 180
     moved = pairs.distance >= SHORTEST_NM
+    along *= pairs.level
     with np.errstate(divide="ignore", invalid="ignore"):  # due east, and where it stands
-        angle = np.degrees(np.arctan(pairs.level * along / north))  # a third of what the arctangent of two takes
-    told = np.round(np.where(moved, angle * MILLI, 0.0)).astype(np.int64)
-    told += ROUND // 2 * np.signbit(north)
-    told += ROUND * (told < 0)
+        angle = np.divide(along, north, out=along)
+    np.arctan(angle, out=angle)  # a third of what the arctangent of two takes
+    angle *= MILLI * np.degrees(1.0)
+    angle[~moved] = 0.0
+    told: Ints = np.round(angle, out=angle).astype(np.int64)
+    np.add(told, ROUND // 2, out=told, where=np.signbit(north))
+    np.add(told, ROUND, out=told, where=told < 0)
     slow = pairs.distance * 3600 * SECOND < SLOWEST_KT * pairs.elapsed
     slow |= ~pairs.same | (pairs.elapsed > SLOWEST_S * SECOND)
     told[slow] = UNKNOWN

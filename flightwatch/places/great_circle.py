@@ -40,15 +40,24 @@ def steps_nm(lat: Floats, lon: Floats, level: Floats) -> Floats:
     half_lat *= HALF_RADIAN
     half_lon *= HALF_RADIAN
     half_lat[long] = half_lon[long] = 0.0
-    h = _squared_sine(half_lat) + level[:-1] * level[1:] * _squared_sine(half_lon)
-    steps = 2 * EARTH_RADIUS_NM * np.sqrt(h) * (1 + h / 6)
+    h = _squared_sine(half_lon)
+    h *= level[:-1]
+    h *= level[1:]
+    h += _squared_sine(half_lat)
+    steps = np.sqrt(h)
+    h *= EARTH_RADIUS_NM / 3
+    h += 2 * EARTH_RADIUS_NM
+    steps *= h
     steps[long] = distance_nm(lat[long], lon[long], lat[long + 1], lon[long + 1])
-    return np.asarray(steps)
+    return steps
 
 
 def _squared_sine(angle: Floats) -> Floats:
     square = angle * angle
-    return np.asarray(square * (1 - square / 3))
+    share = square * (-1 / 3)
+    share += 1
+    share *= square
+    return share
 
 
 def apart_nm(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
