@@ -82,16 +82,17 @@ class Backtest:
 
 def backtest(store: Store, pipeline: Pipeline, since: datetime | None = None, until: datetime | None = None) -> Backtest:
     """Judges what a store has of a span of time by the rules of a pipeline."""
-    gathered = gather(store.legs.pieces(), pipeline, store.legs.count())
-    wanted = gathered.between(since, until)
-    legs = int(wanted.sum())
-    now = max([newest(store), *([utc(int(gathered.times.ended(EVERY).max()))] if len(gathered) else [])])
-    span = since or (utc(int(gathered.times.began(wanted).min())) if legs else now), until or now
-    asked = _asked(pipeline, gathered, wanted)
-    with second_judge(len(asked)) as other:
-        known = _known(store, gathered, asked)
-        gathered = gathered.without_times()
-        found = judge(_task(pipeline, gathered, wanted, asked, known, now), other)
+    with store.catalog.standing_still():  # legs are read twice, by their numbers
+        gathered = gather(store.legs.pieces(), pipeline, store.legs.count())
+        wanted = gathered.between(since, until)
+        legs = int(wanted.sum())
+        now = max([newest(store), *([utc(int(gathered.times.ended(EVERY).max()))] if len(gathered) else [])])
+        span = since or (utc(int(gathered.times.began(wanted).min())) if legs else now), until or now
+        asked = _asked(pipeline, gathered, wanted)
+        with second_judge(len(asked)) as other:
+            known = _known(store, gathered, asked)
+            gathered = gathered.without_times()
+            found = judge(_task(pipeline, gathered, wanted, asked, known, now), other)
     findings = tuple(sorted(found, key=lambda f: (found_at(f), f.key)))
     history = _history(store, pipeline, gathered, sorted(asked))
     return Backtest(

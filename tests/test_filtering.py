@@ -361,6 +361,20 @@ def test_two_processes_find_what_one_finds(tmp_path: Path, monkeypatch: pytest.M
         assert [told(two.in_full(f)) for f in two.findings] == [told(one.in_full(f)) for f in one.findings]
 
 
+def test_legs_keep_their_numbers_for_who_reads_them_while_others_are_filed(tmp_path: Path) -> None:
+    """A backtest reads some columns of all legs, and then the others of a few, while `run` goes on."""
+    with Store(tmp_path) as writer, Store(tmp_path, read_only=True) as reader:
+        writer.legs.put(CROWD[::-1])
+        with reader.catalog.standing_still():
+            (piece,) = reader.legs.pieces()
+            before = piece.read(["leg_id"])["leg_id"].to_pylist()
+            assert writer.legs.file_settled(BEGIN + timedelta(days=9)) == len(CROWD)
+            filed = [leg_id for now in writer.legs.pieces() for leg_id in now.read(["leg_id"])["leg_id"].to_pylist()]
+            assert filed != before, "filed legs lie in another order"
+            numbers, legs = reader.legs.rows(np.arange(len(CROWD)), ["leg_id"])
+            assert (numbers.tolist(), legs["leg_id"].to_pylist()) == (list(range(len(CROWD))), before)
+
+
 def test_a_second_process_that_ends_early_is_told_of_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

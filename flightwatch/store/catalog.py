@@ -195,6 +195,15 @@ class Catalog:
         return files.read_parquet(self._root / path, filters, footer)
 
     @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """What is read inside is of one moment, whatever others write meanwhile."""
+        self.db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.db.execute("COMMIT")
+
+    @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Everything inside is committed together, or not at all."""
         self.db.execute("BEGIN IMMEDIATE")
