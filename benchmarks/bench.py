@@ -6,7 +6,7 @@
 2. One reply to a snapshot that is committed to the store, without the network's time, against parsing it.
 3. Stored positions to legs, reading included, against reading the same columns with pyarrow: the first so many of the day
    of the world that `traffic.py` makes. They are made once and kept in `data/bench`.
-4. Where that is the whole day (`--positions 0`): live polls of its last ten minutes, with the day behind them.
+4. Where that is the whole day (`--positions 0`): live polls of the ten minutes after it, with the day behind them.
 
 The sky is made from a seed. A busy machine changes seconds of the processor less than those by the clock. Nothing here is a
 test: no figure fails.
@@ -57,8 +57,12 @@ KEPT = Path(__file__).parents[1] / "data" / "bench"
 DAY = BEGIN.replace(hour=0) + DAY_BEGINS
 """A day of one model: what a portion of a store holds lies within an hour, and so within one."""
 
-LAST, EVERY = timedelta(minutes=10), timedelta(seconds=10)
-"""What is left of the day for live polls, and how far they are apart."""
+NEXT = DAY + timedelta(days=1)
+LIVE, EVERY = timedelta(minutes=10), timedelta(seconds=10)
+"""For how long there are live polls when the day is over, and how far they are apart."""
+
+MADE_H = 30.0
+"""Flights are made for longer than a day: as many as at noon are in the air when it ends, and not those few that land last."""
 
 MANY = 10_000
 """Aircraft that a state of the whole world has at least."""
@@ -121,7 +125,7 @@ def kept(folder: Path, count: int, many: int) -> list[float]:
 @dataclass(frozen=True)
 class Stored:
     """What stored positions to legs took, in seconds by the clock and of the processor, beside reading the same columns; MB
-    of memory of a process at most; seconds of each live poll after the whole day."""
+    of memory of a process at most; seconds of each live poll after the whole day, and how many aircraft they have."""
 
     positions: int
     legs: int
@@ -131,11 +135,12 @@ class Stored:
     whole_processor: float
     memory: float
     live: list[float]
+    aloft: int
 
 
 def day(positions: int | None) -> tuple[Path, Path]:
-    """The first so many positions of the synthetic day, or all of it, sorted by aircraft and time, and those of its last
-    minutes in a file of their own; made once."""
+    """The first so many positions of the synthetic day, or all of it, sorted by aircraft and time, and those of the minutes
+    after it in a file of their own; made once."""
     name = f"{DAY:%Y-%m-%dT%H}-{positions or 'whole'}"
     files = KEPT / f"day-{name}.parquet", KEPT / f"minutes-{name}.parquet"
     if not files[1].exists():
@@ -145,13 +150,14 @@ def day(positions: int | None) -> tuple[Path, Path]:
         made = [file.with_suffix(".part") for file in files]
         with ExitStack() as opened:
             writers = [opened.enter_context(pq.ParquetWriter(file, POSITIONS, compression="zstd")) for file in made]
-            for piece in Traffic(airports(), DAY, floor=heard, wind=Jets()).pieces():
-                wanted = piece if left is None else piece.slice(0, left)
-                left = None if left is None else left - len(wanted)
-                last = pc.greater_equal(wanted["timestamp"], DAY + timedelta(days=1) - LAST)
-                for writer, which in zip(writers, (pc.invert(last), last), strict=True):
-                    writer.write_table(wanted.filter(which))
-                if left == 0:
+            for piece in Traffic(airports(), DAY, hours=MADE_H, floor=heard, wind=Jets()).pieces():
+                time = piece["timestamp"]
+                before = piece.filter(pc.less(time, NEXT))
+                after = piece.filter(pc.and_(pc.greater_equal(time, NEXT), pc.less(time, NEXT + LIVE)))
+                writers[0].write_table(before if left is None else before.slice(0, left))
+                writers[1].write_table(after)
+                left = None if left is None else left - len(before)
+                if left is not None and left <= 0:
                     break
         for temporary, file in zip(made, files, strict=True):
             temporary.replace(file)
@@ -178,8 +184,8 @@ def read(file: Path) -> Iterator[int]:
 
 
 def stored(file: Path, minutes: Path) -> Stored:
-    """Legs of a stored day but for its last minutes, in a process that has done nothing else, or two where that is how
-    `backfill` does it: reading is part of it. Then, where it is the whole day, polls of these minutes with it behind them."""
+    """Legs of a stored day, in a process that has done nothing else, or two where that is how `backfill` does it: reading is
+    part of it. Then, where it is the whole day, polls of the minutes after it, with it behind them."""
     model = Model(airports(), Baseline(airports()), Registry().who)
     begun, used = time.perf_counter(), processor()
     rows = sum(read(file))
@@ -192,18 +198,18 @@ def stored(file: Path, minutes: Path) -> Stored:
             found += len(outcome.settled)
     whole, whole_used = time.perf_counter() - begun, processor() - used
     memory = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
-    live = sky(state, pq.read_table(minutes, columns=list(USED))) if len(leg_stage.aircraft_of(state)) > MANY else []
-    return Stored(rows, found, reading, reading_used, whole, whole_used, memory, live)
+    after = pq.read_table(minutes, columns=list(USED))
+    live = sky(state, after) if len(leg_stage.aircraft_of(state)) > MANY else []
+    return Stored(rows, found, reading, reading_used, whole, whole_used, memory, live, len(after) // (LIVE // EVERY))
 
 
 def sky(legs: LegState, positions: pa.Table) -> list[float]:
     """Seconds of each step of live polls, with the legs behind them."""
-    since = DAY + timedelta(days=1) - LAST
     pipeline = Pipeline(airports(), Registry())
-    state = replace(pipeline.start(Baseline(airports())._table), legs=legs, model_day=model_day(since))
+    state = replace(pipeline.start(Baseline(airports())._table), legs=legs, model_day=model_day(NEXT))
     taking = []
     collect_between_polls()  # as `flightwatch run` does
-    for begins in (since + i * EVERY for i in range(LAST // EVERY)):
+    for begins in (NEXT + i * EVERY for i in range(LIVE // EVERY)):
         mine = pc.and_(pc.greater_equal(positions["timestamp"], begins), pc.less(positions["timestamp"], begins + EVERY))
         table = positions.filter(mine).combine_chunks()
         snapshot = Snapshot("synthetic", begins + EVERY, begins + EVERY, Scope("world"), table, {})
@@ -243,7 +249,8 @@ def main() -> None:
     if told.live:
         first, *others = told.live
         middle, slowest = float(np.median(others)), float(np.quantile(others, 0.99))
-        print(f"one poll of the last minutes of that day: step {middle * 1000:.0f} ms median, {slowest * 1000:.0f} ms p99;")
+        print(f"one poll of the minutes after that day, {told.aloft:,} aircraft:", end=" ")
+        print(f"step {middle * 1000:.0f} ms median, {slowest * 1000:.0f} ms p99;")
         print(f"  {first * 1000:.0f} ms for the first one, at which it is looked up who all aircraft are")
 
 

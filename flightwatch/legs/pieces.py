@@ -299,21 +299,23 @@ def _tails_joined(old: Pieces, at: Ints, parts: Pieces) -> Floats:
     return tails
 
 
-def followed(old: Pieces, new: Pieces) -> tuple[Pieces, Pieces]:
-    """The open pieces after others began (several of one aircraft one after the other), and those that ended by that. Few
-    begin in a poll, so the open ones are copied once."""
+def followed(old: Pieces, new: Pieces, before: Pieces) -> tuple[Pieces, Pieces]:
+    """The open pieces after others began (several of one aircraft one after the other), and those that ended by that. `before`
+    are the open ones before they were `continued`: what was copied then is not copied again, for few begin in a poll."""
     if not len(new):
         return old, new
     last = np.roll(changes(new.aircraft), -1)
     begun = new.take(last)
     at, there = find(old.aircraft, begun.aircraft)
-    ended = concatenate([old.take(at[there]), new.take(~last)])
-    before = at[~there]  # where those come that had none
-    moved = at[there] + np.searchsorted(before, at[there], side="right")
+    over = old.take(at[there])
+    ended = concatenate([over, new.take(~last)])
+    added = at[~there]  # where those come that had none
+    moved = at[there] + np.searchsorted(added, at[there], side="right")
     columns = {}
     for name in NAMES:
         column, values = getattr(old, name), getattr(begun, name)
-        columns[name] = np.insert(column, before, values[~there], axis=0) if len(before) else column.copy()
+        own = column is not getattr(before, name) and column is not getattr(over, name)
+        columns[name] = np.insert(column, added, values[~there], axis=0) if len(added) else column if own else column.copy()
         columns[name][moved] = values[there]
     return Pieces(**columns), ended
 

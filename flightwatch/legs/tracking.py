@@ -322,8 +322,10 @@ def _continue(old: Pieces, parts: Pieces, steps: pieces.Steps) -> tuple[Pieces, 
     goes_on = steps.first[start] & ~steps.begins[start]
     at = start[goes_on]
     low, high = np.searchsorted(old.aircraft, parts.aircraft[[0, -1]] + np.array([0, 1]))
+    if 2 * (high - low) > len(old):
+        low, high = 0, len(old)
     between = old.take(slice(low, high))  # where the batch is of few aircraft, all others are left alone
     parents = np.searchsorted(between.aircraft, parts.aircraft[goes_on])
-    between = pieces.continued(between, parents, parts.take(goes_on), steps.metres[at], steps.elapsed[at])
-    opened, ended = pieces.followed(between, parts.take(~goes_on))
+    grown = pieces.continued(between, parents, parts.take(goes_on), steps.metres[at], steps.elapsed[at])
+    opened, ended = pieces.followed(grown, parts.take(~goes_on), between)
     return pieces.in_a_row([old.take(slice(0, low)), opened, old.take(slice(high, len(old)))]), ended
