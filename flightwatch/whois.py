@@ -12,6 +12,7 @@ from datetime import date, datetime
 from typing import Any
 
 import pyarrow.compute as pc
+from msgspec import structs
 
 from flightwatch.aircraft import Identity, Registry, type_name
 from flightwatch.aircraft.registry import WHATS, Claim
@@ -195,8 +196,8 @@ def _data(answer: Answer) -> dict[str, Any]:
         verdicts = {what: identity.verdict(what) for what in WHATS}
         told["confidence"] = {what: verdict.confidence for what, verdict in verdicts.items() if verdict}
         told["by_rule"] = asdict(identity.by_rule) if identity.by_rule else None
-        told["claims"] = [_plain(asdict(claim)) for claim in identity.claims]
-        told["at_other_times"] = [_plain(asdict(claim)) for claim in identity.others]
+        told["claims"] = [_plain(structs.asdict(claim)) for claim in identity.claims]
+        told["at_other_times"] = [_plain(structs.asdict(claim)) for claim in identity.others]
         told["hints"] = [asdict(hint) for hint in identity.hints]
     if answer.stored is not None:
         last = answer.stored.last_seen
