@@ -103,7 +103,7 @@ def _in_turn(portions: Iterable[ReadPortion], preferred: Sequence[str]) -> Itera
 
 def _apart(portions: Iterable[Portion], preferred: Sequence[str]) -> Iterator[TrackedPortion]:
     command = [sys.executable, "-P", "-c", f"from {__name__} import work; work()"]  # by -m, its answers would be of `__main__`
-    env = {**os.environ, **KEEPS_MEMORY}
+    env = KEEPS_MEMORY | os.environ
     other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=PIPE_BYTES, env=env)
     assert other.stdin is not None
     assert other.stdout is not None
@@ -116,13 +116,12 @@ def _apart(portions: Iterable[Portion], preferred: Sequence[str]) -> Iterator[Tr
             if under_way > AHEAD:
                 yield _received(other.stdout)
                 under_way -= 1
-        other.stdin.close()
+        _over(other.stdin)
         for _ in range(under_way + 1):
             yield _received(other.stdout)
     finally:
         other.kill()  # it has nothing left to do, or nobody wants it any more
-        with suppress(BrokenPipeError):
-            other.stdin.close()
+        _over(other.stdin)
         other.stdout.close()
         other.wait()
 
@@ -132,6 +131,12 @@ def _tell(to: IO[bytes], thing: object) -> None:
     with suppress(BrokenPipeError):
         pickle.dump(thing, to, pickle.HIGHEST_PROTOCOL)
         to.flush()
+
+
+def _over(to: IO[bytes]) -> None:
+    """Nothing more comes. What could not be sent before is tried once more."""
+    with suppress(BrokenPipeError):
+        to.close()
 
 
 def _received(source: IO[bytes]) -> TrackedPortion:

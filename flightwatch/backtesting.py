@@ -90,9 +90,10 @@ def backtest(store: Store, pipeline: Pipeline, since: datetime | None = None, un
         span = since or (utc(int(gathered.times.began(wanted).min())) if legs else now), until or now
         asked = _asked(pipeline, gathered, wanted)
         with second_judge(len(asked)) as other:
-            known = _known(store, gathered, asked)
+            own = gathered.flights_of(_counts(asked).get(FLIGHTS, np.empty(0, np.int64)))
+            known = _known(store, gathered, asked, own)
             gathered = gathered.without_times()
-            found = judge(_task(pipeline, gathered, wanted, asked, known, now), other)
+            found = judge(_task(pipeline, gathered, wanted, asked, known, own, now), other)
     findings = tuple(sorted(found, key=lambda f: (found_at(f), f.key)))
     history = _history(store, pipeline, gathered, sorted(asked))
     return Backtest(
@@ -132,11 +133,11 @@ def _asked(pipeline: Pipeline, gathered: Gathered, wanted: Flags) -> dict[int, l
     return asked
 
 
-def _known(store: Store, gathered: Gathered, asked: Mapping[int, Sequence[Rule]]) -> Known:
+def _known(store: Store, gathered: Gathered, asked: Mapping[int, Sequence[Rule]], own: Ints) -> Known:
     """The legs that it takes to judge some journeys, but for those that are damaged: the journeys', those around them, and
-    all flights of those whose flights rules look at. What is gathered is not read once more."""
+    `own`, all flights of those whose flights rules look at. What is gathered is not read once more."""
     around = _ranges(*gathered.spans(np.array(sorted(asked), np.int64)))
-    rows = each_once(np.concatenate([around, gathered.flights_of(_flights(asked))]), len(gathered))
+    rows = each_once(np.concatenate([around, own]), len(gathered))
     wanted, had = gathered.numbers(rows), gathered.told(rows)
     numbers, read = store.legs.rows(np.sort(wanted), [name for name in LEGS.names if name not in had])
     kept = np.isin(wanted, numbers)
@@ -147,14 +148,20 @@ def _known(store: Store, gathered: Gathered, asked: Mapping[int, Sequence[Rule]]
 
 
 def _task(
-    pipeline: Pipeline, gathered: Gathered, wanted: Flags, asked: Mapping[int, Sequence[Rule]], known: Known, now: datetime
+    pipeline: Pipeline,
+    gathered: Gathered,
+    wanted: Flags,
+    asked: Mapping[int, Sequence[Rule]],
+    known: Known,
+    own: Ints,
+    now: datetime,
 ) -> Task:
     """All that it takes to judge the journeys that rules may find something in."""
     firsts = np.array(sorted(asked), np.int64)
     overs = np.searchsorted(gathered.columns.first, firsts, side="right")
     begins, ends = gathered.spans(firsts)
-    own = known.among(gathered.flights_of(_flights(asked)))
-    counted = [own, *(gathered.visits_of(of, some, pipeline) for of, some in _counts(asked).items() if of != FLIGHTS)]
+    visits = [gathered.visits_of(of, some, pipeline) for of, some in _counts(asked).items() if of != FLIGHTS]
+    counted = [known.among(own), *visits]
     spans = zip(firsts.tolist(), overs.tolist(), begins.tolist(), ends.tolist(), strict=True)
     return Task(
         airports=pipeline.airports,
@@ -193,11 +200,6 @@ def _counts(asked: Mapping[int, Sequence[Rule]]) -> dict[str, Ints]:
         for of in set().union(*(counted[rule.id] for rule in several)):
             found.setdefault(of, []).append(first)
     return {of: np.array(firsts, np.int64) for of, firsts in found.items()}
-
-
-def _flights(asked: Mapping[int, Sequence[Rule]]) -> Ints:
-    """The journeys for which the aircraft's own flights are looked at."""
-    return _counts(asked).get(FLIGHTS, np.empty(0, np.int64))
 
 
 def _counted_by(part: Condition) -> list[str]:

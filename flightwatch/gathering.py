@@ -270,7 +270,7 @@ class Gathered:
         rows = rows[np.argsort(self.times.place[rows])]
         rows = rows[in_order(self.times.departed(rows))]
         places = _rows_of(self.columns.codes, pipeline.airports)
-        codes = {ident: row for row, ident in enumerate(pipeline.airports.ident)}
+        codes = dict(pipeline.airports.rows)
         for code in self.columns.codes:
             codes.setdefault(code, len(codes))
         _, registration, typecode, operator = self.identities[self.identity[rows]].T.astype(np.int64)

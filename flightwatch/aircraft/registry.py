@@ -447,14 +447,4 @@ def _filled(known: Aircraft, registration: str | None, typecode: str | None, ope
     filled = (known.registration or registration, known.typecode or typecode, known.operator or operator)
     if filled == (known.registration, known.typecode, known.operator):
         return known
-    return Aircraft(
-        known.icao24,
-        *filled,
-        known.country,
-        known.military,
-        known.watchlists,
-        known.sources,
-        known.role,
-        known.conflicts,
-        known.undecided,
-    )
+    return replace(known, registration=filled[0], typecode=filled[1], operator=filled[2])

@@ -527,9 +527,7 @@ class Baseline:
         index = index[~np.isnan(self._follows[index])]
         count = np.bincount(ours[index], minlength=len(self.airports))
         total = np.bincount(ours[index], weights=self._follows[index], minlength=len(self.airports))
-        share, seen = np.full(len(count), usual * LEANING / LEANING), count.nonzero()[0]
-        share[seen] = (total[seen] + usual * LEANING) / (count[seen] + LEANING)
-        return share
+        return np.asarray((total + usual * LEANING) / (count + LEANING))
 
     @cached_property
     def _follows(self) -> Floats:
