@@ -39,7 +39,7 @@ import pyarrow.compute as pc
 from msgspec import structs
 
 from flightwatch.errors import Damaged
-from flightwatch.legs import emergencies, suspicion
+from flightwatch.legs import emergencies, suspicion, turning, ways
 from flightwatch.legs import merging as _merging
 from flightwatch.legs import pieces as _pieces
 from flightwatch.legs.cleaning import ACCEPTED, judge, pair_distances
@@ -55,7 +55,7 @@ from flightwatch.legs.tracking import advance as _track
 from flightwatch.legs.turning import MILLI, STRETCH, STRETCH_S, notable
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import EARTH_RADIUS_NM, unit_vectors
-from flightwatch.records import WAYPOINT, Event, Leg, micros, utc
+from flightwatch.records import Event, Leg, micros, utc
 
 __all__ = [
     "LOST_AFTER",
@@ -97,7 +97,7 @@ STATE_VERSION = 6
 SILENT_FOR_GOOD = timedelta(hours=36)
 """A feed that is out for longer than any aircraft stays up holds nothing back any more."""
 
-STRUCTURED = {"way": WAYPOINT, "stretch": STRETCH}
+STRUCTURED = {"way": ways.RAW, "stretch": turning.RAW}
 """How the saved form names arrays of records."""
 
 
@@ -307,7 +307,7 @@ def going_round(state: LegState, since: datetime) -> set[int]:
     pieces = state.open.pieces
     found = []
     for i in np.flatnonzero((pieces.ended >= micros(since)) & (pieces.turns != b"")).tolist():
-        stretches = np.r_[np.frombuffer(pieces.turns[i], STRETCH), pieces.stretch[i : i + 1]]
+        stretches = np.r_[np.frombuffer(pieces.turns[i], STRETCH), pieces.stretch[i : i + 1].view(STRETCH)]
         turned = stretches["turned"].astype(np.int64)
         lately = stretches["time"][notable(stretches)][-1:] >= since.timestamp() - 2 * STRETCH_S
         if lately.any() and max(turned[turned > 0].sum(), -turned[turned < 0].sum()) >= CIRCLED_DEG * MILLI:

@@ -11,8 +11,8 @@ What a hole is: see `is_hole`. Distances are whole metres, because integers add 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from flightwatch.legs import turning, ways
 from flightwatch.legs.phases import GROUND, Phases
 from flightwatch.legs.rows import MINUTE, SECOND, Flags, Floats, Ints, Rows, changes, find, picker, reduced
-from flightwatch.records import WAYPOINT
 
 METRES_PER_NM = 1852.0
 
@@ -49,13 +48,12 @@ POINT = ("time", "latitude", "longitude", "altitude", "groundspeed", "track", "v
 
 
 @dataclass(frozen=True)
-class Pieces:
-    """Arrays of one length, sorted by aircraft and time.
+class Parts:
+    """Rows that lie in one piece each, and what they add up to: arrays of one length, sorted by aircraft and time.
 
-    `head` and `tail` have shape (n, ENDS, 7) and `last` (n, 7), columns as `POINT`, NaN where unused; times in them
-    are microseconds, which a float holds exactly until the year 2255. `still_from` and `still_until` bound the time
-    in which the aircraft was seen to stand. `way`: see `ways`; `confirmed` and `sound` are what `cleaning` remembers of
-    the aircraft; `heading`, `stretch` and `turns` what `turning` does.
+    `last` has shape (n, 7), columns as `POINT`; times in it are microseconds, which a float holds exactly until the year
+    2255. `still_from` and `still_until` bound the time in which the aircraft was seen to stand. `confirmed` and `sound` are
+    what `cleaning` remembers of the aircraft; `heading`, `stretch` and `turns` what `turning` does.
     """
 
     aircraft: Ints
@@ -73,10 +71,7 @@ class Pieces:
     still_until: Ints
     after_jump: Flags
     feeds: Ints
-    head: Floats
-    tail: Floats
     last: Floats
-    way: ways.Waypoints
     heading: Ints
     stretch: turning.Stretches
     turns: NDArray[np.object_]
@@ -90,14 +85,26 @@ class Pieces:
     def __len__(self) -> int:
         return len(self.aircraft)
 
-    def take(self, index: Ints | Flags | slice) -> Pieces:
+    def take(self, index: Ints | Flags | slice) -> Self:
         """Those of some places, or where a flag is set: mostly that is all or none."""
         if isinstance(index, np.ndarray):
             index = np.flatnonzero(index) if index.dtype == bool else index
             if len(index) == len(self) and (index == np.arange(len(self))).all():
                 return self
         pick = picker(index)
-        return Pieces(**{name: pick(getattr(self, name)) for name in NAMES})
+        return type(self)(**{f.name: pick(getattr(self, f.name)) for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class Pieces(Parts):
+    """Parts that are whole, as far as it goes, with what is kept of the positions at their ends and in between.
+
+    `head` and `tail` have shape (n, ENDS, 7), columns as `POINT`, NaN where unused. `way`: see `ways`.
+    """
+
+    head: Floats
+    tail: Floats
+    way: ways.Waypoints
 
 
 NAMES = tuple(f.name for f in fields(Pieces))
@@ -135,21 +142,55 @@ class Steps:
     turned: Ints
 
 
-def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints, confirmed: Ints, sound: Flags) -> Pieces:
-    """Rows (sorted, all accepted) as pieces. The first one of an aircraft may go on with one that is open: see
-    `continued`."""
-    edges = np.flatnonzero(steps.begins | steps.first | steps.context)
-    new = ~steps.context[edges]
-    start, stop = edges[new], np.append(edges[1:], len(rows))[new]
-    if not len(start):
+@dataclass(frozen=True)
+class Cuts:
+    """Where rows are cut: each part is the rows from its `start` to below its `stop`, and either `goes_on` with the open piece
+    of its aircraft or begins one. `minutes` are those of its rows that are the first of a minute in their piece: whatever
+    stretch of time is kept of that, one of these is its first."""
+
+    start: Ints
+    stop: Ints
+    goes_on: Flags
+    minutes: Ints
+
+    @staticmethod
+    def of(rows: Rows, steps: Steps) -> Cuts:
+        edges = np.flatnonzero(steps.begins | steps.first | steps.context)
+        new = ~steps.context[edges]
+        start, stop = edges[new], np.append(edges[1:], len(rows))[new]
+        goes_on = steps.first[start] & ~steps.begins[start]
+        opens = changes(rows.time // MINUTE)  # what goes on lies behind the last row of its piece
+        opens[start[~goes_on]] = True
+        opens[steps.context] = False
+        return Cuts(start, stop, goes_on, np.flatnonzero(opens))
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def adds(self) -> Ints:
+        """How many minutes each part adds to its piece."""
+        first, end = (np.searchsorted(self.minutes, edges) for edges in (self.start, self.stop))
+        return np.asarray(end - first)
+
+    def take(self, index: Ints) -> Cuts:
+        """Those of some parts, in order."""
+        chosen = np.zeros(len(self), bool)
+        chosen[index] = True
+        minutes = self.minutes[np.repeat(chosen, self.adds())]
+        return Cuts(self.start[index], self.stop[index], self.goes_on[index], minutes)
+
+
+def cut(rows: Rows, phase: Phases, steps: Steps, cuts: Cuts, feed_bits: Ints, confirmed: Ints, sound: Flags) -> Parts:
+    """Rows (sorted, all accepted) as parts of pieces. One that goes on counts what lies between it and its piece."""
+    if not len(cuts):
         return empty_pieces()
+    start, stop = cuts.start, cuts.stop
     metres, elapsed = steps.metres.copy(), steps.elapsed.copy()
-    metres[start] = elapsed[start] = 0  # what lies between two pieces belongs to neither
+    begins = start[~cuts.goes_on]
+    metres[begins] = elapsed[begins] = 0  # what lies between two pieces belongs to neither
     still_from, still_until = _still(rows, phase, steps, start, stop)
-    minutes = _minutes(rows, start, steps.context)
-    head, tail = _ends(rows, minutes, start, stop)
-    stretch, turns = turning.stretched(rows, minutes, steps.turned, start, stop)
-    return Pieces(
+    stretch, turns = turning.stretched(rows, cuts.minutes, steps.turned, start, stop)
+    return Parts(
         aircraft=rows.aircraft[start],
         phase=phase[start],
         started=rows.time[start],
@@ -165,10 +206,7 @@ def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints, confirmed: Int
         still_until=still_until,
         after_jump=steps.jump[start],
         feeds=reduced(np.bitwise_or, feed_bits, start, stop),
-        head=head,
-        tail=tail,
         last=_points(rows, stop - 1),
-        way=ways.thinned(rows, minutes, start, stop),
         heading=steps.heading[stop - 1],
         stretch=stretch,
         turns=turns,
@@ -176,6 +214,16 @@ def cut(rows: Rows, phase: Phases, steps: Steps, feed_bits: Ints, confirmed: Int
         sound=sound[start],
         **{name: _last_word(rows, name, start, stop) for name in WORDS},
     )
+
+
+def _begun(parts: Parts, rows: Rows, cuts: Cuts) -> Pieces:
+    """The parts of some cuts as the pieces that they begin."""
+    head, tail = _ends(rows, cuts)
+    return Pieces(**{f.name: getattr(parts, f.name) for f in fields(parts)}, head=head, tail=tail, way=_ways(rows, cuts))
+
+
+def _ways(rows: Rows, cuts: Cuts) -> ways.Waypoints:
+    return ways.thinned(rows, cuts.minutes, cuts.start, cuts.stop)
 
 
 def _still(rows: Rows, phase: Phases, steps: Steps, start: Ints, stop: Ints) -> tuple[Ints, Ints]:
@@ -208,121 +256,96 @@ def _points(rows: Rows, index: Ints) -> Floats:
     return np.stack([getattr(rows, name)[index].astype(np.float64) for name in POINT], axis=-1)
 
 
-def _minutes(rows: Rows, start: Ints, context: Flags) -> Ints:
-    """The first row in each minute of every piece: whatever stretch of time is kept of it, one of these is its first."""
-    opens = changes(rows.time // MINUTE)
-    opens[start] = True
-    opens[context] = False
-    return np.flatnonzero(opens)
-
-
-def _ends(rows: Rows, chosen: Ints, start: Ints, stop: Ints) -> tuple[Floats, Floats]:
-    """The first position in each of the first and of the last `ENDS` minutes of every piece."""
-    first, end = np.searchsorted(chosen, start)[:, None], np.searchsorted(chosen, stop)[:, None]
+def _ends(rows: Rows, cuts: Cuts) -> tuple[Floats, Floats]:
+    """The first position in each of the first and of the last `ENDS` minutes of every part."""
+    first, end = (np.searchsorted(cuts.minutes, edges)[:, None] for edges in (cuts.start, cuts.stop))
     heads = first + np.arange(ENDS)
     tails = end - ENDS + np.arange(ENDS)
 
     def gather(index: Ints, used: Flags) -> Floats:
         ends = np.full((*index.shape, len(POINT)), np.nan)
-        ends[used] = _points(rows, chosen[index[used]])
+        ends[used] = _points(rows, cuts.minutes[index[used]])
         return ends
 
     return gather(heads, heads < end), gather(tails, tails >= first)
 
 
-def continued(old: Pieces, at: Ints, parts: Pieces, metres: Ints, elapsed: Ints) -> Pieces:
-    """Pieces of which those at some places go on with these parts; `metres` and `elapsed` lie between them."""
-    a = {name: getattr(old, name)[at] for name in GROWING}
-    stretch, turns = turning.joined(old.stretch[at], old.turns[at], parts.stretch, parts.turns)
-    grown: dict[str, Any] = {name: getattr(parts, name) for name in ("ended", "last", "heading", "confirmed", "sound")}
-    grown |= {
-        "count": a["count"] + parts.count,
-        "metres": a["metres"] + parts.metres + metres,
-        "longest_gap": np.maximum(np.maximum(a["longest_gap"], parts.longest_gap), elapsed),
-        "feeds": a["feeds"] | parts.feeds,
-        "stretch": stretch,
-        "turns": turns,
-    }
-    grown |= {name: least(a[name], getattr(parts, name)) for name, least in EXTREMES.items()}
+def followed(old: Pieces, parts: Parts, rows: Rows, cuts: Cuts) -> tuple[Pieces, Pieces]:
+    """The open pieces after these parts, which the rows were cut into, and those that ended by that."""
+    on, new = np.flatnonzero(cuts.goes_on), np.flatnonzero(~cuts.goes_on)
+    begun = _begun(parts.take(new), rows, cuts.take(new))
+    last = np.roll(changes(begun.aircraft), -1)
+    newest = begun.take(last)
+    at, known = find(old.aircraft, newest.aircraft)
+    columns = {name: _with_room(getattr(old, name), at[~known], getattr(newest, name)[~known]) for name in NAMES}
+    _go_on(columns, parts.take(on), rows, cuts.take(on))
+    at = np.searchsorted(columns["aircraft"], newest.aircraft[known])
+    over = Pieces(**columns).take(at)
+    for name, column in columns.items():
+        column[at] = getattr(newest, name)[known]
+    return Pieces(**columns), concatenate([over, begun.take(~last)])
+
+
+def _with_room(column: NDArray[Any], at: Ints, values: NDArray[Any]) -> NDArray[Any]:
+    """A copy of a column with values more: those of aircraft that had no piece."""
+    return np.insert(column, at, values, axis=0) if len(at) else column.copy()
+
+
+def _go_on(columns: dict[str, NDArray[Any]], parts: Parts, rows: Rows, cuts: Cuts) -> None:
+    """Changes columns of open pieces, copied just now, where these parts go on with them: a poll changes a little of each of
+    ten thousand, so everything is copied once and no more."""
+    at = np.searchsorted(columns["aircraft"], parts.aircraft)
+    before = columns["ended"][at]
+    for name in ("count", "metres"):
+        columns[name][at] += getattr(parts, name)
+    columns["feeds"][at] |= parts.feeds
+    for name, extreme in EXTREMES.items():
+        columns[name][at] = extreme(columns[name][at], getattr(parts, name))
+    stretch, turns = columns["stretch"], columns["turns"]
+    stretch[at], turns[at] = turning.joined(stretch[at], turns[at], parts.stretch, parts.turns)
+    for name in ("ended", "last", "heading", "confirmed", "sound"):
+        columns[name][at] = getattr(parts, name)
     for name in WORDS:
-        new = getattr(parts, name)
-        grown[name] = np.where(new == np.array(None), getattr(old, name)[at], new)
-    columns = {name: _with(getattr(old, name), at, values) for name, values in grown.items()}
-    head, tail = _heads_joined(old, at, parts), _tails_joined(old, at, parts)
-    way = ways.joined(old.way, at, parts.way, old.ended[at], parts.ended)
-    return replace(old, **columns, head=head, tail=tail, way=way)
+        said = getattr(parts, name)
+        news = np.flatnonzero((said != columns[name][at]) & (said != np.array(None)))
+        columns[name][at[news]] = said[news]
+    adding = np.flatnonzero(cuts.adds())  # few: a poll has a new minute for a sixth of them
+    head, tail = _ends(rows, cuts.take(adding))
+    _put_first(columns["head"], at[adding], head)
+    _put_last(columns["tail"], at[adding], tail)
+    longer = np.flatnonzero(ways.grow(before, parts.ended))
+    way, added = columns["way"], _ways(rows, cuts.take(longer))
+    way[at[longer]] = ways.joined(way[at[longer]], added, before[longer], parts.ended[longer])
 
 
 EXTREMES = {
     **dict.fromkeys(("lowest", "slowest"), np.fmin),
     **dict.fromkeys(("highest", "fastest"), np.fmax),
     "still_from": np.minimum,
-    "still_until": np.maximum,
+    **dict.fromkeys(("still_until", "longest_gap"), np.maximum),
 }
-GROWING = ("count", "metres", "longest_gap", "feeds", *EXTREMES)
 
 
-def _with(column: NDArray[Any], at: Ints, values: NDArray[Any]) -> NDArray[Any]:
-    """A column with other values at some places, all different."""
-    if len(at) in (0, len(column)):
-        return values if len(at) else column
-    changed = column.copy()
-    changed[at] = values
-    return changed
-
-
-def _adds(old: Pieces, at: Ints, parts: Pieces, ends: Floats) -> Flags:
-    """Which of the positions at one end of these parts are new to the pieces that go on with them: most polls add none. The
-    position of the minute in which a part starts is in the piece that it goes on with."""
-    again = (old.ended[at] // MINUTE == parts.started // MINUTE)[:, None] & (ends[..., 0] == parts.started[:, None])
-    return np.asarray(~(again | np.isnan(ends[..., 0])))
-
-
-def _heads_joined(old: Pieces, at: Ints, parts: Pieces) -> Floats:
-    """The heads of pieces that go on with these parts: those with room take what they add."""
-    adds = _adds(old, at, parts, parts.head)
-    some = np.flatnonzero(adds.any(axis=1) & np.isnan(old.head[at, -1, 0]))
-    added = np.where(adds[some][..., None], parts.head[some], np.nan)
-    both = np.concatenate([old.head[at[some]], added], axis=1)
+def _put_first(heads: Floats, at: Ints, added: Floats) -> None:
+    """Adds to heads at some places, as far as there is room."""
+    some = np.flatnonzero(np.isnan(heads[at, -1, 0]))
+    both = np.concatenate([heads[at[some]], added[some]], axis=1)
     used_first = np.argsort(np.isnan(both[..., 0]), axis=1, kind="stable")[:, :ENDS]
-    return _with(old.head, at[some], np.take_along_axis(both, used_first[..., None], axis=1))
+    heads[at[some]] = np.take_along_axis(both, used_first[..., None], axis=1)
 
 
-def _tails_joined(old: Pieces, at: Ints, parts: Pieces) -> Floats:
-    """The tails of pieces that go on with these parts: what they add comes last, and moves the others forward."""
-    many = _adds(old, at, parts, parts.tail).sum(axis=1)
-    tails = old.tail.copy() if many.any() else old.tail
-    for n in np.unique(many[many > 0]).tolist():
+def _put_last(tails: Floats, at: Ints, added: Floats) -> None:
+    """Adds to tails at some places: what comes last moves the others forward."""
+    many = (~np.isnan(added[..., 0])).sum(axis=1)
+    for n in np.unique(many).tolist():
         those = np.flatnonzero(many == n)
-        tails[at[those], : ENDS - n] = old.tail[at[those], n:]
-        tails[at[those], ENDS - n :] = parts.tail[those, ENDS - n :]
-    return tails
-
-
-def followed(old: Pieces, new: Pieces, before: Pieces) -> tuple[Pieces, Pieces]:
-    """The open pieces after others began (several of one aircraft one after the other), and those that ended by that. `before`
-    are the open ones before they were `continued`: what was copied then is not copied again, for few begin in a poll."""
-    if not len(new):
-        return old, new
-    last = np.roll(changes(new.aircraft), -1)
-    begun = new.take(last)
-    at, there = find(old.aircraft, begun.aircraft)
-    over = old.take(at[there])
-    ended = concatenate([over, new.take(~last)])
-    added = at[~there]  # where those come that had none
-    moved = at[there] + np.searchsorted(added, at[there], side="right")
-    columns = {}
-    for name in NAMES:
-        column, values = getattr(old, name), getattr(begun, name)
-        own = column is not getattr(before, name) and column is not getattr(over, name)
-        columns[name] = np.insert(column, added, values[~there], axis=0) if len(added) else column if own else column.copy()
-        columns[name][moved] = values[there]
-    return Pieces(**columns), ended
+        tails[at[those], : ENDS - n] = tails[at[those], n:]
+        tails[at[those], ENDS - n :] = added[those, ENDS - n :]
 
 
 def empty_pieces() -> Pieces:
-    kinds: dict[str, type | np.dtype[np.void]] = {"phase": np.int8, "after_jump": bool, "sound": bool, "way": WAYPOINT}
-    kinds |= {"stretch": turning.STRETCH, **dict.fromkeys((*WORDS, "turns"), object)}
+    kinds: dict[str, type | np.dtype[np.void]] = {"phase": np.int8, "after_jump": bool, "sound": bool, "way": ways.RAW}
+    kinds |= {"stretch": turning.RAW, **dict.fromkeys((*WORDS, "turns"), object)}
     floats = ("highest", "lowest", "fastest", "slowest", "head", "tail", "last")
     shapes = {"head": (0, ENDS, len(POINT)), "tail": (0, ENDS, len(POINT)), "last": (0, len(POINT)), "way": (0, ways.MOST)}
     kinds |= dict.fromkeys(floats, np.float64)

@@ -15,7 +15,7 @@ import numpy as np
 
 from flightwatch.legs import cleaning, merging, phases, pieces, turning
 from flightwatch.legs.merging import MOST_FEEDS, Merged, Sources
-from flightwatch.legs.pieces import METRES_PER_NM, Pieces
+from flightwatch.legs.pieces import METRES_PER_NM, Cuts, Parts, Pieces
 from flightwatch.legs.rows import (
     SECOND,
     TEXTS,
@@ -88,8 +88,9 @@ def advance(state: OpenPieces, batch: Rows, preferred: Sequence[str] = ()) -> tu
         pairs, is_context = cleaning.pair_distances(accepted), is_context[kept]
     on = cleaning.taken(verdicts, kept)
     steps, phase = _steps(accepted, pairs, is_context, on, state.pieces)
-    parts = pieces.cut(accepted, phase, steps, _bits(feeds, accepted) | accepted.also, on.confirmed, on.sound)
-    opened, ended = _continue(old, parts, steps)
+    cuts = Cuts.of(accepted, steps)
+    parts = pieces.cut(accepted, phase, steps, cuts, _bits(feeds, accepted) | accepted.also, on.confirmed, on.sound)
+    opened, ended = _continue(old, parts, accepted, cuts)
     suspect = Suspects.of(rows, verdicts, known_before)
     turned = np.unique(accepted.aircraft[steps.turns])
     alarms = accepted.take(np.flatnonzero(accepted.alarm >= 0))
@@ -314,18 +315,13 @@ def _steps(
     return steps, phase
 
 
-def _continue(old: Pieces, parts: Pieces, steps: pieces.Steps) -> tuple[Pieces, Pieces]:
+def _continue(old: Pieces, parts: Parts, rows: Rows, cuts: Cuts) -> tuple[Pieces, Pieces]:
     """The new parts after the old open pieces: what is open now, and what ended."""
     if not len(parts):
-        return old, parts
-    start = np.flatnonzero(steps.begins | steps.first)
-    goes_on = steps.first[start] & ~steps.begins[start]
-    at = start[goes_on]
+        return old, pieces.empty_pieces()
     low, high = np.searchsorted(old.aircraft, parts.aircraft[[0, -1]] + np.array([0, 1]))
     if 2 * (high - low) > len(old):
         low, high = 0, len(old)
     between = old.take(slice(low, high))  # where the batch is of few aircraft, all others are left alone
-    parents = np.searchsorted(between.aircraft, parts.aircraft[goes_on])
-    grown = pieces.continued(between, parents, parts.take(goes_on), steps.metres[at], steps.elapsed[at])
-    opened, ended = pieces.followed(grown, parts.take(~goes_on), between)
+    opened, ended = pieces.followed(between, parts, rows, cuts)
     return pieces.in_a_row([old.take(slice(0, low)), opened, old.take(slice(high, len(old)))]), ended

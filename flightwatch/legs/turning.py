@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightwatch.legs.cleaning import Pairs
-from flightwatch.legs.rows import SECOND, Flags, Ints, Rows, changes, reduced
+from flightwatch.legs.rows import SECOND, Flags, Ints, Rows, reduced
 
 STRETCH_S = 300
 """Holding once round takes four minutes, a wide circle at survey speed ten to fifteen."""
@@ -34,6 +34,9 @@ STRETCH = np.dtype(
 )
 """One stretch: when it began (seconds since 1970), thousandths of a degree, the area (deg), heights (ft, NaN where
 unknown)."""
+
+RAW = np.dtype((np.void, STRETCH.itemsize))
+"""What stretches are kept as: see `ways.RAW`."""
 
 NOTABLE_DEG = 90.0
 """A stretch with less is left out: once round in twenty minutes, ten nm at 190 kt."""
@@ -105,13 +108,13 @@ def turns(heading: Ints, begins: Flags) -> Ints:
 
 
 def stretched(rows: Rows, minutes: Ints, turned: Ints, start: Ints, stop: Ints) -> tuple[Stretches, NDArray[np.object_]]:
-    """Of the pieces that begin and end at these rows the last stretch, which may go on, and the bytes of those before it:
-    the first one, of which a part may lie in an earlier batch, and the notable ones. `minutes` are the first rows in each
-    minute of each piece."""
-    time = rows.time[minutes] // SECOND // STRETCH_S * STRETCH_S
-    opens = changes(time)
-    opens[np.searchsorted(minutes, start)] = True
-    at, time = minutes[opens], time[opens]
+    """Of the parts of pieces that begin and end at these rows the last stretch (`RAW`), which may go on, and the bytes of those
+    before it: the first one, of which a part may lie in an earlier batch, and the notable ones. `minutes` are the rows that
+    are the first of a minute in their piece."""
+    stretch = STRETCH_S * SECOND
+    opens = rows.time[minutes] // stretch != rows.time[np.maximum(minutes - 1, 0)] // stretch
+    at = np.union1d(start, minutes[opens])
+    time = rows.time[at] // stretch * STRETCH_S
     first = np.searchsorted(at, start)
     last = np.append(first[1:], len(at)) - 1
     until = np.append(at[1:], stop[-1])
@@ -123,10 +126,10 @@ def stretched(rows: Rows, minutes: Ints, turned: Ints, start: Ints, stop: Ints) 
         found[name] = reduced(extreme, getattr(rows, column), at, until)
     kept = notable(found)
     kept[first] = True
-    earlier = np.full(len(start), b"", object)
+    raw, earlier = found.view(RAW), np.full(len(start), b"", object)
     for i in np.flatnonzero(last > first).tolist():
-        earlier[i] = found[first[i] : last[i]][kept[first[i] : last[i]]].tobytes()
-    return found[last], earlier
+        earlier[i] = raw[first[i] : last[i]][kept[first[i] : last[i]]].tobytes()
+    return raw[last], earlier
 
 
 EXTREMES = (
@@ -148,17 +151,20 @@ def joined(
 ) -> tuple[Stretches, NDArray[np.object_]]:
     """Two parts of the same pieces, element by element, `b` after `a`; as `stretched` gives them."""
     goes_on = b_earlier == b""
-    one = goes_on & (a["time"] == b["time"])
-    last = np.where(one, _together(a, b), b)
+    before = a.view(STRETCH)
+    one = goes_on & (before["time"] == b.view(STRETCH)["time"])
+    last = b.copy()
+    last[one] = _together(a[one].view(STRETCH), b[one].view(STRETCH)).view(RAW)
     earlier = a_earlier.copy()
-    for i in np.flatnonzero(~goes_on | (~one & notable(a))).tolist():
-        earlier[i] = _followed(a_earlier[i], a[i : i + 1], b_earlier[i])
+    for i in np.flatnonzero(~goes_on | (~one & notable(before))).tolist():
+        earlier[i] = _followed(a_earlier[i], before[i : i + 1], b_earlier[i])
     return last, earlier
 
 
 def _together(a: Stretches, b: Stretches) -> Stretches:
     """Two parts of the same stretches."""
-    out = b.copy()
+    out = np.empty(len(a), STRETCH)
+    out["time"] = b["time"]
     out["turned"] = a["turned"] + b["turned"]
     for name, extreme, _ in EXTREMES:
         out[name] = extreme(a[name], b[name])

@@ -27,13 +27,16 @@ UNUSED = 0
 
 Waypoints = NDArray[np.void]
 
+RAW = np.dtype((np.void, WAYPOINT.itemsize))
+"""What waypoints are kept as: numpy copies elements that have fields field by field, which takes ten times as long."""
+
 AS_BYTES = Struct("<Ifff")
 """One element of `WAYPOINT` as bytes: an array of one takes several times as long."""
 
 
 def thinned(rows: Rows, minutes: Ints, start: Ints, stop: Ints) -> Waypoints:
-    """The ways of the pieces that begin and end at these rows: shape (pieces, MOST), used ones first. `minutes` are the first
-    rows in each minute of each of them."""
+    """The ways of the pieces that begin and end at these rows: shape (pieces, MOST) of `RAW`, used ones first. `minutes` are
+    the first rows in each minute of each of them."""
     time = rows.time[minutes] // SECOND
     first = np.searchsorted(minutes, start)
     piece = np.repeat(np.arange(len(start)), np.diff(first, append=len(minutes)))
@@ -46,7 +49,7 @@ def thinned(rows: Rows, minutes: Ints, start: Ints, stop: Ints) -> Waypoints:
     ways["time"][piece, place] = time
     for name in ("latitude", "longitude", "altitude"):
         ways[name][piece, place] = getattr(rows, name)[chosen]
-    return ways
+    return ways.view(RAW)
 
 
 def _stretches(began: Ints, ended: Ints) -> Ints:
@@ -57,32 +60,42 @@ def _stretches(began: Ints, ended: Ints) -> Ints:
     return length
 
 
-def joined(ways: Waypoints, at: Ints, parts: Waypoints, before: Ints, ended: Ints) -> Waypoints:
-    """Ways of which those at some places go on with these parts: they ended at `before` (µs), and now at `ended`. Most polls
-    add nothing: the shortest stretch has its position already."""
-    news = np.flatnonzero(before // SECOND // STRETCH_S != ended // SECOND // STRETCH_S)
-    if not len(news):
-        return ways
+def grow(before: Ints, ended: Ints) -> Flags:
+    """Whether ways that ended before (µs), and now end later, grow by that: most polls add nothing, for the shortest stretch
+    has its position already."""
+    return np.asarray(before // SECOND // STRETCH_S != ended // SECOND // STRETCH_S)
+
+
+def joined(ways: Waypoints, parts: Waypoints, before: Ints, ended: Ints) -> Waypoints:
+    """Ways that go on with these parts, element by element: they ended at `before` (µs), and now at `ended`."""
+    time, added = ways.view(WAYPOINT)["time"].astype(np.int64), parts.view(WAYPOINT)["time"].astype(np.int64)
+    length = _stretches(time[:, 0], ended // SECOND)
+    # mostly one position comes after all others, which stay
+    plain = (added[:, 1] == UNUSED) & (length == _stretches(time[:, 0], before // SECOND))
+    used = (time != UNUSED).sum(axis=1)
+    new = np.flatnonzero(plain & (added[:, 0] // length > time[np.arange(len(time)), used - 1] // length))
     grown = ways.copy()
-    grown[at[news]] = _thinned_again(np.concatenate([ways[at[news]], parts[news]], axis=1), ended[news] // SECOND)
+    grown[new, used[new]] = parts[new, 0]
+    others = np.flatnonzero(~plain)
+    grown[others] = _thinned_again(np.concatenate([ways[others], parts[others]], axis=1), ended[others] // SECOND)
     return grown
 
 
 def _thinned_again(ways: Waypoints, end: Ints) -> Waypoints:
-    time = ways["time"].astype(np.int64)
+    time = ways.view(WAYPOINT)["time"].astype(np.int64)
     stretch = np.where(time == UNUSED, -1, time // _stretches(time[:, 0], end)[:, None])
     before = np.maximum.accumulate(stretch, axis=1)[:, :-1]
     opens: Flags = np.concatenate([np.ones((len(time), 1), bool), stretch[:, 1:] > before], axis=1)
     order = np.argsort(~opens, axis=1, kind="stable")[:, :MOST]
     kept = np.take_along_axis(ways, order, axis=1)
-    kept[~np.take_along_axis(opens, order, axis=1)] = np.zeros((), WAYPOINT)
+    kept[~np.take_along_axis(opens, order, axis=1)] = np.zeros((), RAW)
     return kept
 
 
 def packed(ways: Waypoints) -> list[bytes]:
     """Each way as the bytes of its waypoints."""
     stored, whole = ways.tobytes(), ways.shape[1] * WAYPOINT.itemsize
-    used = (ways["time"] != UNUSED).sum(axis=1) * WAYPOINT.itemsize
+    used = (ways.view(WAYPOINT)["time"] != UNUSED).sum(axis=1) * WAYPOINT.itemsize
     return [stored[begin : begin + many] for begin, many in zip(range(0, len(stored), whole), used.tolist(), strict=True)]
 
 
@@ -90,7 +103,7 @@ def together(a: bytes, b: bytes, ended: int) -> bytes:
     """Two parts of one way as bytes: `b` lies after `a` and ended at this time (µs)."""
     if not (a and b):
         return a or b
-    both = np.frombuffer(a + b, WAYPOINT)
+    both = np.frombuffer(a + b, RAW)
     return packed(_thinned_again(both[None, :], np.array([ended // SECOND])))[0]
 
 
