@@ -405,7 +405,7 @@ class Pipeline:
         """
         numbers = set(leg_stage.aircraft_of(state.legs) if everything else turned) - state.dismissed
         found = numbers.intersection(state.reported)
-        for number in numbers - self._seen.keys():
+        for number in [n for n in numbers if n not in self._seen]:  # what a set less the keys is goes through all keys
             self._possible(number)
         names: dict[str, int] = {}
         for rule, rows in zip(self.rules, self._targets, strict=True):

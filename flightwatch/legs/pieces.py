@@ -167,17 +167,16 @@ class Cuts:
     def __len__(self) -> int:
         return len(self.start)
 
-    def adds(self) -> Ints:
-        """How many minutes each part adds to its piece."""
-        first, end = (np.searchsorted(self.minutes, edges) for edges in (self.start, self.stop))
-        return np.asarray(end - first)
+    def bounds(self) -> tuple[Ints, Ints]:
+        """Where among `minutes` those of each part begin, and end."""
+        return np.searchsorted(self.minutes, self.start), np.searchsorted(self.minutes, self.stop)
 
     def take(self, index: Ints) -> Cuts:
         """Those of some parts, in order."""
         chosen = np.zeros(len(self), bool)
         chosen[index] = True
-        minutes = self.minutes[np.repeat(chosen, self.adds())]
-        return Cuts(self.start[index], self.stop[index], self.goes_on[index], minutes)
+        first, end = self.bounds()
+        return Cuts(self.start[index], self.stop[index], self.goes_on[index], self.minutes[np.repeat(chosen, end - first)])
 
 
 def cut(rows: Rows, phase: Phases, steps: Steps, cuts: Cuts, feed_bits: Ints, confirmed: Ints, sound: Flags) -> Parts:
@@ -218,7 +217,9 @@ def cut(rows: Rows, phase: Phases, steps: Steps, cuts: Cuts, feed_bits: Ints, co
 
 def _begun(parts: Parts, rows: Rows, cuts: Cuts) -> Pieces:
     """The parts of some cuts as the pieces that they begin."""
-    head, tail = _ends(rows, cuts)
+    first, end = cuts.bounds()
+    heads, tails = first[:, None] + np.arange(ENDS), end[:, None] + np.arange(-ENDS, 0)
+    head, tail = _ends(rows, cuts, heads, heads < end[:, None]), _ends(rows, cuts, tails, tails >= first[:, None])
     return Pieces(**{f.name: getattr(parts, f.name) for f in fields(parts)}, head=head, tail=tail, way=_ways(rows, cuts))
 
 
@@ -253,21 +254,17 @@ def _last_word(rows: Rows, name: str, start: Ints, stop: Ints) -> NDArray[np.obj
 
 def _points(rows: Rows, index: Ints) -> Floats:
     """Columns as `POINT` of some rows."""
-    return np.stack([getattr(rows, name)[index].astype(np.float64) for name in POINT], axis=-1)
+    points = np.empty((*index.shape, len(POINT)))
+    for i, name in enumerate(POINT):
+        points[..., i] = getattr(rows, name)[index]
+    return points
 
 
-def _ends(rows: Rows, cuts: Cuts) -> tuple[Floats, Floats]:
-    """The first position in each of the first and of the last `ENDS` minutes of every part."""
-    first, end = (np.searchsorted(cuts.minutes, edges)[:, None] for edges in (cuts.start, cuts.stop))
-    heads = first + np.arange(ENDS)
-    tails = end - ENDS + np.arange(ENDS)
-
-    def gather(index: Ints, used: Flags) -> Floats:
-        ends = np.full((*index.shape, len(POINT)), np.nan)
-        ends[used] = _points(rows, cuts.minutes[index[used]])
-        return ends
-
-    return gather(heads, heads < end), gather(tails, tails >= first)
+def _ends(rows: Rows, cuts: Cuts, places: Ints, used: Flags) -> Floats:
+    """The positions at some places among the minutes, NaN where they are unused."""
+    ends = np.full((*places.shape, len(POINT)), np.nan)
+    ends[used] = _points(rows, cuts.minutes[places[used]])
+    return ends
 
 
 def followed(old: Pieces, parts: Parts, rows: Rows, cuts: Cuts) -> tuple[Pieces, Pieces]:
@@ -280,7 +277,7 @@ def followed(old: Pieces, parts: Parts, rows: Rows, cuts: Cuts) -> tuple[Pieces,
     columns = {name: _with_room(getattr(old, name), at[~known], getattr(newest, name)[~known]) for name in NAMES}
     _go_on(columns, parts.take(on), rows, cuts.take(on))
     at = np.searchsorted(columns["aircraft"], newest.aircraft[known])
-    over = Pieces(**columns).take(at)
+    over = Pieces(**{name: column[at] for name, column in columns.items()})
     for name, column in columns.items():
         column[at] = getattr(newest, name)[known]
     return Pieces(**columns), concatenate([over, begun.take(~last)])
@@ -309,10 +306,8 @@ def _go_on(columns: dict[str, NDArray[Any]], parts: Parts, rows: Rows, cuts: Cut
         said = getattr(parts, name)
         news = np.flatnonzero((said != columns[name][at]) & (said != np.array(None)))
         columns[name][at[news]] = said[news]
-    adding = np.flatnonzero(cuts.adds())  # few: a poll has a new minute for a sixth of them
-    head, tail = _ends(rows, cuts.take(adding))
-    _put_first(columns["head"], at[adding], head)
-    _put_last(columns["tail"], at[adding], tail)
+    _add_to_heads(columns["head"], at, rows, cuts)
+    _add_to_tails(columns["tail"], at, rows, cuts)
     longer = np.flatnonzero(ways.grow(before, parts.ended))
     way, added = columns["way"], _ways(rows, cuts.take(longer))
     way[at[longer]] = ways.joined(way[at[longer]], added, before[longer], parts.ended[longer])
@@ -326,21 +321,24 @@ EXTREMES = {
 }
 
 
-def _put_first(heads: Floats, at: Ints, added: Floats) -> None:
-    """Adds to heads at some places, as far as there is room."""
-    some = np.flatnonzero(np.isnan(heads[at, -1, 0]))
-    both = np.concatenate([heads[at[some]], added[some]], axis=1)
+def _add_to_heads(heads: Floats, at: Ints, rows: Rows, cuts: Cuts) -> None:
+    """The first positions in the minutes of each part, as far as there is room in the heads at these places."""
+    first, end = cuts.bounds()
+    some = np.flatnonzero((first < end) & np.isnan(heads[at, -1, 0]))
+    places = first[some, None] + np.arange(ENDS)
+    both = np.concatenate([heads[at[some]], _ends(rows, cuts, places, places < end[some, None])], axis=1)
     used_first = np.argsort(np.isnan(both[..., 0]), axis=1, kind="stable")[:, :ENDS]
     heads[at[some]] = np.take_along_axis(both, used_first[..., None], axis=1)
 
 
-def _put_last(tails: Floats, at: Ints, added: Floats) -> None:
-    """Adds to tails at some places: what comes last moves the others forward."""
-    many = (~np.isnan(added[..., 0])).sum(axis=1)
-    for n in np.unique(many).tolist():
-        those = np.flatnonzero(many == n)
-        tails[at[those], : ENDS - n] = tails[at[those], n:]
-        tails[at[those], ENDS - n :] = added[those, ENDS - n :]
+def _add_to_tails(tails: Floats, at: Ints, rows: Rows, cuts: Cuts) -> None:
+    """The first positions in the last minutes of each part, which move those in the tails at these places forward."""
+    first, end = cuts.bounds()
+    many = np.minimum(end - first, ENDS)
+    for n in range(1, ENDS + 1):
+        some = np.flatnonzero(many == n)
+        tails[at[some], : ENDS - n] = tails[at[some], n:]
+        tails[at[some], ENDS - n :] = _points(rows, cuts.minutes[end[some, None] + np.arange(-n, 0)])
 
 
 def empty_pieces() -> Pieces:
