@@ -191,7 +191,7 @@ class Runner:
         self._behind = False
         self.rules_refused = False
         self._resume()
-        self._unsaved = set(leg_stage.aircraft_of(self._state.legs))
+        self._unsaved = leg_stage.aircraft_of(self._state.legs)
         self._started = clock.now()
         self._health_kept = float("-inf")
         self._checkpointed = self._kept_house = clock.monotonic()
@@ -420,7 +420,7 @@ class Runner:
         told = [finding for finding in self.book.happened(now - pipes.FRESH) if self._is_kept(finding, now)]
         findings += self._pipeline.taken_back(told, self.store.events.of({f.subject_id for f in told}), now)
         if told_now := {aircraft_number(name) for f in findings if f.event for name in f.event.aircraft}:
-            self._save_legs(told_now & set(leg_stage.aircraft_of(self._state.legs)))  # for the map
+            self._save_legs(told_now & leg_stage.aircraft_of(self._state.legs))  # for the map
         for decision in self.book.note(findings, self._desk.compose, self._clock.now()):
             if decision.tell and decision.alert is not None:
                 log.info("alert %s: %s (%s)", decision.alert.alert_id, decision.alert.stage, decision.reason)

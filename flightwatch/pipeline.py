@@ -318,7 +318,7 @@ class Pipeline:
         `before` is the state that live was in; what it had told stays as it was.
         """
         reported = dict(before.reported) if before else {}
-        wanted = [n for n in leg_stage.aircraft_of(state.legs) if self._possible(n)]
+        wanted = [n for n in sorted(leg_stage.aircraft_of(state.legs)) if self._possible(n)]
         for number, legs in leg_stage.current(state.legs, wanted, self.model(state), now).items():
             told = {(r.rule_id, r.visit_id) for r in reported.get(number, ())}
             past = [f for f in self.judge(state, number, legs, now) if f.key not in told]
@@ -403,7 +403,7 @@ class Pipeline:
         have had one since the last look, and those whose flight is over: their whole way is asked. Rules about events look
         at none.
         """
-        numbers = set(leg_stage.aircraft_of(state.legs) if everything else turned) - state.dismissed
+        numbers = (leg_stage.aircraft_of(state.legs) if everything else set(turned)) - state.dismissed
         found = numbers.intersection(state.reported)
         for number in [n for n in numbers if n not in self._seen]:  # what a set less the keys is goes through all keys
             self._possible(number)

@@ -250,9 +250,9 @@ def lost_at_cruise(state: LegState, since: datetime, until: datetime) -> set[int
     return set(pieces.aircraft[lost].tolist())
 
 
-def aircraft_of(state: LegState) -> list[int]:
+def aircraft_of(state: LegState) -> set[int]:
     """The numbers of all aircraft in the state."""
-    return sorted({*state.logs, *state.open.pieces.aircraft.tolist()})
+    return {*state.logs, *state.open.pieces.aircraft.tolist()}
 
 
 def absent(state: LegState, numbers: Iterable[int]) -> list[int]:
@@ -328,7 +328,7 @@ def replaced(state: LegState, number: int, alone: LegState) -> LegState:
 
 def idle_since(state: LegState, time: datetime) -> list[int]:
     """The aircraft of which there was no position since a time."""
-    return sorted(set(aircraft_of(state)) - seen_since(state, time))
+    return sorted(aircraft_of(state) - seen_since(state, time))
 
 
 def without(state: LegState, numbers: Iterable[int]) -> LegState:

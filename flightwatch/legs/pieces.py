@@ -146,12 +146,14 @@ class Steps:
 class Cuts:
     """Where rows are cut: each part is the rows from its `start` to below its `stop`, and either `goes_on` with the open piece
     of its aircraft or begins one. `minutes` are those of its rows that are the first of a minute in their piece: whatever
-    stretch of time is kept of that, one of these is its first."""
+    stretch of time is kept of that, one of these is its first. Each part has them from its `first` to below its `end`."""
 
     start: Ints
     stop: Ints
     goes_on: Flags
     minutes: Ints
+    first: Ints
+    end: Ints
 
     @staticmethod
     def of(rows: Rows, steps: Steps) -> Cuts:
@@ -162,21 +164,20 @@ class Cuts:
         opens = changes(rows.time // MINUTE)  # what goes on lies behind the last row of its piece
         opens[start[~goes_on]] = True
         opens[steps.context] = False
-        return Cuts(start, stop, goes_on, np.flatnonzero(opens))
+        minutes = np.flatnonzero(opens)
+        return Cuts(start, stop, goes_on, minutes, np.searchsorted(minutes, start), np.searchsorted(minutes, stop))
 
     def __len__(self) -> int:
         return len(self.start)
-
-    def bounds(self) -> tuple[Ints, Ints]:
-        """Where among `minutes` those of each part begin, and end."""
-        return np.searchsorted(self.minutes, self.start), np.searchsorted(self.minutes, self.stop)
 
     def take(self, index: Ints) -> Cuts:
         """Those of some parts, in order."""
         chosen = np.zeros(len(self), bool)
         chosen[index] = True
-        first, end = self.bounds()
-        return Cuts(self.start[index], self.stop[index], self.goes_on[index], self.minutes[np.repeat(chosen, end - first)])
+        many = (self.end - self.first)[index]
+        minutes = self.minutes[np.repeat(chosen, self.end - self.first)]
+        end = np.cumsum(many)
+        return Cuts(self.start[index], self.stop[index], self.goes_on[index], minutes, end - many, end)
 
 
 def cut(rows: Rows, phase: Phases, steps: Steps, cuts: Cuts, feed_bits: Ints, confirmed: Ints, sound: Flags) -> Parts:
@@ -217,9 +218,8 @@ def cut(rows: Rows, phase: Phases, steps: Steps, cuts: Cuts, feed_bits: Ints, co
 
 def _begun(parts: Parts, rows: Rows, cuts: Cuts) -> Pieces:
     """The parts of some cuts as the pieces that they begin."""
-    first, end = cuts.bounds()
-    heads, tails = first[:, None] + np.arange(ENDS), end[:, None] + np.arange(-ENDS, 0)
-    head, tail = _ends(rows, cuts, heads, heads < end[:, None]), _ends(rows, cuts, tails, tails >= first[:, None])
+    heads, tails = cuts.first[:, None] + np.arange(ENDS), cuts.end[:, None] + np.arange(-ENDS, 0)
+    head, tail = _ends(rows, cuts, heads, heads < cuts.end[:, None]), _ends(rows, cuts, tails, tails >= cuts.first[:, None])
     return Pieces(**{f.name: getattr(parts, f.name) for f in fields(parts)}, head=head, tail=tail, way=_ways(rows, cuts))
 
 
@@ -304,7 +304,8 @@ def _go_on(columns: dict[str, NDArray[Any]], parts: Parts, rows: Rows, cuts: Cut
         columns[name][at] = getattr(parts, name)
     for name in WORDS:
         said = getattr(parts, name)
-        news = np.flatnonzero((said != columns[name][at]) & (said != np.array(None)))
+        others = np.flatnonzero(said != columns[name][at])
+        news = others[said[others] != np.array(None)]
         columns[name][at[news]] = said[news]
     _add_to_heads(columns["head"], at, rows, cuts)
     _add_to_tails(columns["tail"], at, rows, cuts)
@@ -323,22 +324,20 @@ EXTREMES = {
 
 def _add_to_heads(heads: Floats, at: Ints, rows: Rows, cuts: Cuts) -> None:
     """The first positions in the minutes of each part, as far as there is room in the heads at these places."""
-    first, end = cuts.bounds()
-    some = np.flatnonzero((first < end) & np.isnan(heads[at, -1, 0]))
-    places = first[some, None] + np.arange(ENDS)
-    both = np.concatenate([heads[at[some]], _ends(rows, cuts, places, places < end[some, None])], axis=1)
+    some = np.flatnonzero((cuts.first < cuts.end) & np.isnan(heads[at, -1, 0]))
+    places = cuts.first[some, None] + np.arange(ENDS)
+    both = np.concatenate([heads[at[some]], _ends(rows, cuts, places, places < cuts.end[some, None])], axis=1)
     used_first = np.argsort(np.isnan(both[..., 0]), axis=1, kind="stable")[:, :ENDS]
     heads[at[some]] = np.take_along_axis(both, used_first[..., None], axis=1)
 
 
 def _add_to_tails(tails: Floats, at: Ints, rows: Rows, cuts: Cuts) -> None:
     """The first positions in the last minutes of each part, which move those in the tails at these places forward."""
-    first, end = cuts.bounds()
-    many = np.minimum(end - first, ENDS)
+    many = np.minimum(cuts.end - cuts.first, ENDS)
     for n in range(1, ENDS + 1):
         some = np.flatnonzero(many == n)
         tails[at[some], : ENDS - n] = tails[at[some], n:]
-        tails[at[some], ENDS - n :] = _points(rows, cuts.minutes[end[some, None] + np.arange(-n, 0)])
+        tails[at[some], ENDS - n :] = _points(rows, cuts.minutes[cuts.end[some, None] + np.arange(-n, 0)])
 
 
 def empty_pieces() -> Pieces:
