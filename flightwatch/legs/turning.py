@@ -112,8 +112,10 @@ def stretched(rows: Rows, minutes: Ints, turned: Ints, start: Ints, stop: Ints) 
     before it: the first one, of which a part may lie in an earlier batch, and the notable ones. `minutes` are the rows that
     are the first of a minute in their piece."""
     stretch = STRETCH_S * SECOND
-    opens = rows.time[minutes] // stretch != rows.time[np.maximum(minutes - 1, 0)] // stretch
-    at = np.union1d(start, minutes[opens])
+    opens = np.zeros(len(rows), bool)
+    opens[minutes] = rows.time[minutes] // stretch != rows.time[np.maximum(minutes - 1, 0)] // stretch
+    opens[start] = True
+    at = np.flatnonzero(opens)
     time = rows.time[at] // stretch * STRETCH_S
     first = np.searchsorted(at, start)
     last = np.append(first[1:], len(at)) - 1
