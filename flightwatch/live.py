@@ -59,7 +59,7 @@ COLLECTED_EVERY_S = 900.0
 """How often garbage is collected as a whole: what comes up in so long, Python goes through in a few milliseconds."""
 
 REREAD_EVERY_S = 10.0
-"""How often it is looked whether rules or lists were changed."""
+"""How often it is looked whether rules, lists or regions were changed."""
 
 OUTAGES_KEPT = EVENTS_KEPT = timedelta(days=400)
 SLOWER = 1.2

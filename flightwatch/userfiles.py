@@ -15,7 +15,7 @@ from flightwatch.aircraft.databases import Database, open_databases
 from flightwatch.config import DEFAULT_FILE, Settings, files_in, read_settings
 from flightwatch.errors import ConfigError, InputError, Problem
 from flightwatch.places import airports
-from flightwatch.rules import Rules, read_rules
+from flightwatch.rules import Rules, read_rules, region_files
 
 FOLDERS = Settings(rules=["shipped", "rules"], watchlists=["shipped", "watchlists"])
 """What is checked beside a configuration that cannot be read: the folders that `flightwatch init` makes."""
@@ -60,7 +60,8 @@ def read_all(config: Path) -> UserFiles:
 
 
 class Changes:
-    """Looks whether the configuration, the lists or the rules on the disk have changed since it looked last."""
+    """Looks whether the configuration, the lists, the rules or the regions that these name have changed on the disk since it
+    looked last."""
 
     def __init__(self, config: Path) -> None:
         self._config = config
@@ -84,11 +85,12 @@ class Changes:
         base, ignored = self._config.parent, list[Problem]()
         rules = _files(settings.rules, "rules", base, ignored)
         lists = _files(["shipped", *settings.watchlists], "watchlists", base, ignored)
+        regions = [region for path in rules for region in region_files(path)]
         stamps = {}
-        for path in {self._config, *rules, *lists, *_beside(rules)}:
+        for path in {self._config, *rules, *lists, *_beside(rules), *regions}:
             try:
                 found = path.stat()
-            except OSError:  # it went since it was listed
+            except (OSError, ValueError):  # it went since it was listed, or there is none of that name, or can be
                 continue
             stamps[path] = (found.st_mtime_ns, found.st_size)
         return stamps

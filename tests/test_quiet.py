@@ -141,6 +141,44 @@ def test_changed_rules_are_read_once_nobody_writes_them_any_more(config: Path) -
     assert changes.read() is None, "told once"
 
 
+SQUARE = '{"type": "Polygon", "coordinates": [[[0, 0], [LON, 0], [LON, 55], [0, 55]]]}'
+IN_A_SQUARE = """
+define: {regions: {square: {file: square.geojson}}}
+rules:
+  - id: mine
+    title: Mine
+    when: {destination: {region: square}}
+"""
+
+
+def test_a_changed_region_is_read_again_as_rules_are(config: Path) -> None:
+    outline = config.parent / "rules" / "square.geojson"
+    outline.write_text(SQUARE.replace("LON", "10"))
+    (config.parent / "rules" / "mine.yaml").write_text(IN_A_SQUARE)
+    changes = Changes(config)
+    assert changes.read() is None
+
+    def inside() -> tuple[str, ...]:
+        assert changes.read() is None, "somebody may still be writing"
+        found = changes.read()
+        assert found is not None
+        place = found.rules.rules[0].when.destination
+        assert place is not None
+        return place.inside
+
+    outline.write_text(SQUARE.replace("LON", "20"))
+    assert "EDDB" in inside(), "Berlin lies at 13.5 degrees"
+    outline.write_text("{")
+    assert changes.read() is None
+    with pytest.raises(ConfigError, match=r"square.geojson is no GeoJSON or KML"):
+        changes.read()
+    assert changes.read() is None, "told once"
+    outline.write_text(SQUARE.replace("LON", "10"))
+    there = inside()
+    assert "EDDB" not in there
+    assert "EDDF" in there
+
+
 def test_a_run_goes_on_with_the_old_rules_while_the_new_ones_are_not_valid(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

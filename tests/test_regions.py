@@ -186,3 +186,5 @@ def test_files_that_are_too_large_or_none_are_refused(tmp_path: Path) -> None:
         read_region("area", tmp_path)
     with pytest.raises(InputError, match="cannot be read"):
         read_region("area", tmp_path / "none.kml")
+    with pytest.raises(InputError, match="no file can have such a name"):
+        read_region("area", tmp_path / "no\0ne.kml")

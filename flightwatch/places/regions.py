@@ -44,6 +44,10 @@ class Region:
     centre: tuple[float, float] | None = None
     radius_nm: float = 0.0
 
+    @property
+    def is_empty(self) -> bool:
+        return not self.polygons and self.centre is None
+
     def near(self, latitude: ArrayLike, longitude: ArrayLike, nm: float) -> Flags:
         """Which of some points may lie within so many nm: those in the boxes around the rings, widened; none that does
         is missing."""
@@ -114,6 +118,8 @@ def read_region(name: str, path: Path) -> Region:
 
 
 def _bytes(path: Path) -> bytes:
+    if "\0" in path.name:
+        raise InputError("no file can have such a name")
     if path.exists() and not path.is_file():
         raise InputError(f"{path.name} cannot be read: it is no file")
     try:

@@ -36,7 +36,7 @@ from flightwatch.rules.evaluation import (
     target_of,
 )
 from flightwatch.rules.language import Rule, schema
-from flightwatch.rules.loading import Rules, read_rules
+from flightwatch.rules.loading import Rules, read_rules, region_files
 from flightwatch.rules.trials import TestOutcome, run_tests
 
 __all__ = [
@@ -59,6 +59,7 @@ __all__ = [
     "may_have_flown",
     "positions_of",
     "read_rules",
+    "region_files",
     "run_tests",
     "schema",
     "target_of",

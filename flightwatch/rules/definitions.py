@@ -150,10 +150,10 @@ def _circle(near: Near, airports: Airports) -> Region:
     return Region("", centre=(near.latitude or 0.0, near.longitude or 0.0), radius_nm=near.nm)
 
 
-def airports_in(place: PlaceCondition, names: Names, airports: Airports) -> tuple[str, ...]:
-    """The airports in the regions of a place."""
+def located(place: PlaceCondition, names: Names, airports: Airports) -> PlaceCondition:
+    """A place with the regions that it names and the airports in these."""
     out: PlaceCondition = _resolved(place, names, airports)
-    return out.inside
+    return out
 
 
 def _airports_in(areas: Sequence[Region], airports: Airports) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from flightwatch.errors import ConfigError, InputError, Problem
 from flightwatch.places import Airports, country_code, country_names
 from flightwatch.places.regions import Region, polygon, read_region
 from flightwatch.rules.conditions import area_words
-from flightwatch.rules.definitions import Asked, Endless, Names, Word, airports_in, followed, parts_of, resolved, written_out
+from flightwatch.rules.definitions import Asked, Endless, Names, Word, followed, located, parts_of, resolved, written_out
 from flightwatch.rules.language import (
     ADDRESS,
     LEG,
@@ -126,6 +126,19 @@ def _take(path: Path, files: list[tuple[Document, RuleFile, Path_]], names: Name
     except ConfigError as error:
         problems += error.problems
         names.complete = False
+
+
+def region_files(path: Path) -> list[Path]:
+    """The files that a rule file takes its regions from, as far as can be made out: what is asked is what to keep an eye on, and
+    the rule file itself, or one of them, may not be valid."""
+    try:
+        content = load(path).content
+    except ConfigError:
+        return []
+    define = content.get("define") if isinstance(content, dict) else None
+    regions = define.get("regions") if isinstance(define, dict) else None
+    named = [region.get("file") for region in regions.values() if isinstance(region, dict)] if isinstance(regions, dict) else []
+    return [path.parent / file for file in named if isinstance(file, str)]
 
 
 def _undefined_yet(define: Definitions, names: Names) -> Definitions:
@@ -251,7 +264,9 @@ def _out_of_place(asked: Asked, rule: Rule, known: _Known) -> Iterator[tuple[Pat
     if of is not None and of not in ("leg", subject):
         yield at, f"the duration of a {of} cannot be asked of {a_subject}: it is for `subject: {of}`"
     for place in places(condition) if subject != "event" else []:
-        if not (place.airport or place.country or airports_in(place, known.names, known.airports)):
+        there = located(place, known.names, known.airports)
+        unread = any(area.is_empty for area in there.areas)  # it is told of where it stands
+        if not (place.airport or place.country or there.inside or unread):
             yield at, f"there is no airport in {' or '.join(area_words(place))}, so it can never hold"
 
 
