@@ -16,10 +16,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -68,21 +69,24 @@ class TrackedPortion:
     damaged: tuple[Damage, ...]
 
 
-def tracked(portions: Iterable[Portion], positions: int, preferred: Sequence[str]) -> Iterator[TrackedPortion]:
-    """Portions of so many positions in all, tracked from nothing on. The open pieces are told before a day begins, whose
-    model is made of them, and after all."""
+def tracked(
+    portions: Iterable[Portion], positions: int, preferred: Sequence[str], codes: Collection[str] = ()
+) -> Iterator[TrackedPortion]:
+    """Portions of so many positions in all, tracked from nothing on, with the codes that make events. The open pieces are told
+    before a day begins, whose model is made of them, and after all."""
     alone = positions < WORTH_IT or (os.cpu_count() or 1) < 2
     try:
-        for answer in _in_turn(map(_read, portions), preferred) if alone else _apart(portions, preferred):
+        read = partial(_read, codes=tuple(codes))
+        for answer in _in_turn(map(read, portions), preferred) if alone else _apart(portions, preferred, codes):
             yield answer
             gc.freeze()  # what lasts from portion to portion is ever more, and looking it through for garbage takes ever longer
     finally:
         gc.unfreeze()
 
 
-def _read(portion: Portion) -> ReadPortion:
+def _read(portion: Portion, codes: Collection[str]) -> ReadPortion:
     table, damaged = portion.read()
-    return ReadPortion(len(table), by_day(table), damaged)
+    return ReadPortion(len(table), by_day(table, codes), damaged)
 
 
 def _in_turn(portions: Iterable[ReadPortion], preferred: Sequence[str]) -> Iterator[TrackedPortion]:
@@ -101,14 +105,14 @@ def _in_turn(portions: Iterable[ReadPortion], preferred: Sequence[str]) -> Itera
     yield TrackedPortion(0, [] if newest is None else [(newest, leg_stage.track(opened, empty_rows(), preferred))], ())
 
 
-def _apart(portions: Iterable[Portion], preferred: Sequence[str]) -> Iterator[TrackedPortion]:
+def _apart(portions: Iterable[Portion], preferred: Sequence[str], codes: Collection[str]) -> Iterator[TrackedPortion]:
     command = [sys.executable, "-P", "-c", f"from {__name__} import work; work()"]  # by -m, its answers would be of `__main__`
     env = KEEPS_MEMORY | os.environ
     other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=PIPE_BYTES, env=env)
     assert other.stdin is not None
     assert other.stdout is not None
     try:
-        _tell(other.stdin, tuple(preferred))
+        _tell(other.stdin, (tuple(preferred), tuple(codes)))
         under_way = 0
         for portion in portions:
             _tell(other.stdin, portion)
@@ -151,25 +155,25 @@ def work() -> None:
     """What the other process does: portions from its input, what became of them to its output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asked hears it, too, and says what is to become of this one
     source, to = sys.stdin.buffer, sys.stdout.buffer
-    preferred = pickle.load(source)
+    preferred, codes = pickle.load(source)
     with suppress(BrokenPipeError):
-        for answer in _in_turn(_read_ahead(source), preferred):
+        for answer in _in_turn(_read_ahead(source, codes), preferred):
             pickle.dump(answer, to, pickle.HIGHEST_PROTOCOL)
             to.flush()
 
 
-def _read_ahead(source: IO[bytes]) -> Iterator[ReadPortion]:
+def _read_ahead(source: IO[bytes], codes: Collection[str]) -> Iterator[ReadPortion]:
     """What the portions have that are told of, each read while the one before is worked on. The thread goes on while this
     process waits for answers to be taken, or two that both tell would wait for each other; `AHEAD` bounds what it reads."""
     waiting: queue.SimpleQueue[ReadPortion | None] = queue.SimpleQueue()
-    threading.Thread(target=_read_all, args=(source, waiting), name="positions", daemon=True).start()
+    threading.Thread(target=_read_all, args=(source, waiting, codes), name="positions", daemon=True).start()
     return iter(waiting.get, None)
 
 
-def _read_all(source: IO[bytes], waiting: queue.SimpleQueue[ReadPortion | None]) -> None:
+def _read_all(source: IO[bytes], waiting: queue.SimpleQueue[ReadPortion | None], codes: Collection[str]) -> None:
     try:
         for portion in _told(source):
-            waiting.put(_read(portion))
+            waiting.put(_read(portion, codes))
     finally:
         waiting.put(None)  # one answer too few: whoever waits for it finds out
 

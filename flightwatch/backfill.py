@@ -7,7 +7,8 @@ they were.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -21,12 +22,15 @@ from flightwatch.legs.meetings import APART, LONGEST_STAY
 from flightwatch.legs.rows import USED, aircraft_number
 from flightwatch.pipeline import Correction, Pipeline, State, corrected
 from flightwatch.rarity import Baseline, Exposure
-from flightwatch.records import RENDEZVOUS, Event, Leg, legs_from_table, legs_table, utc
+from flightwatch.records import CODE, RENDEZVOUS, Event, Leg, legs_from_table, legs_table, utc
 from flightwatch.store import EVERYTHING, Store
 
 BATCH_ROWS = 500_000
 """Positions that are taken at a time: some 0.3 GB of memory, and enough that going through what is open of all aircraft does
 not count."""
+
+AT_ONCE = 10
+"""Aircraft of which all positions are in memory at once: a month of one has a quarter of a million."""
 
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -35,7 +39,17 @@ MEETINGS_LOOK_BACK = MEETINGS_RENEWED + APART + LONGEST_STAY + timedelta(days=1)
 """Live, meetings that began since the first are found anew, by the legs that began since the second: all those whose stays can
 belong to such a meeting, if no flight lasts longer than a day. Legs leave the catalog after these seven days."""
 
-__all__ = ["EVERYTHING", "Derived", "derive", "exposures", "frozen_baseline", "newest", "rederive_late", "refresh"]
+__all__ = [
+    "EVERYTHING",
+    "Derived",
+    "derive",
+    "exposures",
+    "frozen_baseline",
+    "look_back",
+    "newest",
+    "rederive_late",
+    "refresh",
+]
 
 Progress = Callable[[int, int], None]
 """Hears of the positions that are done, and how many there are in all."""
@@ -60,7 +74,7 @@ def exposures(store: Store) -> Callable[[], Sequence[Exposure]]:
 def refresh(store: Store, pipeline: Pipeline, progress: Progress | None = None) -> None:
     """Brings the stored legs up to all that is stored, those in the air included; leaves what live has told and will
     tell, and its checkpoint, alone."""
-    saved = store.load_checkpoint()
+    saved, pipeline = store.load_checkpoint(), _noting(store, pipeline)
     if store.legs_due() or (saved is None and store.snapshots.last()):
         derive(store, pipeline, progress)
     elif saved is not None:
@@ -88,7 +102,7 @@ def frozen_baseline(store: Store, pipeline: Pipeline) -> Baseline:
 def derive(store: Store, pipeline: Pipeline, progress: Progress | None = None) -> Derived:
     """Derives all legs from the stored positions, and stores them. What becomes of the state is for the caller to
     say: only live knows what was told."""
-    seq, marked, now = store.snapshots.last(), tuple(store.marked()), newest(store)
+    seq, marked, now, pipeline = store.snapshots.last(), tuple(store.marked()), newest(store), _noting(store, pipeline)
     derivable = _derivable(store)
     state = pipeline.start(_given(store, derivable))
     found: dict[str, Leg] = {}
@@ -96,7 +110,7 @@ def derive(store: Store, pipeline: Pipeline, progress: Progress | None = None) -
     events: dict[str, Event] = {}
     late: set[str] = set()
     done, total = 0, store.snapshots.rows()
-    for portion in ahead.tracked(store.snapshots.portions(BATCH_ROWS, USED), total, pipeline.preferred):
+    for portion in ahead.tracked(store.snapshots.portions(BATCH_ROWS, USED), total, pipeline.preferred, pipeline.noted):
         for path, problem in portion.damaged:
             store.snapshots.note_damaged(path, problem)
         state, outcome = pipeline.absorb_tracked(state, portion.days)
@@ -115,7 +129,8 @@ def derive(store: Store, pipeline: Pipeline, progress: Progress | None = None) -
         events = {k: e for k, e in events.items() if e.aircraft != (icao24,)} | {e.event_id: e for e in correction.events}
     found |= {leg.leg_id: leg for leg in pipeline.all_unsettled(state, now)}
     aliases = _keep(store, list(found.values()), derivable)
-    _keep_events(store, events, store.events.between())
+    _keep_events(store, events, store.events.between(), pipeline.noted)
+    store.events.looked_back(pipeline.noted, oldest(store))
     if watched := pipeline.registry.addresses():
         store.events.replace(RENDEZVOUS, pipeline.meetings(state, store.legs.tracked_of(watched)), EVER)
     state = replace(state, legs=leg_stage.renamed(state.legs, aliases))
@@ -132,7 +147,7 @@ def rederive_late(store: Store, pipeline: Pipeline, state: State, late: Sequence
         state, correction = pipeline.rederive(state, icao24, positions, known.get(icao24, ()), now, derivable)
         _store(store, correction)
         alone = [event for event in store.events.between(aircraft=[icao24]) if len(event.aircraft) == 1]
-        _keep_events(store, {event.event_id: event for event in correction.events}, alone)
+        _keep_events(store, {event.event_id: event for event in correction.events}, alone, pipeline.noted)
         store.unmark([icao24])
     return state
 
@@ -144,6 +159,54 @@ def note_meetings(store: Store, pipeline: Pipeline, state: State, now: datetime)
         found = pipeline.meetings(state, store.legs.recent_of(watched, now - MEETINGS_LOOK_BACK))
         since = now - MEETINGS_RENEWED
         store.events.replace(RENDEZVOUS, [event for event in found if event.since >= since], since)
+
+
+def look_back(store: Store, codes: Collection[str], preferred: Sequence[str] = (), progress: Progress | None = None) -> None:
+    """Makes the events of these codes of what is stored, as far as it was not searched for them when it came in. The legs stay
+    as they are."""
+    known, first = store.events.codes(), oldest(store)
+    missing = frozenset(code for code in codes if code not in known or known[code] > first)
+    if not missing:
+        return
+    sent: Counter[str] = Counter()
+    done, total = 0, store.snapshots.rows()
+    for portion in store.snapshots.portions(BATCH_ROWS, ("icao24", "squawk")):
+        table, damaged = portion.read()
+        for path, problem in damaged:
+            store.snapshots.note_damaged(path, problem)
+        senders = table.filter(pc.is_in(table["squawk"].cast(pa.string()), pa.array(sorted(missing))))["icao24"]
+        sent.update(senders.cast(pa.string()).to_pylist())
+        done += len(table)
+        if progress:
+            progress(done, total)
+    often = sorted(name for name, count in sent.items() if name and count >= leg_stage.LEAST_SENT)
+    for at in range(0, len(often), AT_ONCE):
+        for name, positions in _positions_of(store, often[at : at + AT_ONCE]):
+            found = leg_stage.codes_sent(positions, missing, preferred)
+            store.events.put(_without_told(found, store.events.between(aircraft=[name])))
+    store.events.looked_back(missing, first)
+
+
+def _without_told(found: Iterable[Event], known: Sequence[Event]) -> list[Event]:
+    """Events without those of codes of which the store has a part under another name: of what was sent when a run began to look
+    for the code it told from then on, and goes on saying so."""
+    told = [event for event in known if event.kind == CODE]
+    return [event for event in found if event.kind != CODE or not any(_is_rest(k, event) for k in told)]
+
+
+def _is_rest(event: Event, whole: Event) -> bool:
+    sent = (event.kind, event.reason, event.aircraft) == (whole.kind, whole.reason, whole.aircraft)
+    return sent and whole.since < event.since <= whole.until
+
+
+def _noting(store: Store, pipeline: Pipeline) -> Pipeline:
+    """The pipeline with the codes of which the store has events, whatever its own rules ask for."""
+    return replace(pipeline, codes=pipeline.codes | store.events.codes().keys())
+
+
+def oldest(store: Store) -> datetime:
+    """The hour of the oldest stored position; that of now where there is none."""
+    return min((hour for _, hour in store.snapshots.stored_hours()), default=newest(store))
 
 
 def newest(store: Store) -> datetime:
@@ -196,15 +259,22 @@ def _keep(store: Store, legs: Sequence[Leg], derivable: Callable[[Leg], bool]) -
     return {new: old for correction in corrections for new, old in correction.aliases.items()}
 
 
-def _keep_events(store: Store, found: Mapping[str, Event], known: Sequence[Event]) -> None:
+def _keep_events(store: Store, found: Mapping[str, Event], known: Sequence[Event], codes: Collection[str]) -> None:
     """Stores the events of positions that were derived; those of the known ones go that were not found again, unless their
-    positions are no longer stored. Events of legs come and go with these."""
+    positions are no longer stored, or nobody searched for their `codes` any more. Events of legs come and go with these."""
     hours = store.snapshots.stored_hours()
     derived = [
-        e for e in known if not e.legs and any((feed, _hour(time)) in hours for feed in e.feeds for time in (e.since, e.until))
+        e
+        for e in known
+        if not e.legs
+        and (e.kind != CODE or e.reason in codes)
+        and any((feed, _hour(time)) in hours for feed in e.feeds for time in (e.since, e.until))
     ]
-    store.events.put(found.values())
-    store.events.withdraw(event.event_id for event in derived if event.event_id not in found)
+    sent = [event for event in found.values() if event.kind == CODE]
+    gone = [event for event in derived if event.event_id not in found]
+    told = [event for event in gone if event.kind == CODE and any(_is_rest(event, whole) for whole in sent)]
+    store.events.put(_without_told(found.values(), told))
+    store.events.withdraw(event.event_id for event in gone if event not in told)
 
 
 def _is_stored(leg: Leg, stored: Leg | None) -> bool:

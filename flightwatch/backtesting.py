@@ -28,6 +28,7 @@ from flightwatch.pipeline import Pipeline, State, reference
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline
 from flightwatch.rarity.coverage import Coverage
+from flightwatch.reasons import unsearched
 from flightwatch.records import (
     LEGS,
     Aircraft,
@@ -66,7 +67,8 @@ class Happening:
 class Backtest:
     """What rules would have found: `findings` in visits, in order of time, and `happenings` in events. `silent` are the
     findings (rule and visit) of which nobody would have heard, because the rule was cooling down. `since` and `until`
-    bound the legs that were looked at, of which there were `legs`. `in_full` gives a finding with the visits before it and
+    bound the legs that were looked at, of which there were `legs`. `unsearched` are codes of which
+    nobody knows who sent them before a time, or ever. `in_full` gives a finding with the visits before it and
     how rare it was, `rarity` the latter alone: both take longer than to find it, and need the store to be open."""
 
     rules: tuple[Rule, ...]
@@ -76,6 +78,7 @@ class Backtest:
     since: datetime
     until: datetime
     legs: int
+    unsearched: Mapping[str, datetime | None]
     in_full: Callable[[Finding], Finding]
     rarity: Callable[[Finding], tuple[Rarity, ...]]
 
@@ -104,6 +107,7 @@ def backtest(store: Store, pipeline: Pipeline, since: datetime | None = None, un
         since=span[0],
         until=span[1],
         legs=legs,
+        unsearched=unsearched(store, pipeline.rules, span[0]),
         in_full=lambda finding: pipeline.with_history(history(), finding),
         rarity=lambda finding: pipeline.rarity_of(history(), finding),
     )

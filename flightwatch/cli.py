@@ -13,7 +13,7 @@ import signal
 import sqlite3
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -338,7 +338,8 @@ def rules_backtest(
         raise InputError(f"{tell} is no channel of {config}: it has {', '.join(c.name for c in settings.channels) or 'none'}")
     versions = [[*(paths or ())]] if diff is None else [[path] for path in diff]
     pipelines = [_judging(version, settings, config) for version in versions]
-    with _brought_up(store, settings, config, pipelines[-1].registry) as opened:
+    asked = [rule for pipeline in pipelines for rule in pipeline.rules]
+    with _brought_up(store, settings, config, pipelines[-1].registry, asked) as opened:
         done = [backtest(opened, _with_exposures(pipeline, opened), _utc(since), _utc(until)) for pipeline in pipelines]
         desk = Desk(opened, airports(), pipelines[-1].registry)
         told = reports.report(done[-1], desk, done[0] if diff else None)
@@ -736,11 +737,13 @@ def why_not(
     from json import dumps
 
     from flightwatch.alerts import AlertBook
-    from flightwatch.reasons import unobserved, why_not, why_not_lines
+    from flightwatch.backfill import EVER
+    from flightwatch.reasons import unobserved, unsearched, unsearched_words, why_not, why_not_lines
     from flightwatch.userfiles import read_all
 
     found = read_all(config)
-    with _brought_up(store, found.settings, config, found.registry) as opened:
+    asked = [r for r in found.rules.rules if r.id == rule]
+    with _brought_up(store, found.settings, config, found.registry, asked) as opened:
         path = opened.root / "alerts.sqlite"
         with AlertBook(path, read_only=True) if path.exists() else nullcontext() as book:
             pipeline = _pipeline(opened, found, [])
@@ -748,6 +751,7 @@ def why_not(
         known = found.registry.who(found.registry.address(aircraft) or "", None)
         begin = _utc(since)
         blind = list(unobserved(opened, known, begin, _utc(until) or datetime.now(UTC))) if begin else []
+        blind += unsearched_words(unsearched(opened, asked, begin or EVER))
     if json:
         print(dumps({"legs": [asdict(a) for a in answers], "unobserved": blind}, ensure_ascii=False, indent=2, default=str))
         return
@@ -1178,10 +1182,12 @@ def rebuild(store: StorePath = None, config: ConfigPath = DEFAULT_FILE) -> None:
     from flightwatch.imports import restore_terms
     from flightwatch.pipeline import Pipeline
     from flightwatch.places import airports
+    from flightwatch.rules import codes_of
     from flightwatch.store import rebuild_catalog
-    from flightwatch.userfiles import read_lists, settings_of
+    from flightwatch.userfiles import read_all
 
-    settings = settings_of(config)
+    found = read_all(config)
+    settings = found.settings
     root = _root(store, settings, config)
     for line in rebuild_catalog(root):
         print(line)
@@ -1190,13 +1196,13 @@ def rebuild(store: StorePath = None, config: ConfigPath = DEFAULT_FILE) -> None:
         for feed in settings.feeds:
             opened.set_terms(feed.name, feed.terms)
         restore_terms(opened)
-        registry = read_lists(settings, config.parent)
         pipeline = Pipeline(
             airports(),
-            registry,
+            found.registry,
             exposures=backfill.exposures(opened),
             fleeting=opened.fleeting,
             preferred=settings.feed_names,
+            codes=codes_of(found.rules.rules),
         )
         _with_progress("Legs", lambda advance: backfill.derive(opened, pipeline, advance))
         print(f"{len(opened.legs.table()):,} legs")
@@ -1275,9 +1281,13 @@ def _queries(found: UserFiles, now: Callable[[], datetime]) -> list[Query]:
 
 
 @contextmanager
-def _brought_up(store: Path | None, settings: Settings, config: Path, registry: Registry) -> Iterator[Store]:
+def _brought_up(
+    store: Path | None, settings: Settings, config: Path, registry: Registry, rules: Sequence[Rule] = ()
+) -> Iterator[Store]:
     """A store to read, with its legs brought up to what it has, and without what its feeds' terms let nobody keep any
-    longer; as it is, where a run holds it."""
+    longer, searched for the codes that `rules` ask for; as it is, where a run holds it."""
+    from flightwatch.backfill import look_back
+    from flightwatch.rules import codes_of
     from flightwatch.store import Store
 
     held = False
@@ -1289,6 +1299,8 @@ def _brought_up(store: Path | None, settings: Settings, config: Path, registry: 
     with opened:
         if not held:
             _derive(opened, registry, settings)
+            names = settings.feed_names
+            _with_progress("Codes", lambda advance: look_back(opened, codes_of(rules), names, advance))
             if expired := opened.keep_terms(datetime.now(UTC)):
                 errors.print(f"flightwatch: {expired} files of positions were deleted, as their feeds' terms demand; legs stay")
         yield opened

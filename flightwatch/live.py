@@ -190,6 +190,7 @@ class Runner:
         self._unsaved: set[int] = set()
         self._behind = False
         self.rules_refused = False
+        store.events.look_for(pipeline.noted, self._now())
         self._resume()
         self._unsaved = leg_stage.aircraft_of(self._state.legs)
         self._started = clock.now()
@@ -444,6 +445,7 @@ class Runner:
         if pipeline is not None:
             self.rules_refused = False
             self._pipeline = pipeline
+            self.store.events.look_for(pipeline.noted, self._now())
             self._desk = Desk(self.store, pipeline.airports, pipeline.registry, self._pages_url)
             self._state = replace(self._state, dismissed=frozenset())
             log.info("rules and lists were read again: %d rules are in force", len(pipeline.rules))

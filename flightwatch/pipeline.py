@@ -157,7 +157,7 @@ class Absorbed:
 class Pipeline:
     """The stages with their settings. `exposures` tells the covered days whenever a day's model is frozen, `fleeting` the
     feeds whose positions nobody may keep for long; `preferred` feeds come before others of the same quality, in their
-    order."""
+    order. Codes of transponders make events where the rules ask for them; `codes` are noted besides these."""
 
     airports: Airports
     registry: Registry
@@ -165,6 +165,7 @@ class Pipeline:
     exposures: Callable[[], Sequence[Exposure]] = tuple
     fleeting: Callable[[], frozenset[str]] = frozenset
     preferred: Sequence[str] = ()
+    codes: frozenset[str] = frozenset()
 
     def start(self, stored: pa.Table) -> State:
         """A state that knows the stored legs and has seen no position."""
@@ -177,6 +178,11 @@ class Pipeline:
         """The state after a feed told how the sky was at a time (see `legs.polled`)."""
         return replace(state, legs=leg_stage.polled(state.legs, feed, time))
 
+    @cached_property
+    def noted(self) -> frozenset[str]:
+        """The codes of transponders that make events."""
+        return self.codes | rules.codes_of(self.rules)
+
     # --------------------------------------------------------------------------------------------------------------- driving
 
     def step(self, state: State, snapshot: Snapshot) -> tuple[State, Outcome]:
@@ -185,7 +191,7 @@ class Pipeline:
         now = snapshot.feed_time
         state = self.polled(state, snapshot.feed, now)
         state, frozen = self._freeze_if_due(state, model_day(now))
-        tracked = leg_stage.track(state.legs.open, rows_from_table(snapshot.positions), self.preferred)
+        tracked = leg_stage.track(state.legs.open, rows_from_table(snapshot.positions, self.noted), self.preferred)
         state, brought = self._draw_up(state, tracked)
         ticking = state.ticked is None or now - state.ticked >= TICK
         state = replace(state, dismissed=state.dismissed - set(brought.turned), ticked=now if ticking else state.ticked)
@@ -197,7 +203,7 @@ class Pipeline:
     def absorb(self, state: State, positions: pa.Table) -> tuple[State, Absorbed]:
         """Takes stored positions in, any amount at once, without looking at rules: `judge` does that when all are
         in."""
-        return self.absorb_tracked(state, tracked(state.legs.open, by_day(positions), self.preferred))
+        return self.absorb_tracked(state, tracked(state.legs.open, by_day(positions, self.noted), self.preferred))
 
     def absorb_tracked(self, state: State, parts: Iterable[TrackedDay]) -> tuple[State, Absorbed]:
         """As `absorb`, with positions that were tracked from the open pieces of the state on."""
@@ -288,7 +294,7 @@ class Pipeline:
         """One aircraft anew from all its positions, because some came too late to be taken in order. The rest of the
         state stays."""
         number = aircraft_number(icao24)
-        alone, brought = leg_stage.advance(leg_stage.emptied(state.legs), positions, self.model(state))
+        alone, brought = leg_stage.advance(leg_stage.emptied(state.legs), positions, self.model(state), self.noted)
         legs = leg_stage.replaced(state.legs, number, alone)
         state = replace(state, legs=legs, dismissed=state.dismissed - {number})
         correction = corrected((*brought.settled, *self.unsettled_legs(state, [number], now)), known, derivable)
@@ -666,9 +672,9 @@ def _begins(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + DAY_BEGINS
 
 
-def by_day(positions: pa.Table) -> list[tuple[date, Rows]]:
-    """Positions as rows, by the day whose model is in force, in order of the days."""
-    rows = rows_from_table(positions)
+def by_day(positions: pa.Table, codes: Collection[str] = ()) -> list[tuple[date, Rows]]:
+    """Positions as rows, by the day whose model is in force, in order of the days; `codes` are those that make events."""
+    rows = rows_from_table(positions, codes)
     if not len(rows):
         return []
     days = rows.time - DAY_BEGINS // timedelta(microseconds=1)

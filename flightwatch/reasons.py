@@ -9,7 +9,7 @@ alert; and when nobody was looking.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -23,11 +23,14 @@ from flightwatch.legs.journeys import journeys
 from flightwatch.legs.rows import aircraft_number
 from flightwatch.pipeline import FRESH, Pipeline, State
 from flightwatch.records import Aircraft, Held, Journey, Leg, Stop, legs_from_table
-from flightwatch.rules import Rule
+from flightwatch.rules import Rule, codes_of
 from flightwatch.store import Store
 
 MOST_FILES = 20
 """Files that are told of by name on a terminal; all of them stand in the JSON."""
+
+MOST_CODES = 8
+"""Codes that are told of by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +280,23 @@ def unobserved(store: Store, aircraft: Aircraft, since: datetime, until: datetim
     asked = {(since + timedelta(days=n)).date() for n in range((until.date() - since.date()).days + 1)}
     if missing := sorted(asked - days):
         yield f"on {len(missing)} of {len(asked)} days nobody would surely have seen it, the first {missing[0]}"
+
+
+def unsearched(store: Store, rules: Sequence[Rule], since: datetime) -> dict[str, datetime | None]:
+    """The codes that rules ask for and for which what came in was searched since a later time alone (or never: None)."""
+    known, asked = store.events.codes(), codes_of(rules)
+    return {code: known.get(code) for code in sorted(asked) if code not in known or known[code] > since}
+
+
+def unsearched_words(codes: Mapping[str, datetime | None]) -> Iterator[str]:
+    """That in words, a line a time."""
+    times: dict[datetime | None, list[str]] = {}
+    for code, since in codes.items():
+        times.setdefault(since, []).append(code)
+    for since, named in times.items():
+        more = f" and {len(named) - MOST_CODES} more" if len(named) > MOST_CODES else ""
+        when = f"before {since:%-d %b %Y %H:%M} UTC" if since else "so far"
+        yield f"{when} nobody searched what came in for squawk {', '.join(named[:MOST_CODES])}{more}: who sent it is not known"
 
 
 def watched_days(store: Store, aircraft: Aircraft) -> set[date]:

@@ -279,7 +279,7 @@ DIVERSION, TURN_BACK = "leg.diversion", "leg.turn_back"
 HOLDING, CIRCLING = "flight.holding", "flight.circling"
 TRANSPONDER_LOST = "transponder.lost"
 RENDEZVOUS = "rendezvous"
-EMERGENCY = "squawk.emergency"
+EMERGENCY, CODE = "squawk.emergency", "squawk.code"
 HAPPENED = {
     DIVERSION: "diverted",
     TURN_BACK: "turned back",
@@ -288,8 +288,12 @@ HAPPENED = {
     TRANSPONDER_LOST: "fell silent where it would have been heard",
     RENDEZVOUS: "met another watched aircraft",
     EMERGENCY: "sent an emergency code",
+    CODE: "sent a code that a rule asks for",
 }
 """What the kinds of events of legs mean, in words for people."""
+
+EMERGENCY_CODES = ("7500", "7600", "7700")
+"""Unlawful interference, radio failure, any other emergency: they make events of their own kind, whether or not a rule asks."""
 
 
 @dataclass(frozen=True, slots=True)

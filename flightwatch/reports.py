@@ -32,6 +32,7 @@ from flightwatch.deliveries.plain import clean
 from flightwatch.desk import Desk
 from flightwatch.errors import InputError
 from flightwatch.places import Airports
+from flightwatch.reasons import unsearched_words
 from flightwatch.records import (
     HAPPENED,
     TERMS_KEY,
@@ -290,6 +291,7 @@ def _notes(done: Backtest, feeds: Mapping[str, Terms], made_up: Iterable[str]) -
         "Legs are judged as they stand today. While a flight was under way an alert may have come earlier, said less, or been"
         " withdrawn; what nobody recorded is not here. Times are those of the end of a flight, as far as known."
     )
+    notes += [f"{told[0].upper()}{told[1:]}." for told in unsearched_words(done.unsearched)]
     if done.silent:
         notes.append("Cooling down is reckoned as if each alert had come at the end of its flight.")
     if any(rule.quiet for rule in done.rules):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flightwatch import backfill
+from flightwatch import backfill, rules
+from flightwatch import legs as leg_stage
 from flightwatch.aircraft import Registry
 from flightwatch.alerts import Alert, message
 from flightwatch.alerts.lifecycle import alert_id
@@ -21,13 +25,17 @@ from flightwatch.deliveries.console import Console
 from flightwatch.deliveries.digest import Digest, render
 from flightwatch.deliveries.slack import blocks
 from flightwatch.imports import import_file
-from flightwatch.legs.emergencies import Open, noted
+from flightwatch.legs import LegState, Model
 from flightwatch.legs.rows import rows_from_table
+from flightwatch.legs.squawks import Open, noted
 from flightwatch.legs.tracking import OpenPieces, advance
 from flightwatch.pipeline import Pipeline
 from flightwatch.places import Airports
+from flightwatch.rarity import Baseline
+from flightwatch.reasons import unsearched
 from flightwatch.records import (
     CIRCLING,
+    CODE,
     DIVERSION,
     EMERGENCY,
     HOLDING,
@@ -114,6 +122,7 @@ EVENTS = {
     ),
     "turn_back": event(TURN_BACK, "observed", airports=("UUMU",), words="took off at UUMU, was 212 nm away, and came back"),
     "emergency": event(EMERGENCY, "7700", words="sent 7700 (emergency) with 12 positions in 14 min"),
+    "code": event(CODE, "7001", words="sent 7001 with 12 positions in 14 min"),
 }
 
 
@@ -239,17 +248,18 @@ def test_what_terms_let_nobody_keep_is_not_taken_back(tmp_path: Path, airports: 
 
 @dataclass(frozen=True)
 class TroubledSky(SpoofedSky):
-    """The spoofed aircraft of `test_events`, and another one that sends 7700 from the second hour on."""
+    """The spoofed aircraft of `test_events`, and another one that sends 7001 for a while and 7700 from the second hour on."""
 
     def entries(self, now: float) -> list[dict[str, object]]:
         minutes = (now - BEGIN.timestamp()) / 60
-        code = {"squawk": "7700"} if minutes >= 60 else {"squawk": "1000"}
+        code = {"squawk": "7700" if minutes >= 60 else "7001" if minutes >= 20 else "1000"}
         return [entry | code if entry["hex"] == OTHER.icao24 else entry for entry in super().entries(now)]
 
 
 ANYTHING = Rule.model_validate(
     {"id": "any", "title": "Anything", "subject": "event", "when": {"event": {"kind": [SUSPECT_POSITION, EMERGENCY]}}}
 )
+SPECIAL = Rule.model_validate({"id": "codes", "title": "Special codes", "subject": "event", "when": {"squawk": ["70*", "0021"]}})
 
 
 def troubled(airports: Airports) -> TroubledSky:
@@ -260,21 +270,50 @@ def test_live_tells_of_the_events_that_backfill_finds_and_of_each_once(tmp_path:
     """Killed in the middle of them, twice."""
     sky, ledger, clock = troubled(airports), Ledger(), FakeClock(BEGIN)
     for polls in (18, 25, 40):
-        with running(tmp_path / "store", sky, clock, ledger, rules=[ANYTHING]) as runner:
+        with running(tmp_path / "store", sky, clock, ledger, rules=[ANYTHING, SPECIAL]) as runner:
             poll_until(runner, clock, BEGIN + timedelta(seconds=POLL_S * polls))
             now = backfill.newest(runner.store)
-    assert ledger.stages() == ["happened", "happened"], [m.headline for m in ledger.sent]
+    assert ledger.stages() == ["happened"] * 3, [m.headline for m in ledger.sent]
     said = sorted(m.headline for m in ledger.sent)
-    assert "sent the emergency code 7700" in said[0]
-    assert "that cannot be true" in said[1]
+    assert "sent the code 7001" in said[0]
+    assert "sent the emergency code 7700" in said[1]
+    assert "that cannot be true" in said[2]
     assert any(m.map is not None and m.map.track.latitude for m in ledger.sent)
     shutil.copytree(tmp_path / "store", tmp_path / "copy")
     with Store(tmp_path / "copy") as store:
         store.catalog.db.execute("DELETE FROM events")
-        pipe = pipeline(store, [ANYTHING])
+        pipe = pipeline(store, [ANYTHING, SPECIAL])
         backfill.derive(store, pipe)
         found = pipe.judge_events(store.events.between(), now)
     assert {alert_id(f) for f in found} == {m.alert_id for m in ledger.sent}
+
+
+def test_codes_that_nobody_asked_for_are_searched_for_in_what_is_stored(tmp_path: Path, airports: Airports) -> None:
+    """By a backtest, once; a run looks for those of its rules from then on, and tells of nothing that is past."""
+    sky, ledger, clock = troubled(airports), Ledger(), FakeClock(BEGIN)
+    with running(tmp_path / "store", sky, clock, ledger, rules=[ANYTHING]) as runner:
+        poll_until(runner, clock, BEGIN + timedelta(seconds=POLL_S * 10))
+        assert unsearched(runner.store, [SPECIAL], BEGIN).keys() == rules.codes_of([SPECIAL])
+        runner.reread(lambda: pipeline(runner.store, [SPECIAL]))
+        since = unsearched(runner.store, [SPECIAL], BEGIN)["7001"]
+        assert since == backfill.newest(runner.store)
+        poll_until(runner, clock, BEGIN + timedelta(seconds=POLL_S * 20))
+    assert len([m for m in ledger.sent if "7001" in m.headline]) == 1, "it went on sending"
+    with Store(tmp_path / "store") as store:
+        (late,) = [e for e in store.events.between() if e.kind == CODE]
+        backfill.look_back(store, rules.codes_of([SPECIAL]))
+        assert unsearched(store, [SPECIAL], BEGIN) == {}
+        assert [e for e in store.events.between() if e.kind == CODE] == [late], "the end of one sending, which was told of"
+        backfill.derive(store, pipeline(store, []))  # knows no rule
+        assert [e for e in store.events.between() if e.kind == CODE] == [late]
+        for table in ("events", "codes"):
+            store.catalog.db.execute(f"DELETE FROM {table}")
+        backfill.look_back(store, rules.codes_of([SPECIAL]))
+        (whole,) = store.events.between()
+        assert whole.since < since < late.since < whole.until == late.until
+        store.catalog.db.execute("DELETE FROM events")
+        backfill.derive(store, pipeline(store, [SPECIAL]))
+        assert [e for e in store.events.between() if e.kind == CODE] == [whole]
 
 
 def test_events_that_are_imported_alert_nobody(tmp_path: Path, airports: Airports) -> None:
@@ -316,12 +355,12 @@ def report(at: float, squawk: str | None = "7700", aircraft: str = "abc123", **m
     return {"at": at, "icao24": aircraft, "squawk": squawk, **place, **more}
 
 
-def told(batches: list[list[dict[str, object]]]) -> dict[str, Event]:
+def told(batches: list[list[dict[str, object]]], codes: Collection[str] = ()) -> dict[str, Event]:
     opened = OpenPieces.none()
     open_: Open = {}
     events: dict[str, Event] = {}
     for batch in batches:
-        opened, step = advance(opened, rows_from_table(positions(batch)))
+        opened, step = advance(opened, rows_from_table(positions(batch), codes))
         open_, changed = noted(step.alarms, open_)
         events |= {e.event_id: e for e in changed}
     return events
@@ -343,6 +382,39 @@ def test_the_word_of_an_emergency_counts_as_its_code_and_lifeguard_is_none() -> 
     assert told([[report(at, "1000", emergency="lifeguard") for at in (0, 60, 90)]]) == {}
 
 
+def test_a_code_that_is_asked_for_counts_as_those_of_emergencies_do() -> None:
+    rows = [report(at, "0021") for at in (0, 30, 61)]
+    assert told([rows]) == told([rows], ["0022"]) == {}
+    (one,) = told([rows], ["0021", "7001"]).values()
+    assert (one.kind, one.reason, one.words) == (CODE, "0021", "sent 0021 with 3 positions in 1 min")
+    assert told([rows[:2]], ["0021"]) == {}
+    (word,) = told([[row | {"emergency": "minfuel"} for row in rows]], ["0021"]).values()
+    assert word.reason == "minfuel", "the word of an emergency comes before a code that says something else"
+
+
+def test_an_aircraft_that_goes_through_all_codes_is_remembered_for_half_an_hour() -> None:
+    """What stays open is bounded, whatever comes in."""
+    opened, open_ = OpenPieces.none(), dict[str, tuple[Event, ...]]()
+    for at in range(0, 4000, 40):
+        rows = [report(at + more, f"{at // 40:04o}") for more in (0, 20)]
+        opened, step = advance(opened, rows_from_table(positions(rows), rules.language.EVERY_SQUAWK))
+        open_ = dict(noted(step.alarms, open_)[0])
+    assert len(open_["abc123"]) <= 1800 // 40 + 2
+
+
+def test_a_state_from_before_codes_were_asked_for_is_read(airports: Airports) -> None:
+    """Rows that waited had one byte for what they say of an emergency."""
+    model = Model(airports, Baseline(airports, LEGS.empty_table()), Registry().who)
+    waits = [report(0), report(30), report(60, "7700", latitude=49.0)]
+    before, _ = leg_stage.advance(LegState(), positions(waits), model)
+    assert len(before.open.waiting)
+    saved = msgspec.msgpack.decode(leg_stage.to_bytes(before))
+    saved["waiting"]["alarm"] = "|i1", [len(before.open.waiting)], before.open.waiting.alarm.astype(np.int8).tobytes()
+    state = leg_stage.from_bytes(msgspec.msgpack.encode(saved))
+    _, brought = leg_stage.advance(state, positions([report(90), report(120, "0021")]), model, ["0021"])
+    assert [e.count for e in brought.events if e.kind == EMERGENCY] == [3]
+
+
 def test_positions_that_are_estimated_or_not_believed_raise_nothing() -> None:
     assert told([[report(at, source="estimated") for at in (0, 60, 90, 180)]]) == {}
     flown = [report(at, "1000") for at in range(0, 600, 20)]
@@ -355,7 +427,7 @@ def test_half_an_hour_of_silence_is_another_event() -> None:
 
 
 REPORTS = st.lists(
-    st.tuples(st.integers(0, 6000), st.sampled_from(["7700", "7600", "1000"]), st.sampled_from(["abc123", "def456"])),
+    st.tuples(st.integers(0, 6000), st.sampled_from(["7700", "7001", "1000"]), st.sampled_from(["abc123", "def456"])),
     max_size=30,
     unique_by=lambda report: (report[0], report[2]),
 )
@@ -366,4 +438,4 @@ REPORTS = st.lists(
 def test_cutting_the_reports_changes_nothing(found: list[tuple[int, str, str]], cuts: list[int]) -> None:
     rows = [report(at, squawk, aircraft) for at, squawk, aircraft in sorted(found)]
     edges = [0, *sorted(c % (len(rows) + 1) for c in cuts), len(rows)]
-    assert told([rows[a:b] for a, b in pairwise(edges)]) == told([rows])
+    assert told([rows[a:b] for a, b in pairwise(edges)], ["7001"]) == told([rows], ["7001"])

@@ -57,7 +57,7 @@ def doubted(batches: Sequence[pa.Table], *, restart: bool) -> tuple[Counter[str]
     """What is not believed of batches in their order, by reason, and the events that come of it."""
     state, counts, events = LegState(), Counter[str](), dict[str, Event]()
     for batch in batches:
-        state, outcome = leg_stage.advance(state, batch, model())
+        state, outcome = leg_stage.advance(state, batch, model(), ["7001"])
         counts += Counter({**outcome.refused, **outcome.doubted})
         events |= {event.event_id: event for event in outcome.events}
         assert len(state.open.waiting) <= 4 * len(leg_stage.aircraft_of(state)), "what waits is bounded"
@@ -109,7 +109,7 @@ def test_verdicts_and_events_depend_on_the_positions_alone(rows: list[Row], cuts
 @given(skies(), st.lists(st.integers(0, 1000), max_size=6), st.integers(60, 900))
 def test_emergencies_depend_on_the_positions_alone(rows: list[Row], cuts: list[int], every: int) -> None:
     """Codes come and go among rows that are accepted, refused, or wait for a verdict."""
-    coded = [row | {"squawk": ("7700", "7600", "1000")[int(float(str(row["at"])) / every) % 3]} for row in rows]
+    coded = [row | {"squawk": ("7700", "7600", "7001")[int(float(str(row["at"])) / every) % 3]} for row in rows]
     assert doubted(cut(coded, cuts), restart=True) == doubted([positions(coded)], restart=False)
 
 

@@ -18,7 +18,7 @@ from flightwatch.documents import load, parse, validate
 from flightwatch.errors import ConfigError
 from flightwatch.places import Airports
 from flightwatch.records import UNKNOWN, Aircraft, Candidate, Counted, Journey, Leg, Stop, Target
-from flightwatch.rules import could_match, matches, read_rules, run_tests, schema
+from flightwatch.rules import codes_of, could_match, matches, read_rules, run_tests, schema
 from flightwatch.rules.cases import Case
 from flightwatch.rules.evaluation import evaluate, target_of
 from flightwatch.rules.language import Condition, Rule
@@ -120,6 +120,36 @@ def test_the_schema_takes_what_the_language_takes(tmp_path: Path, registry: Regi
         else:
             with pytest.raises(ConfigError):
                 read_rules([path], registry, airports, [])
+
+
+CODES = """\
+define: {lists: {visitors: ["70*", "0021"]}}
+rules:
+  - id: codes
+    title: Special codes
+    subject: event
+    when: {squawk: [7777, "list:visitors"]}
+    tests:
+      - {name: a number, given: {aircraft: abc123, event: {squawk: 7777, at: [50, 10]}}, expect: match}
+      - {name: without a zero, given: {aircraft: abc123, event: {squawk: 0021}}, expect: match}
+      - {name: another, given: {aircraft: abc123, event: {squawk: "7101"}}, expect: no match}
+      - {name: an emergency, given: {aircraft: abc123, event: {squawk: "7700"}}, expect: no match}
+      - {name: no code, given: {aircraft: abc123, event: {kind: flight.circling}}, expect: no match}
+"""
+
+
+def test_codes_of_transponders_are_asked_for_and_those_alone_are_looked_for(
+    tmp_path: Path, registry: Registry, airports: Airports
+) -> None:
+    path = tmp_path / "codes.yaml"
+    path.write_text(CODES)
+    found = read_rules([path], registry, airports, [])
+    assert [o.detail for o in run_tests(found.rules, registry, airports) if not o.passed] == []
+    assert codes_of(found.rules) == {"7777", "0021", *(f"70{n:02o}" for n in range(64))}
+    for event in ('{squawk: "7001", kind: flight.circling}', "{}", '{squawk: "7*"}', '{squawk: "7001", reason: x}'):
+        path.write_text(CODES.replace("{kind: flight.circling}", event))
+        with pytest.raises(ConfigError, match=r"four digits|give either a `kind`"):
+            read_rules([path], registry, airports, [])
 
 
 def test_every_word_of_the_language_is_explained() -> None:

@@ -14,6 +14,7 @@ from flightwatch.alerts.phrases import chance, duration, sentence, who
 from flightwatch.places import Airports, shown_distance_nm
 from flightwatch.records import (
     CIRCLING,
+    CODE,
     DIVERSION,
     EMERGENCY,
     HAPPENED,
@@ -58,6 +59,7 @@ SPOTS = {
     HOLDING: "held here",
     TRANSPONDER_LOST: "heard last",
     EMERGENCY: "here",
+    CODE: "here",
     RENDEZVOUS: "together",
 }
 """What a map says at the middle of an event; others have airports alone."""
@@ -94,6 +96,8 @@ def _said(finding: Finding, airports: Airports) -> str:
             return f"{name}: positions that cannot be true"
         case _ if event.kind == EMERGENCY:
             return f"{name} {SENT.get(event.reason, HAPPENED[EMERGENCY])}{_near(event, airports)}"
+        case _ if event.kind == CODE:
+            return f"{name} sent the code {event.reason}{_near(event, airports)}"
         case _ if event.kind == CIRCLING:
             return f"{name} circled for {lasted}{_near(event, airports)}"
         case _ if event.kind == HOLDING:

@@ -9,7 +9,7 @@ stored positions make again.
     merging       several sources of one aircraft: the better one counts
     cleaning      a verdict on every position: impossible ones refused
     suspicion     what was refused and may be of interest, as events
-    emergencies   codes of emergencies, as events
+    squawks       codes of emergencies and those that are asked for, as events
     phases        on the ground or in the air
     pieces        stretches of track without a hole
     ways          the track of a leg, thinned
@@ -27,7 +27,7 @@ stored positions make again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,9 +39,9 @@ import pyarrow.compute as pc
 from msgspec import structs
 
 from flightwatch.errors import Damaged
-from flightwatch.legs import emergencies, suspicion, turning, ways
 from flightwatch.legs import merging as _merging
 from flightwatch.legs import pieces as _pieces
+from flightwatch.legs import squawks, suspicion, turning, ways
 from flightwatch.legs.cleaning import ACCEPTED, judge, pair_distances
 from flightwatch.legs.completion import LOST_AFTER, Model, Names, complete, settle
 from flightwatch.legs.manoeuvres import CIRCLED_DEG, CRUISE_FT
@@ -55,9 +55,10 @@ from flightwatch.legs.tracking import advance as _track
 from flightwatch.legs.turning import MILLI, STRETCH, STRETCH_S, notable
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import EARTH_RADIUS_NM, unit_vectors
-from flightwatch.records import Event, Leg, micros, utc
+from flightwatch.records import CODE, Event, Leg, micros, utc
 
 __all__ = [
+    "LEAST_SENT",
     "LOST_AFTER",
     "LegState",
     "Model",
@@ -69,6 +70,7 @@ __all__ = [
     "aircraft_of",
     "began_again",
     "believed",
+    "codes_sent",
     "current",
     "draw_up",
     "emptied",
@@ -94,6 +96,9 @@ __all__ = [
 
 STATE_VERSION = 6
 
+LEAST_SENT = squawks.LEAST
+"""Positions with a code that make an event."""
+
 SILENT_FOR_GOOD = timedelta(hours=36)
 """A feed that is out for longer than any aircraft stays up holds nothing back any more."""
 
@@ -104,7 +109,7 @@ STRUCTURED = {"way": ways.RAW, "stretch": turning.RAW}
 @dataclass(frozen=True)
 class LegState:
     """Where every aircraft stands: its open piece, and its log of legs, by the number of its address. `aliases`: see
-    `Names`; `events` are those that may still grow (see `suspicion` and `emergencies`); `clocks` has the time up to which
+    `Names`; `events` are those that may still grow (see `suspicion` and `squawks`); `clocks` has the time up to which
     each polled feed told anything (see `_in_sight_until`), in microseconds."""
 
     open: OpenPieces = field(default_factory=OpenPieces.none)
@@ -146,9 +151,9 @@ class Tracked:
     opened: OpenPieces | None
 
 
-def advance(state: LegState, positions: pa.Table, model: Model) -> tuple[LegState, Outcome]:
-    """Takes positions (columns of `POSITIONS`, any order) into the state."""
-    return draw_up(state, track(state.open, rows_from_table(positions), model.preferred), model)
+def advance(state: LegState, positions: pa.Table, model: Model, codes: Collection[str] = ()) -> tuple[LegState, Outcome]:
+    """Takes positions (columns of `POSITIONS`, any order) into the state; `codes` are those of transponders that make events."""
+    return draw_up(state, track(state.open, rows_from_table(positions, codes), model.preferred), model)
 
 
 def track(opened: OpenPieces, rows: Rows, preferred: Sequence[str]) -> Tracked:
@@ -170,10 +175,16 @@ def draw_up(state: LegState, tracked: Tracked, model: Model) -> tuple[LegState, 
     late = {aircraft_text(int(n)): utc(int(t)) for n, t in zip(*_earliest(step.late), strict=True)}
     logs = {**state.logs, **changed} if changed else state.logs
     open_events, suspect = suspicion.noted(step.suspects, state.events)
-    open_events, sent = emergencies.noted(step.alarms, open_events)
+    open_events, sent = squawks.noted(step.alarms, open_events)
     opened = state.open if tracked.opened is None else tracked.opened
     state = replace(state, open=opened, logs=logs, events=open_events)
     return state, Outcome(turned, settled, step.refused, step.doubted, (*suspect, *sent), late)
+
+
+def codes_sent(positions: pa.Table, codes: Collection[str], preferred: Sequence[str]) -> list[Event]:
+    """The events of some codes that all positions of some aircraft make."""
+    step = track(OpenPieces.none(), rows_from_table(positions, codes), preferred).step
+    return [event for event in squawks.noted(step.alarms, {})[1] if event.kind == CODE]
 
 
 def believed(positions: pa.Table) -> pa.Table:

@@ -7,7 +7,7 @@ flags.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import reduce
 from typing import Any
@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from flightwatch.records import EMERGENCY_CODES
 
 Ints = NDArray[np.int64]
 Grades = NDArray[np.int8]
@@ -47,8 +49,12 @@ DOUBTED = 6
 """ADS-B that vouches for nothing (NIC or NACp is 0): MLAT, which does not rest on the aircraft's own satellite
 navigation, is better."""
 
-ALARMS = ("7500", "7600", "7700", "minfuel", "downed")
+ALARMS = (*EMERGENCY_CODES, "minfuel", "downed")
 """Codes of emergencies, and what has no code."""
+
+CODES_FROM = 16
+"""Other codes that somebody asks for are told as their own number from here on, above the places of all `ALARMS`, which saved
+states know by these."""
 
 ALARM_WORDS = {"unlawful": "7500", "nordo": "7600", "general": "7700", "minfuel": "minfuel", "downed": "downed"}
 """What the emergency field says, as the codes that mean the same. `lifeguard` is no emergency: it has the right of way."""
@@ -117,7 +123,7 @@ class Spans:
 class Rows:
     """Arrays of one length. Texts are codes into `vocabulary`, -1 for null. `grade`: see `_grades`; `also` has the bits
     of the feeds whose positions gave way to this one (see `tracking`); `alarm` is the place of what it says of an emergency
-    in `ALARMS`, -1 where it says nothing."""
+    in `ALARMS`, or the code that it sends and somebody asks for (`alarm_text`), -1 where it says neither."""
 
     aircraft: Ints
     time: Ints
@@ -133,7 +139,7 @@ class Rows:
     mlat: Flags
     grade: Grades
     also: Ints
-    alarm: NDArray[np.int8]
+    alarm: NDArray[np.int16]
     callsign: NDArray[np.int32]
     registration: NDArray[np.int32]
     typecode: NDArray[np.int32]
@@ -267,9 +273,9 @@ def _grades(table: pa.Table, source: NDArray[np.int32], words: list[str], time: 
     return np.asarray(2 * quality + (received - time > LAGS_S * SECOND), dtype=np.int8)
 
 
-def rows_from_table(table: pa.Table) -> Rows:
+def rows_from_table(table: pa.Table, codes: Collection[str] = ()) -> Rows:
     """A table with the columns of `POSITIONS` as sorted rows; of rows alike in aircraft, time and feed, the best
-    stays, and of those the one received first."""
+    stays, and of those the one received first. Besides emergencies, `codes` are told of those that send them."""
     table = usable(table)
     address, addresses = _encoded(table, "icao24")
     numbers = _aircraft_numbers(addresses)
@@ -287,7 +293,7 @@ def rows_from_table(table: pa.Table) -> Rows:
         mlat=_is_word("mlat", source, sources),
         grade=_grades(table, source, sources, time, received),
         also=np.zeros(len(time), np.int64),
-        alarm=_alarms(table),
+        alarm=_alarms(table, codes),
         **columns,
         vocabulary={name: words for name, (_, words) in texts.items()},
     )
@@ -316,13 +322,22 @@ def _integrity(table: pa.Table, own: Flags) -> NDArray[np.int8]:
     return np.where(sound, SOUND, np.where(poor, POOR, UNTOLD)).astype(np.int8)
 
 
-def _alarms(table: pa.Table) -> NDArray[np.int8]:
-    """What each position says of an emergency: its code, or the word beside it where the code is a plain one."""
-    code = _by_word(*_codes(table, "squawk"), {code: i for i, code in enumerate(ALARMS)}, -1)
+def _alarms(table: pa.Table, asked: Collection[str]) -> NDArray[np.int16]:
+    """What each position says of an emergency: its code, or the word beside it where the code is another; else its code where
+    somebody asks for that."""
+    numbers = {code: CODES_FROM + int(code, 8) for code in asked} | {code: i for i, code in enumerate(ALARMS)}
+    sent, words = _codes(table, "squawk")
+    code = np.array([*(numbers.get(word, -1) for word in words), -1], dtype=np.int16)[sent]
     if _is_empty(table, "emergency"):
         return code
     said = {word: ALARMS.index(same) for word, same in ALARM_WORDS.items()}
-    return np.where(code == -1, _by_word(*_codes(table, "emergency"), said, -1), code)
+    word = _by_word(*_codes(table, "emergency"), said, -1)
+    return np.where((word >= 0) & ((code < 0) | (code >= CODES_FROM)), word, code)
+
+
+def alarm_text(number: int) -> str:
+    """What a row tells of by its `alarm`: a word of `ALARMS`, or a code."""
+    return ALARMS[number] if number < CODES_FROM else f"{number - CODES_FROM:04o}"
 
 
 def _sorted_once(rows: Rows) -> Rows:
@@ -406,6 +421,7 @@ def compacted(rows: Rows) -> Rows:
 
 def empty_rows() -> Rows:
     kinds: dict[str, Any] = dict.fromkeys(("aircraft", "time", "received", "also"), np.int64)
-    kinds |= dict.fromkeys(("onground", "integrity", "grade", "alarm"), np.int8) | dict.fromkeys(TEXTS, np.int32) | {"mlat": bool}
+    kinds |= dict.fromkeys(("onground", "integrity", "grade"), np.int8) | dict.fromkeys(TEXTS, np.int32)
+    kinds |= {"alarm": np.int16, "mlat": bool}
     arrays: dict[str, Any] = {name: np.empty(0, kinds.get(name, np.float64)) for name in ARRAYS}
     return Rows(**arrays, vocabulary={name: [] for name in TEXTS})

@@ -54,7 +54,7 @@ class OpenPieces:
 class Advance:
     """What a batch brought: the pieces that ended, the aircraft that turned to something else (took off, landed, came
     back), refusals by reason, what of accepted rows was not believed, rows to look at, accepted rows that tell of an
-    emergency, and rows that came too late."""
+    emergency or send a code that somebody asks for, and rows that came too late."""
 
     ended: Pieces
     turned: Ints
@@ -210,7 +210,7 @@ def _context(open_pieces: Pieces, aircraft: Ints) -> Rows:
         onground=np.where(open_pieces.phase[found] == phases.GROUND, 1, 0).astype(np.int8),
         integrity=np.full(n, UNTOLD, np.int8),
         mlat=np.zeros(n, bool),
-        alarm=np.full(n, -1, np.int8),
+        alarm=np.full(n, -1, np.int16),
         **columns,
         vocabulary=empty.vocabulary,
     )

@@ -35,7 +35,7 @@ from flightwatch.rules.evaluation import (
     positions_of,
     target_of,
 )
-from flightwatch.rules.language import Rule, schema
+from flightwatch.rules.language import Rule, codes_of, schema
 from flightwatch.rules.loading import Rules, read_rules, region_files
 from flightwatch.rules.trials import TestOutcome, run_tests
 
@@ -49,6 +49,7 @@ __all__ = [
     "Rules",
     "TestOutcome",
     "answers",
+    "codes_of",
     "could_match",
     "evaluate",
     "event_case",

@@ -20,7 +20,7 @@ import numpy as np
 from flightwatch.places import Airports, country_name
 from flightwatch.places.great_circle import between, distance_nm
 from flightwatch.places.regions import Region
-from flightwatch.records import WAYPOINT, Aircraft, End, Held, Leg, Stop, Target
+from flightwatch.records import CODE, EMERGENCY, WAYPOINT, Aircraft, End, Held, Leg, Stop, Target
 from flightwatch.rules.cases import NOWHERE, Case, History, Result, Truth, all_of, any_of, result
 from flightwatch.rules.language import (
     DAYS,
@@ -622,6 +622,14 @@ def event(condition: EventCondition, case: Case) -> Result:
         told = "no number" if known is None else f"{known:.2f}"
         results.append(result(truth, f"probability of at least {condition.probability:g}", told))
     return all_of(results)
+
+
+def squawk(condition: list[str], case: Case) -> Result:
+    """Whether the event is that of an aircraft which sends one of some codes, those of emergencies included."""
+    if case.event is None:
+        return Result(None)
+    sent = case.event.reason if case.event.kind in (CODE, EMERGENCY) else ""
+    return result(bool(globs(tuple(condition))(sent)), f"squawk {', '.join(condition)}", sent or f"none, but {case.event.kind}")
 
 
 def together(condition: TogetherCondition, case: Case) -> Result:

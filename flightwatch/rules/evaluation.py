@@ -34,6 +34,7 @@ _TESTS: dict[str, Callable[[Any, Case], Result]] = {
     "first_visit": kinds.first_visit,
     "rarity": kinds.rarity,
     "event": kinds.event,
+    "squawk": kinds.squawk,
     "together": kinds.together,
 }
 

@@ -17,13 +17,17 @@ first_visit:  {of: tail | fleet | type | anybody, to: airport | country, unknown
 rarity:       {of: tail | fleet | type | anybody, at_most: 12 per year, unknown: match | skip}
               `budget: 2 per week` instead of `at_most` sets the rate by how many alerts there may be
 event:        {kind, reason, probability}    of the subject `event`
+squawk:       "7001" or ["7001", "00*"]      a code that an aircraft sends, of the subject `event`
 together:     {at_least: 2, aircraft: {...}} how many of the aircraft of an event fit
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -41,7 +45,7 @@ from pydantic import (
 from flightwatch.config import Name
 from flightwatch.documents import Strict, nearest
 from flightwatch.places.regions import Region
-from flightwatch.records import HAPPENED, SUSPECT_POSITION
+from flightwatch.records import CODE, EMERGENCY_CODES, HAPPENED, SUSPECT_POSITION
 from flightwatch.rules.measures import Clock, Moment, Rate, Span, per_day
 
 LEG = re.compile(r"([A-Za-z0-9-]+?)-([A-Za-z0-9]{3,4}|[A-Za-z]{2}-\d{4})")
@@ -49,8 +53,14 @@ ADDRESS = re.compile(r"~?(?:[0-9a-fA-F?]{6}|(?=.{1,7}$)[0-9a-fA-F?]*\*[0-9a-fA-F
 LIST = "list:"
 """What a word begins with that stands for a list of `define:`."""
 
-KINDS = (SUSPECT_POSITION, *HAPPENED)
-"""The kinds of events that a rule may name."""
+KINDS = (SUSPECT_POSITION, *(kind for kind in HAPPENED if kind != CODE))
+"""The kinds of events that a rule may name. Codes of transponders are asked for as such: no event is made of any other."""
+
+SQUAWK = re.compile("[0-7]{4}")
+EVERY_SQUAWK = tuple(f"{number:04o}" for number in range(0o10000))
+
+MOST_SQUAWKS = 64
+"""Codes that a pattern may stand for: two of the four digits are written. What half of the traffic sends tells nothing."""
 
 MOST_DEEP = 20
 """Conditions in conditions in conditions; nobody reads deeper ones."""
@@ -80,7 +90,45 @@ def _are_addresses(words: list[str]) -> list[str]:
     return words
 
 
+@lru_cache(maxsize=1024)
+def squawks_like(pattern: str) -> tuple[str, ...]:
+    """The codes that a pattern stands for."""
+    return tuple(code for code in EVERY_SQUAWK if fnmatchcase(code, pattern))
+
+
+def wrong_squawk(pattern: str) -> str | None:
+    """What is wrong with a pattern of codes."""
+    many = len(squawks_like(pattern)) if re.fullmatch("[0-7?*]+", pattern) else 0
+    if not many:
+        return f"`{pattern}` is no code of a transponder: four digits from 0 to 7 in quotes, or a pattern of them like 00*"
+    if many > MOST_SQUAWKS:
+        return f"`{pattern}` stands for {many} codes, at most {MOST_SQUAWKS} are looked for: write two of the four digits"
+    return None
+
+
+def _squawk(value: Any) -> Any:
+    """A code without quotes is a number to YAML; it means the four digits."""
+    if isinstance(value, list):
+        return [_squawk(v) for v in value]
+    return f"{value:04d}" if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _are_squawks(words: list[str]) -> list[str]:
+    for word in words:
+        if not word.startswith(LIST) and (wrong := wrong_squawk(word)):
+            raise ValueError(wrong)
+    return words
+
+
+def _is_a_squawk(word: str) -> str:
+    if not SQUAWK.fullmatch(word):
+        raise ValueError(f"`{word}` is no code of a transponder: four digits from 0 to 7 in quotes")
+    return word
+
+
 def _is_a_kind(word: str) -> str:
+    if word == CODE:
+        raise ValueError(f'`{CODE}` is asked for by the codes themselves: write `squawk: "7001"` instead of `event`')
     if word not in KINDS:
         raise ValueError(f"`{word}` is no kind of event: one of {', '.join(KINDS)}{nearest(word, KINDS)}")
     return word
@@ -105,6 +153,11 @@ Addresses = Annotated[
     _Some,
     BeforeValidator(lambda v: _address(_listed(v)), json_schema_input_type=str | int | list[str | int]),
     AfterValidator(_are_addresses),
+]
+Squawks = Annotated[
+    _Some,
+    BeforeValidator(lambda v: _squawk(_listed(v)), json_schema_input_type=str | int | list[str | int]),
+    AfterValidator(_are_squawks),
 ]
 Kinds = Annotated[list[Kind], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=Kind | list[Kind])]
 Days = Annotated[list[Day], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=Day | list[Day])]
@@ -353,6 +406,7 @@ class Condition(Strict):
     first_visit: FirstVisitCondition | None = None
     rarity: RarityCondition | None = None
     event: EventCondition | None = None
+    squawk: Squawks | None = None
     together: TogetherCondition | None = None
 
     @property
@@ -384,6 +438,7 @@ MEANT_FOR: dict[str, tuple[Subject, ...]] = {
     "first_visit": ("leg", "journey", "stay"),
     "rarity": ("leg", "journey", "stay"),
     "event": ("event",),
+    "squawk": ("event",),
     "together": ("event",),
 }
 """The subjects that a condition can be asked of; what is not here can be asked of all."""
@@ -393,14 +448,21 @@ OF_A_PAST_LEG = ("all_", "any_", "not_", "aircraft", "origin", "destination", "t
 
 
 class GivenEvent(Strict):
-    """An event made up for a test, of the test's aircraft and `others`."""
+    """An event made up for a test, of the test's aircraft and `others`: of a `kind`, or the sending of a code (`squawk`)."""
 
-    kind: Kind
+    kind: Kind | None = None
+    squawk: Annotated[str, BeforeValidator(_squawk, json_schema_input_type=str | int), AfterValidator(_is_a_squawk)] | None = None
     reason: str = ""
     airports: list[str] = []
     at: Corner | None = None
     others: list[str] = []
     probability: float | None = Field(1.0, ge=0, le=1, strict=False)
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> GivenEvent:
+        if (self.kind is None) == (self.squawk is None) or (self.squawk is not None and self.reason):
+            raise ValueError('give either a `kind`, with its `reason`, or a `squawk: "7001"`')
+        return self
 
 
 class Given(Strict):
@@ -535,4 +597,10 @@ def places(condition: Condition) -> list[PlaceCondition]:
 
 def names_somebody_or_somewhere(condition: Condition) -> bool:
     """Whether a condition demands certain aircraft, places or events."""
-    return any(c.aircraft or places(c) or c.position or c.event for c in conditions(condition, denied=False))
+    return any(c.aircraft or places(c) or c.position or c.event or c.squawk for c in conditions(condition, denied=False))
+
+
+def codes_of(rules: Sequence[Rule]) -> frozenset[str]:
+    """The codes of transponders that rules ask for, but for those of emergencies, which make events anyway."""
+    patterns = [pattern for rule in rules for condition in conditions(rule.when) for pattern in condition.squawk or ()]
+    return frozenset(code for pattern in patterns for code in squawks_like(pattern)) - frozenset(EMERGENCY_CODES)

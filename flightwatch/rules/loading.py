@@ -38,6 +38,7 @@ from flightwatch.rules.language import (
     Rule,
     RuleFile,
     places,
+    wrong_squawk,
 )
 
 MOST_MEANT = 12
@@ -233,6 +234,8 @@ def _words_of(part: BaseModel, at: Path_, document: Document, known: _Known) -> 
             if isinstance(text, str) and text.startswith(LIST) and text.removeprefix(LIST) not in names.lists and names.complete:
                 valid = [LIST + name for name in names.lists]
                 yield Word(text, document, (*at, setting, i)), _unknown(text, "list of `define:`", valid)
+    if isinstance(part, Condition) and part.squawk is not None:
+        yield from ((w, wrong) for w in words("squawk") if (wrong := wrong_squawk(w.text)))
     if isinstance(part, AircraftCondition):
         yield from (
             (w, _unknown(w.text, "watchlist", known.watchlists))

@@ -15,6 +15,9 @@ import numpy as np
 from flightwatch.aircraft import Registry
 from flightwatch.places import Airports
 from flightwatch.records import (
+    CODE,
+    EMERGENCY,
+    EMERGENCY_CODES,
     JOURNEY_BREAK,
     UNKNOWN,
     WAYPOINT,
@@ -111,16 +114,18 @@ def _asked_of_event(rule: Rule, given: Given, registry: Registry, airports: Airp
     made_up = given.event
     assert made_up is not None  # the caller looked
     everybody = [_aircraft(name, given, registry) for name in (given.aircraft, *made_up.others)]
-    return [(made_up.kind, evaluate(rule.when, event_case(_event(made_up, everybody, airports), everybody, airports)))]
+    event = _event(made_up, everybody, airports)
+    return [(event.kind, evaluate(rule.when, event_case(event, everybody, airports)))]
 
 
 def _event(given: GivenEvent, everybody: Sequence[Aircraft], airports: Airports) -> Event:
     place = airports.get(given.airports[0]) if given.airports else None
+    kind, reason = given.kind or (EMERGENCY if given.squawk in EMERGENCY_CODES else CODE), given.squawk or given.reason
     latitude, longitude = given.at or ((place.latitude, place.longitude) if place else (0.0, 0.0))
     return Event(
         event_id="test",
-        kind=given.kind,
-        reason=given.reason,
+        kind=kind,
+        reason=reason,
         aircraft=tuple(one.icao24 or "" for one in everybody),
         since=TEST_DAY,
         until=TEST_DAY,

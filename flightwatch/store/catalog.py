@@ -21,6 +21,7 @@ SQLite in WAL mode with full syncs. Paths are relative to the store, so a store 
     refusals     replies and files that could not be used
     health       how each query of each feed does; outages: the times in which a feed was out (see `health`)
     events       what happened to aircraft, legs apart (see `events`); events_put: those that rules were not asked about yet
+    codes        the codes of transponders that make events, and since when what came in was searched for them
     derive       what live has to derive anew: an aircraft since a time, or everything (*); and whether the stored legs
                  lack it, too
 """
@@ -105,6 +106,8 @@ CREATE TABLE IF NOT EXISTS events_put (number INTEGER PRIMARY KEY AUTOINCREMENT,
 
 CREATE TRIGGER IF NOT EXISTS note_events_put AFTER INSERT ON events
     BEGIN INSERT OR REPLACE INTO events_put (event_id) VALUES (new.event_id); END;
+
+CREATE TABLE IF NOT EXISTS codes (code TEXT PRIMARY KEY, since_us INTEGER NOT NULL) STRICT;
 
 CREATE TABLE IF NOT EXISTS limits (path TEXT PRIMARY KEY, identity TEXT NOT NULL, until_us INTEGER NOT NULL) STRICT
 """

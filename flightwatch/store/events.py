@@ -10,10 +10,11 @@ import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
-from flightwatch.records import Event, Leg, micros
+from flightwatch.records import Event, Leg, micros, utc
 from flightwatch.store.catalog import Catalog
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -111,12 +112,31 @@ class Events:
         )
         return Counter({str(kind): int(count) for kind, count in rows})
 
+    def codes(self) -> dict[str, datetime]:
+        """The codes of transponders that make events, each with the time since which what came in was searched for it."""
+        return {str(code): utc(int(since_us)) for code, since_us in self._rows("SELECT code, since_us FROM codes", ())}
+
+    def look_for(self, codes: Collection[str], now: datetime) -> None:
+        """Notes that these codes and no others make events from now on; what is searched for already goes on."""
+        known = self.codes()
+        with self._catalog.transaction() as db:
+            db.executemany("DELETE FROM codes WHERE code = ?", [(code,) for code in known if code not in codes])
+            db.executemany("INSERT OR IGNORE INTO codes VALUES (?, ?)", [(code, micros(now)) for code in codes])
+
+    def looked_back(self, codes: Collection[str], since: datetime) -> None:
+        """Notes that what is stored since a time was searched for these codes."""
+        with self._catalog.transaction() as db:
+            db.executemany(
+                "INSERT INTO codes VALUES (?, ?) ON CONFLICT (code) DO UPDATE SET since_us = min(since_us, excluded.since_us)",
+                [(code, micros(since)) for code in codes],
+            )
+
     def forget(self, before: datetime, feed: str | None = None) -> None:
         """Drops events that ended long ago; all, or those that a feed tells of."""
         old = self.between(until=before)
         self.withdraw(e.event_id for e in old if e.until < before and (feed is None or feed in e.feeds))
 
-    def _rows(self, query: str, values: tuple[int | str, ...]) -> list[tuple[bytes, ...]]:
+    def _rows(self, query: str, values: tuple[int | str, ...]) -> list[tuple[Any, ...]]:
         try:
             return self._catalog.db.execute(query, values).fetchall()
         except sqlite3.OperationalError as error:
