@@ -47,6 +47,7 @@ __all__ = [
     "frozen_baseline",
     "look_back",
     "newest",
+    "oldest",
     "rederive_late",
     "refresh",
 ]

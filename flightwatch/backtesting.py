@@ -10,11 +10,11 @@ under way, and took back, is not in them. Flights of a list are judged, too, unl
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ from flightwatch.backfill import newest
 from flightwatch.errors import Damaged
 from flightwatch.gathering import THREADS, Gathered, each_once, gather, subjects_of
 from flightwatch.judging import Asked, Known, Task, judge, second_judge
+from flightwatch.legs import Says
 from flightwatch.pipeline import Pipeline, State, reference
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline
@@ -39,13 +40,12 @@ from flightwatch.records import (
     RuleReference,
     utc,
 )
-from flightwatch.rules import Rule
+from flightwatch.rules import Rule, has_expired
 from flightwatch.rules.columns import (
     EVERY,
     Flags,
     Ints,
 )
-from flightwatch.rules.evaluation import evaluate, event_case
 from flightwatch.rules.filtering import possible
 from flightwatch.rules.language import Condition, conditions
 from flightwatch.store import Store
@@ -55,18 +55,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Happening:
-    """An event that a rule holds for."""
+    """An event that a rule holds for, and the one of its aircraft that the rule is about."""
 
     rule: RuleReference
     event: Event
     everybody: tuple[Aircraft, ...]
+    first: Aircraft
     held: tuple[Held, ...]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.rule.rule_id, self.event.event_id
 
 
 @dataclass(frozen=True)
 class Backtest:
-    """What rules would have found: `findings` in visits, in order of time, and `happenings` in events. `silent` are the
-    findings (rule and visit) of which nobody would have heard, because the rule was cooling down. `since` and `until`
+    """What rules would have found: `findings` in visits, in order of time, and `happenings` in events. `silent` are those
+    (rule, and visit or event) of which nobody would have heard, because the rule was cooling down. `since` and `until`
     bound the legs that were looked at, of which there were `legs`. `unsearched` are codes of which
     nobody knows who sent them before a time, or ever. `in_full` gives a finding with the visits before it and
     how rare it was, `rarity` the latter alone: both take longer than to find it, and need the store to be open."""
@@ -98,12 +103,13 @@ def backtest(store: Store, pipeline: Pipeline, since: datetime | None = None, un
             gathered = gathered.without_times()
             found = judge(_task(pipeline, gathered, wanted, asked, known, own, now), other)
     findings = tuple(sorted(found, key=lambda f: (found_at(f), f.key)))
+    happenings = tuple(_happenings(store, pipeline, gathered, since, until))
     history = _history(store, pipeline, gathered, sorted(asked))
     return Backtest(
         rules=tuple(pipeline.rules),
         findings=findings,
-        happenings=tuple(_happenings(store, pipeline, since, until)),
-        silent=_silent(findings),
+        happenings=happenings,
+        silent=_silent([*_visits_told(findings), *_events_told(happenings)]),
         since=span[0],
         until=span[1],
         legs=legs,
@@ -231,29 +237,49 @@ def _coverage(store: Store, airports: Airports) -> Coverage:
     return coverage
 
 
-def _silent(findings: Sequence[Finding]) -> frozenset[tuple[str, str]]:
-    """The findings that would have told nobody, because their rules had told of the same aircraft a short while before, if
-    each alert had come when its flight was over."""
+Told = tuple[datetime, tuple[str, str], Aircraft, float]
+"""When something was found, its key, of whom, and for how long (s) the rule cools down after that."""
+
+
+def _visits_told(findings: Iterable[Finding]) -> list[Told]:
+    return [(found_at(f), f.key, f.aircraft, f.rule.cooldown_s) for f in findings]
+
+
+def _events_told(happenings: Iterable[Happening]) -> list[Told]:
+    return [(h.event.since, h.key, h.first, h.rule.cooldown_s) for h in happenings]
+
+
+def _silent(found: Sequence[Told]) -> frozenset[tuple[str, str]]:
+    """What would have told nobody, because the rule had told of the same aircraft a short while before, if each alert had come
+    when the flight was over, or the event began."""
     last: dict[tuple[str, str], datetime] = {}
     silent = set()
-    for finding in findings:
-        key = (finding.rule.rule_id, finding.aircraft.icao24 or finding.aircraft.registration or "")
-        before = last.get(key)
-        if before is not None and found_at(finding) - before <= timedelta(seconds=finding.rule.cooldown_s):
-            silent.add(finding.key)
+    for time, key, aircraft, cooldown_s in sorted((f for f in found if f[3]), key=lambda f: (f[0], f[1])):
+        whose = (key[0], aircraft.icao24 or aircraft.registration or "")
+        before = last.get(whose)
+        if before is not None and time - before <= timedelta(seconds=cooldown_s):
+            silent.add(key)
         else:
-            last[key] = found_at(finding)
-    return frozenset(silent) if any(f.rule.cooldown_s for f in findings) else frozenset()
+            last[whose] = time
+    return frozenset(silent)
 
 
-def _happenings(store: Store, pipeline: Pipeline, since: datetime | None, until: datetime | None) -> Iterator[Happening]:
+def _happenings(
+    store: Store, pipeline: Pipeline, gathered: Gathered, since: datetime | None, until: datetime | None
+) -> Iterator[Happening]:
     """What rules about events find."""
     asking = [rule for rule in pipeline.rules if rule.subject == "event"]
-    for event in store.events.between(since, until) if asking else ():
-        everybody = tuple(pipeline.registry.who(address, event.since.date()) for address in event.aircraft)
-        case = event_case(event, everybody, pipeline.airports)
+    events = store.events.between(since, until) if asking else []
+    there = list(dict.fromkeys((name, event.until) for event in events for name in event.aircraft))
+    said = dict(zip(there, gathered.said(there), strict=True))
+    for event in events:
+        everybody = pipeline.everybody(event, partial(_says, said, event))
         for rule in asking:
-            if rule.expires is None or event.since.date() < rule.expires:
-                found = evaluate(rule.when, case)
+            if not has_expired(rule, event.since):
+                found = pipeline.asked_of_event(rule, event, everybody)
                 if found.truth:
-                    yield Happening(reference(rule), event, everybody, found.held)
+                    yield Happening(reference(rule), event, everybody, pipeline.foremost(rule, everybody), found.held)
+
+
+def _says(said: Mapping[tuple[str, datetime], Says], event: Event, name: str) -> Says:
+    return said[name, event.until]

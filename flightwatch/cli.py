@@ -737,7 +737,7 @@ def why_not(
     from json import dumps
 
     from flightwatch.alerts import AlertBook
-    from flightwatch.backfill import EVER
+    from flightwatch.backfill import oldest
     from flightwatch.reasons import unobserved, unsearched, unsearched_words, why_not, why_not_lines
     from flightwatch.userfiles import read_all
 
@@ -751,7 +751,7 @@ def why_not(
         known = found.registry.who(found.registry.address(aircraft) or "", None)
         begin = _utc(since)
         blind = list(unobserved(opened, known, begin, _utc(until) or datetime.now(UTC))) if begin else []
-        blind += unsearched_words(unsearched(opened, asked, begin or EVER))
+        blind += unsearched_words(unsearched(opened, asked, begin or oldest(opened)))
     if json:
         print(dumps({"legs": [asdict(a) for a in answers], "unobserved": blind}, ensure_ascii=False, indent=2, default=str))
         return

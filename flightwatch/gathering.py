@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from flightwatch.errors import Damaged
+from flightwatch.legs import Says
 from flightwatch.pipeline import Pipeline
 from flightwatch.places import Airports
 from flightwatch.rarity.baseline import ADDRESS, Columns, Exposure, Record, in_order, told_twice
@@ -61,6 +62,9 @@ DAY_BITS = 20
 
 THREADS = 2
 """Arrays are worked on by so many at once: each takes memory of its own."""
+
+SECOND_US, SECONDS_BITS = 1_000_000, 33
+"""Seconds since 1970 fit into so many bits until the year 2242."""
 
 SOME = 1 << 20
 """Legs that are numbered at once, where numbers of all would take as much memory as another column."""
@@ -171,6 +175,29 @@ class Gathered:
             int(self.times.began(np.array([over - 1]))[0]),
             callsigns,
         )
+
+    def said(self, asked: Sequence[tuple[str, datetime]]) -> list[Says]:
+        """What each of some aircraft (by address) said of itself by a time: on its last flight that had begun, of those that
+        positions tell of."""
+        names = {name for name, _ in asked}
+        number = {word: n for n, word in enumerate(self.words) if word in names}
+        whose = np.array([number.get(name, NULL) for name, _ in asked], dtype=np.int64)
+        theirs = np.zeros(len(self.words) + 1, bool)  # the last one is that of null
+        theirs[list(number.values())] = True
+        rows = np.flatnonzero(theirs[self.aircraft] & (self.source == 0))
+        began = (self.aircraft[rows].astype(np.int64) << SECONDS_BITS) + self.times.began(rows) // SECOND_US
+        order = np.argsort(began, kind="stable")
+        by = (whose << SECONDS_BITS) + np.array([micros(time) // SECOND_US for _, time in asked], dtype=np.int64)
+        at = np.searchsorted(began[order], by, side="right") - 1
+        found = rows[order[at]] if len(rows) else at
+        known = [i >= 0 and self.aircraft[row] == who for i, row, who in zip(at, found, whose, strict=True)]
+        return [self._says(int(row)) if right else Says() for row, right in zip(found, known, strict=True)]
+
+    def _says(self, row: int) -> Says:
+        _, registration, typecode, _ = self.identities[self.identity[row]].tolist()
+        known, typed = (self.words[n] if n != NULL else None for n in (registration, typecode))
+        sent = int(self.columns.callsign[row])
+        return Says(known, typed, (self.columns.callsigns[sent] or None) if sent != NULL else None)
 
     # -------------------------------------------------------------------------------------------------------- what was before
 

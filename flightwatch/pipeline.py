@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 import msgspec
@@ -342,7 +342,7 @@ class Pipeline:
     def judge_event(self, event: Event, now: datetime, state: State | None = None) -> Iterator[Finding]:
         """What the rules find in one event, whenever it was."""
         asked = [r for r in self.rules if r.subject == "event" and not rules.has_expired(r, event.since)]
-        everybody = self._everybody(event, state) if asked else ()
+        everybody = self.everybody(event, partial(_says, state) if state else None) if asked else ()
         for rule in asked:
             result = self.asked_of_event(rule, event, everybody)
             if result.truth:
@@ -351,20 +351,23 @@ class Pipeline:
     def _event_finding(
         self, rule: Rule, event: Event, everybody: tuple[Aircraft, ...], held: tuple[Held, ...], now: datetime
     ) -> Finding:
-        first = next((one for one in everybody if rules.is_about(rule, one, self.airports)), everybody[0])
+        first = self.foremost(rule, everybody)
         probability = 1.0 if event.probability is None else event.probability
         return Finding(reference(rule), first, None, "happened", probability, held, (), (), now, event, everybody)
 
-    def _everybody(self, event: Event, state: State | None) -> tuple[Aircraft, ...]:
-        """The aircraft of an event, as they were known on its day, with what they say where lists are silent."""
-        return tuple(self._known_as(name, event.since.date(), state) for name in event.aircraft)
+    def foremost(self, rule: Rule, everybody: Sequence[Aircraft]) -> Aircraft:
+        """The aircraft of an event that a rule which holds for it is about."""
+        return next((one for one in everybody if rules.is_about(rule, one, self.airports)), everybody[0])
 
-    def _known_as(self, name: str, day: date, state: State | None) -> Aircraft:
-        said = leg_stage.says(state.legs, aircraft_number(name)) if state else leg_stage.Says()
+    def everybody(self, event: Event, says: Callable[[str], leg_stage.Says] | None) -> tuple[Aircraft, ...]:
+        """The aircraft of an event, as they were known on its day, with what they say (by address) where lists are silent."""
+        return tuple(self._known_as(n, event.since.date(), says(n) if says else leg_stage.Says()) for n in event.aircraft)
+
+    def _known_as(self, name: str, day: date, said: leg_stage.Says) -> Aircraft:
         callsigns = (said.callsign,) if said.callsign else ()
         known = self.registry.who(name, day, registration=said.registration, typecode=said.typecode, callsigns=callsigns)
         registration, typecode = known.registration or said.registration, known.typecode or said.typecode
-        return replace(known, registration=registration, typecode=typecode)
+        return replace(known, registration=registration, typecode=typecode, callsigns=callsigns)
 
     def taken_back(self, told: Iterable[Finding], there: Mapping[str, Event], now: datetime) -> list[Finding]:
         """The withdrawals of findings about events that are not `there` any more, or turned into what their rule does not
@@ -568,10 +571,9 @@ class Pipeline:
         left = onward(legs, journey) if rule.subject == "stay" else None
         return rules.answers(rule, journey, aircraft, self.airports, before.__getitem__, left)
 
-    def asked_of_event(self, rule: Rule, event: Event, everybody: tuple[Aircraft, ...] | None = None) -> Result:
-        """What a rule says of an event; `everybody` are its aircraft, where more is known of them than lists say."""
-        known = self._everybody(event, None) if everybody is None else everybody
-        return rules.evaluate(rule.when, rules.event_case(event, known, self.airports))
+    def asked_of_event(self, rule: Rule, event: Event, everybody: Sequence[Aircraft]) -> Result:
+        """What a rule says of an event; `everybody` are its aircraft."""
+        return rules.evaluate(rule.when, rules.event_case(event, everybody, self.airports))
 
     def with_history(self, state: State, found: Finding) -> Finding:
         """A finding about a visit with the visits before it, and how rare it was."""
@@ -665,6 +667,10 @@ def _whoever_is_out(state: State) -> State:
 def model_day(time: datetime) -> date:
     """The day whose model is in force at a time."""
     return (time - DAY_BEGINS).date()
+
+
+def _says(state: State, name: str) -> leg_stage.Says:
+    return leg_stage.says(state.legs, aircraft_number(name))
 
 
 def _begins(day: date) -> datetime:

@@ -9,21 +9,24 @@ alert; and when nobody was looking.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from flightwatch.alerts import AlertBook, in_words
-from flightwatch.alerts.book import OpenAlert
+from flightwatch.alerts.book import IN_ONE_OF_MANY, OpenAlert
 from flightwatch.alerts.phrases import who
 from flightwatch.errors import InputError
+from flightwatch.legs import Says
 from flightwatch.legs.journeys import journeys
 from flightwatch.legs.rows import aircraft_number
 from flightwatch.pipeline import FRESH, Pipeline, State
-from flightwatch.records import Aircraft, Held, Journey, Leg, Stop, legs_from_table
-from flightwatch.rules import Rule, codes_of
+from flightwatch.records import Aircraft, Held, Journey, Leg, Stop
+from flightwatch.rules import Result, Rule, codes_of, has_expired
 from flightwatch.store import Store
 
 MOST_FILES = 20
@@ -191,8 +194,14 @@ def why_not(
     known = {a.alert.alert_id: a for a in book.alerts()} if book is not None else {}
     if rule.subject == "event":
         return list(_events(store, known, book, pipeline, rule, address, since, until))
-    legs = [leg for leg in legs_from_table(store.legs.table(aircraft=[address])) if leg.source == "tracked"]
+    legs = store.legs.tracked_of([address])
     return list(_ways(known, book, pipeline, state, rule, aircraft_number(address), legs, since, until))
+
+
+def _said(legs: Sequence[Leg], by: datetime, name: str) -> Says:
+    """What an aircraft said of itself on its last flight that had begun by a time."""
+    flown = [leg for leg in legs if leg.icao24 == name and leg.first_seen is not None and leg.first_seen <= by]
+    return Says(flown[-1].registration, flown[-1].typecode, flown[-1].callsign) if flown else Says()
 
 
 def _ways(
@@ -207,14 +216,28 @@ def _ways(
     until: datetime | None,
 ) -> Iterator[WhyNot]:
     for journey in journeys(legs):
-        for answer in pipeline.asked(state, rule, number, legs, journey):
-            leg = journey.legs[answer.place - 1]
+        answers = {answer.place: answer for answer in pipeline.asked(state, rule, number, legs, journey)}
+        for place, leg in enumerate(journey.legs, 1):
             began = leg.first_seen or leg.origin.time or leg.destination.time or datetime.min.replace(tzinfo=UTC)
             if (since is None or began >= since) and (until is None or began < until):
-                outcome = {True: "matched", False: "not matched", None: "not known"}[answer.result.truth]
-                facts = answer.result.held if answer.result.truth is not False else answer.result.missed
-                became = _became(leg.leg_id, known, book, rule, began) if answer.result.truth else ""
-                yield WhyNot(leg.leg_id, began, _way_words(journey, answer.start, answer.place), outcome, facts, became)
+                answer = answers.get(place)
+                start, result = (answer.start, answer.result) if answer else (place - 1, _not_asked(rule, began))
+                became = _became(leg.leg_id, known, book, rule) if result.truth else ""
+                yield WhyNot(leg.leg_id, began, _way_words(journey, start, place), *_outcome(result), became)
+
+
+def _outcome(result: Result) -> tuple[str, tuple[Held, ...]]:
+    """The answer of a rule in words, and the conditions that decided it."""
+    words = {True: "matched", False: "not matched", None: "not known"}[result.truth]
+    return words, result.missed if result.truth is False else result.held
+
+
+def _not_asked(rule: Rule, began: datetime) -> Result:
+    """Why a rule was not asked about a flight, or an event: it was over by then, or is about stays, and the aircraft has not
+    left."""
+    if has_expired(rule, began):
+        return Result(False, missed=(Held(f"before the rule expired on {rule.expires:%-d %b %Y}", f"began {began:%-d %b %Y}"),))
+    return Result(None, held=(Held("a stay that is over", "no flight away from there is known"),))
 
 
 def _events(
@@ -227,12 +250,14 @@ def _events(
     since: datetime | None,
     until: datetime | None,
 ) -> Iterator[WhyNot]:
-    for event in store.events.between(since, until, [address]):
-        result = pipeline.asked_of_event(rule, event)
-        outcome = {True: "matched", False: "not matched", None: "not known"}[result.truth]
-        facts = result.held if result.truth is not False else result.missed
-        became = _became(event.event_id, known, book, rule, event.until) if result.truth else ""
-        yield WhyNot(event.event_id, event.since, f"{event.kind}, {event.reason}", outcome, facts, became)
+    found = store.events.between(since, until, [address])
+    legs = store.legs.tracked_of(sorted({name for event in found for name in event.aircraft})) if found else []
+    for event in found:
+        everybody = pipeline.everybody(event, partial(_said, legs, event.until))
+        expired = has_expired(rule, event.since)
+        result = _not_asked(rule, event.since) if expired else pipeline.asked_of_event(rule, event, everybody)
+        became = _became(event.event_id, known, book, rule) if result.truth else ""
+        yield WhyNot(event.event_id, event.since, f"{event.kind}, {event.reason}", *_outcome(result), became)
 
 
 def _way_words(journey: Journey, start: int, place: int) -> str:
@@ -243,7 +268,7 @@ def _stop_words(stop: Stop) -> str:
     return stop.airport or "?"
 
 
-def _became(subject: str, known: dict[str, OpenAlert], book: AlertBook | None, rule: Rule, when: datetime) -> str:
+def _became(subject: str, known: dict[str, OpenAlert], book: AlertBook | None, rule: Rule) -> str:
     """What became of a match: the alert and what was decided of it, or why there is none."""
     alert = known.get(subject)
     if alert is None or book is None:
@@ -255,8 +280,21 @@ def _became(subject: str, known: dict[str, OpenAlert], book: AlertBook | None, r
         return f"alert {subject}: the rule was cooling down, so nobody was told of it"
     if rule.id not in {r.rule_id for r in alert.alert.rules}:
         return f"alert {subject} was raised by other rules alone"
-    sent = sum(states.get("sent", 0) for states in book.deliveries().get(subject, {}).values())
-    return f"alert {subject}, {alert.alert.stage.replace('_', ' ')}; {sent} messages were delivered"
+    states = Counter[str]()
+    for of_channel in book.deliveries().get(subject, {}).values():
+        states.update(of_channel)
+    told = [f"alert {subject}, {alert.alert.stage.replace('_', ' ')}", f"{states['sent']} messages were delivered"]
+    if states["waiting"]:
+        quiet = f", after the quiet hours of the rule ({rule.quiet.between} {rule.quiet.zone})" if rule.quiet else ""
+        told.append(f"still to be sent: {states['waiting']}, as soon as the channel takes them{quiet}")
+    if states["dead"]:
+        told.append(f"given up: {states['dead']}, see `flightwatch alerts dead`")
+    reasons = [reason for _, _, _, reason in book.decisions(subject)]
+    if any(IN_ONE_OF_MANY in reason for reason in reasons):
+        told.append("told of in a message about many alerts")
+    if "silenced" in reasons:
+        told.append("silenced for a time, so that nobody was told then")
+    return "; ".join(told)
 
 
 def why_not_lines(found: Sequence[WhyNot], rule_id: str, aircraft: Aircraft) -> Iterator[str]:

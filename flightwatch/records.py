@@ -555,7 +555,8 @@ class Aircraft:
 
     `country` is that of the block of its address, `role` state, military, police, private or civil; `military` that
     any source says so. `sources` says where things come from, `conflicts` where sources contradict each other;
-    `undecided` are lists on which it would stand if what is not known of it fitted.
+    `undecided` are lists on which it would stand if what is not known of it fitted. `callsigns` are those that it used where it
+    is told of by itself (an event); of flights, the legs tell.
     """
 
     icao24: str | None
@@ -569,6 +570,7 @@ class Aircraft:
     role: str | None = None
     conflicts: tuple[str, ...] = ()
     undecided: tuple[str, ...] = ()
+    callsigns: tuple[str, ...] = ()
 
 
 # ---------------------------------------------------------------------------------------------------------- rarity, rules, alerts

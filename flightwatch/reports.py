@@ -164,7 +164,7 @@ class Report:
 def found(done: Backtest, airports: Airports) -> list[Found]:
     """All findings of a backtest, in order of time."""
     visits = [_visit(f, f.key not in done.silent, airports) for f in done.findings]
-    events = [_event(h) for h in done.happenings]
+    events = [_event(h, h.key not in done.silent) for h in done.happenings]
     return sorted((*visits, *events), key=lambda f: (f.time, f.key, f.rule.rule_id))
 
 
@@ -188,7 +188,7 @@ def _visit(finding: Finding, told: bool, airports: Airports) -> Found:
     )
 
 
-def _event(happening: Happening) -> Found:
+def _event(happening: Happening, told: bool) -> Found:
     event = happening.event
     chance = "" if event.probability is None else f" {event.probability:.2f}"
     return Found(
@@ -196,9 +196,9 @@ def _event(happening: Happening) -> Found:
         key=event.event_id,
         time=event.since,
         aircraft=happening.everybody,
-        words=f"{HAPPENED.get(event.kind, event.kind)} {event.words or event.reason}".strip(),
+        words=f"{HAPPENED.get(event.kind, event.kind)}: {event.words or event.reason}",
         certainty=f"{event.basis}{chance}",
-        told=True,
+        told=told,
         held=happening.held,
         legs=event.legs,
         feeds=event.feeds,
@@ -293,7 +293,7 @@ def _notes(done: Backtest, feeds: Mapping[str, Terms], made_up: Iterable[str]) -
     )
     notes += [f"{told[0].upper()}{told[1:]}." for told in unsearched_words(done.unsearched)]
     if done.silent:
-        notes.append("Cooling down is reckoned as if each alert had come at the end of its flight.")
+        notes.append("Cooling down is reckoned as if each alert had come at the end of its flight, or when the event began.")
     if any(rule.quiet for rule in done.rules):
         notes.append("Quiet hours put messages off and are not shown.")
     return notes

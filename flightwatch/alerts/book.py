@@ -44,6 +44,9 @@ from flightwatch.alerts.silences import USUAL_RADIUS_NM, Silence, silenced
 from flightwatch.errors import Damaged, InputError
 from flightwatch.records import Delivery, Finding, Message, message_from_bytes, message_to_bytes, micros, utc
 
+IN_ONE_OF_MANY = "in a message about many"
+"""What a decision says of an alert that shares its message with others."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS alerts (
@@ -334,7 +337,7 @@ class AlertBook:
                 values = (decided.key, alert.number, micros(until))
                 self._db.execute("INSERT OR IGNORE INTO quiet VALUES (?, ?, ?)", values)
         stage = alert.stage if alert else finding.stage
-        reason = decided.decision.reason + (" (in a message about many)" if grouped else "")
+        reason = decided.decision.reason + (f" ({IN_ONE_OF_MANY})" if grouped else "")
         self._note_decision(decided.key, time, stage, decided.decision.tell, reason)
 
     def _note_decision(self, alert_id: str, time_us: int, stage: str, told: bool, reason: str) -> None:

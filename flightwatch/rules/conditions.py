@@ -80,7 +80,7 @@ def aircraft(condition: AircraftCondition, case: Case) -> Result:
     """All that is given must hold; of an event, for one of its aircraft."""
     if not case.everybody:
         return fits(condition, case.aircraft, case.callsigns, case.sure)
-    results = [fits(condition, one, (), case.sure) for one in case.everybody]
+    results = [fits(condition, one, one.callsigns, case.sure) for one in case.everybody]
     return next((r for r in results if r.truth), any_of(results))
 
 
@@ -637,7 +637,7 @@ def together(condition: TogetherCondition, case: Case) -> Result:
     if case.event is None:
         return Result(None)
     wanted = condition.aircraft
-    fit = [one for one in case.everybody if wanted is None or fits(wanted, one, (), case.sure).truth]
+    fit = [one for one in case.everybody if wanted is None or fits(wanted, one, one.callsigns, case.sure).truth]
     told = ", ".join(one.registration or one.icao24 or "somebody" for one in fit)
     return result(len(fit) >= condition.at_least, words, f"{len(fit)}: {told}")
 

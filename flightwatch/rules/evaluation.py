@@ -173,7 +173,7 @@ def event_case(event: Event, everybody: Sequence[Aircraft], airports: Airports) 
 
 def is_about(rule: Rule, aircraft: Aircraft, airports: Airports) -> bool:
     """Whether the rule is not about others by what it demands of aircraft."""
-    return evaluate(rule.when, Case(aircraft, airports)).truth is not False
+    return evaluate(rule.when, Case(aircraft, airports, aircraft.callsigns)).truth is not False
 
 
 def could_match(rule: Rule, aircraft: Aircraft, journey: Journey | None, airports: Airports) -> bool:

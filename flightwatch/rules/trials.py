@@ -113,7 +113,8 @@ def _journeys(legs: Sequence[Leg]) -> list[tuple[int, int]]:
 def _asked_of_event(rule: Rule, given: Given, registry: Registry, airports: Airports) -> list[tuple[str, Result]]:
     made_up = given.event
     assert made_up is not None  # the caller looked
-    everybody = [_aircraft(name, given, registry) for name in (given.aircraft, *made_up.others)]
+    known = replace(_aircraft(given.aircraft, given, registry), callsigns=(given.callsign,) if given.callsign else ())
+    everybody = [known, *(_aircraft(name, Given(aircraft=name, event=made_up), registry) for name in made_up.others)]
     event = _event(made_up, everybody, airports)
     return [(event.kind, evaluate(rule.when, event_case(event, everybody, airports)))]
 
