@@ -163,6 +163,7 @@ def check(config: ConfigPath = DEFAULT_FILE) -> None:
     """Check the configuration, the rules and the watchlists; tell every problem with its line."""
     from flightwatch.deliveries.opening import in_words, obstacles, unset
     from flightwatch.feeds.questions import requests_a_round
+    from flightwatch.rules.definitions import asks_what_it_is
     from flightwatch.userfiles import read_all
 
     found = read_all(config)
@@ -184,6 +185,11 @@ def check(config: ConfigPath = DEFAULT_FILE) -> None:
     print(f"rules: {len(found.rules.rules)}; watchlists: {len(lists)} with {len(found.registry.addresses())} addresses{others}")
     if found.registry.databases:
         print(f"reference databases: {', '.join(f'{d.name} of {d.about.dated}' for d in found.registry.databases)}")
+    elif asking := [rule.id for rule in found.rules.rules if asks_what_it_is(rule.when)]:
+        print(
+            f"no reference database: of the aircraft that are on no list, {', '.join(asking)} can find those of the American"
+            " forces alone; `flightwatch reference update tar1090-db` tells who else is military"
+        )
     print("No problem found.")
 
 

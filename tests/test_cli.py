@@ -54,6 +54,7 @@ def test_a_new_configuration_is_right_as_it_is(typed: Typed, tmp_path: Path) -> 
     status, out, _ = typed("check")
     assert status == 0
     assert "No problem found" in out
+    assert "no reference database: of the aircraft that are on no list, state-aircraft-converge" in " ".join(out.split())
     status, _, err = typed("init")
     assert status == 1
     assert "is not overwritten" in err
@@ -239,6 +240,7 @@ def test_a_database_that_was_downloaded_is_kept_and_asked(typed: Typed, tmp_path
     assert "155220, 15521f" in err
     _, out, _ = typed("check")
     assert "reference databases: tar1090-db of 2024-01-01" in out
+    assert "no reference database" not in out
 
 
 def test_a_watchlist_made_of_a_database_keeps_its_attribution(typed: Typed, tmp_path: Path) -> None:

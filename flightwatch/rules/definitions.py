@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from flightwatch.documents import Document, Path_
 from flightwatch.places import Airports
 from flightwatch.places.regions import Region
-from flightwatch.rules.language import LIST, MOST_DEEP, Area, Condition, Near, PlaceCondition
+from flightwatch.rules.language import LIST, MOST_DEEP, AircraftCondition, Area, Condition, Near, PlaceCondition
 
 MOST_CONDITIONS = 1000
 """Conditions of one rule with all that its names stand for: a few names of names could make millions."""
@@ -62,6 +62,12 @@ def parts_of(part: BaseModel, at: Path_) -> Iterator[tuple[Path_, BaseModel]]:
         for step, inner in (((i,), v) for i, v in enumerate(value)) if isinstance(value, list) else (((), value),):
             if isinstance(inner, BaseModel):
                 yield from parts_of(inner, (*path, *step))
+
+
+def asks_what_it_is(condition: Condition) -> bool:
+    """Whether a condition asks who is military, or what role somebody has: of most aircraft databases alone know that."""
+    asked = (part for _, part in parts_of(condition, ()) if isinstance(part, AircraftCondition))
+    return any(part.military is not None or part.role is not None for part in asked)
 
 
 class Endless(ValueError):
