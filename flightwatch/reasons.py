@@ -122,6 +122,9 @@ def why_lines(found: Why) -> list[str]:
     lines = [a.message.headline, f"({a.message.qualifier})", f"alert {a.alert.alert_id}, {a.alert.stage.replace('_', ' ')}", ""]
     lines += [f"Rule {rule.rule_id}: {rule.title}" for rule in a.alert.rules]
     lines += [f"It held because, for {finding.rule.rule_id}:", *(f"  {h.condition}: {h.value}" for h in finding.held)]
+    if others := [rule.rule_id for rule in a.alert.rules if rule.rule_id != finding.rule.rule_id]:
+        whose = finding.aircraft.icao24 or finding.aircraft.registration
+        lines.append(f"What held for {', '.join(others)} `flightwatch why-not RULE --aircraft {whose}` tells.")
     lines += ["How rare:", *(f"  {r.sentence}" for r in finding.rarity)] if finding.rarity else []
     if finding.visit is not None:
         legs = [*finding.visit.way, *([finding.visit.departure] if finding.visit.departure else [])]

@@ -231,7 +231,12 @@ HERE = "near: {latitude: 50, longitude: %s, nm: 10}"
     ("when", "truth", "told"),
     [
         (HERE % 10, True, "position in 10 nm of 50, 10: 50.00, 9.75 about 1 Jan 10:26 UTC"),
-        (HERE % 20, False, "nowhere on its way, as far as seen"),
+        (HERE % 20, False, "nowhere on its way, as far as seen; the nearest was 299 nm away"),
+        (
+            HERE % 10 + ", below: 10000, faster: 100",
+            False,
+            "nowhere on its way, as far as seen: lowest 27,500 ft, fastest 154 kt there",
+        ),
         (HERE % 10 + ", above: 25000", True, "above 25000 ft"),
         (HERE % 10 + ", below: 25000", False, "nowhere on its way"),
         (HERE % 10 + ", moving: entering", True, "position entering 10 nm of 50, 10"),
@@ -240,7 +245,7 @@ HERE = "near: {latitude: 50, longitude: %s, nm: 10}"
         (HERE % 12 + ", moving: leaving", False, "nowhere"),
         ("below: 5000, above: 1000", True, "position below 5000 ft, above 1000 ft: 50.00, 8."),
         ("faster: 140", True, "faster 140 kt"),
-        ("faster: 300", False, "faster 300 kt"),
+        ("faster: 300", False, "faster 300 kt: nowhere on its way, as far as seen: fastest 154 kt"),
     ],
 )
 def test_position(when: str, truth: bool, told: str) -> None:

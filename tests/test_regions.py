@@ -175,6 +175,13 @@ def test_what_is_no_region_is_refused_in_one_line(content: bytes, says: str, tmp
     assert len(str(raised.value)) < 300
 
 
+def test_how_far_points_are_from_a_region() -> None:
+    square = polygon("square", [(175, -5), (-175, -5), (-175, 5), (175, 5)])
+    assert square.away_nm([0.0], [174.0]) == pytest.approx(60, rel=0.01)
+    assert square.away_nm([0.0, 8.0], [-160.0, -178.0]) == pytest.approx(180, rel=0.01), "the nearest of several"
+    assert Region("circle", centre=(50.0, 10.0), radius_nm=30).away_nm([52.0], [10.0]) == pytest.approx(90, rel=0.01)
+
+
 def test_files_that_are_too_large_or_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="simplify the outline"):
         read(tmp_path, b" " * (LARGEST + 1))

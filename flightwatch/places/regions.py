@@ -64,6 +64,14 @@ class Region:
             found |= (lat >= south - high) & (lat <= north + high) & (east_of <= east - west + 2 * wide)
         return found
 
+    def away_nm(self, latitude: ArrayLike, longitude: ArrayLike) -> float:
+        """How far the nearest of some points is from the region, all of which lie outside. Which part of an outline is the
+        nearest is found on a flat map, so hundreds of miles away it may be another."""
+        lat, lon = np.asarray(latitude, dtype=np.float64), np.asarray(longitude, dtype=np.float64)
+        if self.centre is not None:
+            return float(np.min(distance_nm(lat, lon, *self.centre))) - self.radius_nm
+        return min(_away_nm(ring, lat, lon) for polygon in self.polygons for ring in polygon)
+
     def contains(self, latitude: ArrayLike, longitude: ArrayLike) -> Flags:
         """Which of some points lie inside."""
         lat, lon = np.asarray(latitude, dtype=np.float64), np.asarray(longitude, dtype=np.float64)
@@ -95,6 +103,18 @@ def _crossed_oddly(ring: Ring, lat: NDArray[np.float64], lon: NDArray[np.float64
                 across = (lat < max(y1, y2)) & (lat >= min(y1, y2))
                 odd ^= across & (lon < x1 + (lat - y1) / (y2 - y1) * (x2 - x1))
     return odd
+
+
+def _away_nm(ring: Ring, lat: NDArray[np.float64], lon: NDArray[np.float64]) -> float:
+    narrow = np.cos(np.radians(lat))[:, None]
+    east, north = ((ring[:-1, 0] - lon[:, None] + 180) % 360 - 180) * narrow, ring[:-1, 1] - lat[:, None]
+    along, up = np.diff(ring[:, 0]) * narrow, np.diff(ring[:, 1])
+    length = along**2 + up**2
+    share = np.clip(-(east * along + north * up) / np.where(length > 0, length, 1), 0, 1)
+    east, north = east + share * along, north + share * up
+    point, edge = np.unravel_index(np.argmin(east**2 + north**2), east.shape)
+    there = lat[point] + north[point, edge], lon[point] + east[point, edge] / max(narrow[point, 0], 1e-9)
+    return float(distance_nm(lat[point], lon[point], *there))
 
 
 def polygon(name: str, corners: Corners) -> Region:

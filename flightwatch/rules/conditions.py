@@ -296,7 +296,7 @@ def _flown(condition: PositionCondition, leg: Leg, words: str) -> Result:
         return result(None, words, "not known: no way is kept of this flight")
     points = _densified(way)
     latitude, longitude, altitude, speed = points[:, 1], points[:, 2], points[:, 3], points[:, 4]
-    inside = _inside(condition.areas, latitude, longitude)
+    inside = there = _inside(condition.areas, latitude, longitude)
     outside_next = np.zeros(len(points), bool)
     if condition.moving == "entering":
         outside_next[1:] = ~inside[:-1]
@@ -313,8 +313,29 @@ def _flown(condition: PositionCondition, leg: Leg, words: str) -> Result:
         return result(True, words, f"{latitude[sure[0]]:.2f}, {longitude[sure[0]]:.2f} about {when:%-d %b %H:%M} UTC")
     if fit.any():
         return result(None, words, "not known: no altitude or speed there")
-    holes = np.diff(way["time"].astype(np.int64)) > HOLE_S
-    return result(None, words, "not known: part of its way was not seen") if holes.any() else result(False, words, NOWHERE_SEEN)
+    if (np.diff(way["time"].astype(np.int64)) > HOLE_S).any():
+        return result(None, words, "not known: part of its way was not seen")
+    return result(False, words, _missed_by(condition, points, there))
+
+
+def _missed_by(condition: PositionCondition, points: np.ndarray[Any, Any], there: np.ndarray[Any, Any]) -> str:
+    """By how much a way, without a hole, has no such point: how far from the region it stayed, or how low, high, slow and fast
+    it was in there."""
+    if not there.any():
+        away = min(area.away_nm(points[:, 1], points[:, 2]) for area in condition.areas)
+        return f"{NOWHERE_SEEN}; the nearest was {away:,.0f} nm away"
+    altitude, speed = points[there, 3], points[there, 4]
+    told = [
+        f"{word} {fit(value):,.0f} {unit}"
+        for limit, word, unit, fit, value in (
+            (condition.below, "lowest", "ft", np.nanmin, altitude),
+            (condition.above, "highest", "ft", np.nanmax, altitude),
+            (condition.slower, "slowest", "kt", np.nanmin, speed),
+            (condition.faster, "fastest", "kt", np.nanmax, speed),
+        )
+        if limit is not None and not np.isnan(value).all()
+    ]
+    return f"{NOWHERE_SEEN}: {', '.join(told)}" + (" there" if condition.areas else "") if told else NOWHERE_SEEN
 
 
 def _inside(areas: Sequence[Region], latitude: np.ndarray[Any, Any], longitude: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
