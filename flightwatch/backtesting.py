@@ -213,7 +213,7 @@ def _counts(asked: Mapping[int, Sequence[Rule]]) -> dict[str, Ints]:
 
 
 def _counted_by(part: Condition) -> list[str]:
-    looks = part.dormant or part.after or (part.visits and part.visits.of == "tail")
+    looks = part.dormant or part.first_seen or part.after or (part.visits and part.visits.of == "tail")
     return [*subjects_of(part), *([FLIGHTS] if looks else [])]
 
 

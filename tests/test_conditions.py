@@ -303,6 +303,10 @@ TWICE = f"history: {BEFORE}, watched_since: 2023-01-01"
             True,
             "no earlier flight on record; 21 observed days",
         ),
+        ("first_seen: {}", f"{TO}, {TWICE}", False, "first flight of the aircraft: 4 on record, the last on 6 Jan 2024"),
+        ("first_seen: {}", f"{TO}, watched_since: 2023-01-01", True, "none on record in 374 observed days"),
+        ("first_seen: {}", f"{TO}, watched_since: 2023-12-20", None, "21 observed days are too few"),
+        ("first_seen: {unknown: match}", f"{TO}, watched_since: 2023-12-20", True, "unknown: 21 observed days are too few"),
         ("first_visit: {to: country}", f"{TO}, {TWICE}", False, "2 before"),
         (
             "first_visit: {}",

@@ -217,6 +217,7 @@ LEAVES = {
         st.sampled_from([{"at_most": 2}, {"at_least": 2}]),
     ),
     "dormant": st.sampled_from([{"at_least": "30 h"}, {"at_least": "10 days"}]),
+    "first_seen": st.sampled_from([{}, {"unknown": "match"}, {"unknown": "skip"}]),
     "after": st.builds(lambda p: {"leg": {"origin": p}, "within": "3 days"}, PLACE),
     "first_visit": st.sampled_from([{"to": "country"}, {"of": "fleet"}, {"of": "type"}, {"of": "anybody", "unknown": "match"}]),
     "rarity": st.builds(

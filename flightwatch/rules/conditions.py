@@ -30,6 +30,7 @@ from flightwatch.rules.language import (
     DormantCondition,
     DurationCondition,
     EventCondition,
+    FirstSeenCondition,
     FirstVisitCondition,
     PlaceCondition,
     PositionCondition,
@@ -578,6 +579,20 @@ def dormant(condition: DormantCondition, case: Case) -> Result:
     days = f"{observed} observed days" + (" since" if last else "")
     enough = observed >= least.days
     return result(True if enough else None, words, f"{told}; {days}" + ("" if enough else ": too few"))
+
+
+def first_seen(condition: FirstSeenCondition, case: Case) -> Result:
+    """Whether no earlier flight of the aircraft is on record, on enough observed days."""
+    words = "first flight of the aircraft"
+    if case.history is None or not case.way or began_at(case) is None:
+        return Result(None)
+    if flights := _flown_before(case, case.history):
+        last = max((t for leg in flights if (t := leg.destination.time or leg.last_seen)), default=None)
+        return result(False, words, f"{len(flights)} on record" + (f", the last on {last:%-d %b %Y}" if last else ""))
+    observed = case.history.count("tail", NOWHERE).observed_days
+    if observed < LEAST_OBSERVED_DAYS:
+        return not_known(condition.unknown, words, f"{observed} observed days are too few")
+    return result(True, words, f"none on record in {observed} observed days")
 
 
 def first_visit(condition: FirstVisitCondition, case: Case) -> Result:

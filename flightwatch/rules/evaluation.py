@@ -31,6 +31,7 @@ _TESTS: dict[str, Callable[[Any, Case], Result]] = {
     "duration": kinds.duration,
     "visits": kinds.visits,
     "dormant": kinds.dormant,
+    "first_seen": kinds.first_seen,
     "first_visit": kinds.first_visit,
     "rarity": kinds.rarity,
     "event": kinds.event,
@@ -38,7 +39,7 @@ _TESTS: dict[str, Callable[[Any, Case], Result]] = {
     "together": kinds.together,
 }
 
-COUNTING = ("visits", "after", "dormant", "first_visit", "rarity")
+COUNTING = ("visits", "after", "dormant", "first_seen", "first_visit", "rarity")
 """What asks history, and is asked last."""
 
 

@@ -28,6 +28,7 @@ from flightwatch.rules.language import (
     Condition,
     DormantCondition,
     DurationCondition,
+    FirstSeenCondition,
     FirstVisitCondition,
     PlaceCondition,
     PositionCondition,
@@ -383,7 +384,7 @@ def _rarity(condition: RarityCondition, asked: _Asked) -> Masks:
     return _ruled_out(past.is_common(condition, asked.legs, _rows(asked), asked.of(_where(asked).airport), inside))
 
 
-def _dormant(condition: DormantCondition, asked: _Asked) -> Masks:
+def _dormant(condition: DormantCondition | FirstSeenCondition, asked: _Asked) -> Masks:
     """A journey may be told from any of its legs up to this one."""
     legs = asked.legs
     if asked.subject != "journey" or legs.single:
@@ -426,6 +427,7 @@ _KINDS: dict[str, Callable[[Any, _Asked], Masks]] = {
     "time": _time,
     "duration": _duration,
     "dormant": _dormant,
+    "first_seen": _dormant,
     "first_visit": _first_visit,
     "rarity": _rarity,
 }

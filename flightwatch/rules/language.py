@@ -13,6 +13,7 @@ duration:     {of: leg | stay | journey, at_least: 3 h, at_most: 2 days}
 visits:       {of: tail | fleet | type | anybody, to: airport | country, at_least: 3, at_most, within: 30 days}
 after:        {leg: {...}, within: 3 days}   an earlier flight of the same aircraft
 dormant:      {at_least: 60 days}            first flight for so long
+first_seen:   {unknown: match | skip}        no earlier flight of the aircraft at all
 first_visit:  {of: tail | fleet | type | anybody, to: airport | country, unknown: match | skip}
 rarity:       {of: tail | fleet | type | anybody, at_most: 12 per year, unknown: match | skip}
               `budget: 2 per week` instead of `at_most` sets the rate by how many alerts there may be
@@ -324,6 +325,13 @@ class DormantCondition(Strict):
 Unknown = Literal["match", "skip"]
 
 
+class FirstSeenCondition(Strict):
+    """No earlier flight of the aircraft is on record, on 90 observed days or more. With fewer it is not known: `unknown` says
+    what that means."""
+
+    unknown: Unknown | None = None
+
+
 class FirstVisitCondition(Strict):
     """No earlier visit to the place is on record, on 90 observed days or more. With fewer it is not known: `unknown` says what
     that means."""
@@ -403,6 +411,7 @@ class Condition(Strict):
     visits: VisitsCondition | None = None
     after: AfterCondition | None = None
     dormant: DormantCondition | None = None
+    first_seen: FirstSeenCondition | None = None
     first_visit: FirstVisitCondition | None = None
     rarity: RarityCondition | None = None
     event: EventCondition | None = None
@@ -435,6 +444,7 @@ MEANT_FOR: dict[str, tuple[Subject, ...]] = {
     "after": ("leg", "journey", "stay"),
     "duration": ("leg", "journey", "stay"),
     "dormant": ("leg", "journey", "stay"),
+    "first_seen": ("leg", "journey", "stay"),
     "first_visit": ("leg", "journey", "stay"),
     "rarity": ("leg", "journey", "stay"),
     "event": ("event",),

@@ -9,13 +9,21 @@ function needs it.
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 
 import numpy as np
 
 from flightwatch.rules.columns import DAY_US, NOT_ONE, NULL, Codes, Flags, Ints, LegColumns, Past
 from flightwatch.rules.conditions import LEAST_OBSERVED_DAYS
-from flightwatch.rules.language import DormantCondition, FirstVisitCondition, RarityCondition, To, VisitsCondition
-from flightwatch.rules.measures import span
+from flightwatch.rules.language import (
+    DormantCondition,
+    FirstSeenCondition,
+    FirstVisitCondition,
+    RarityCondition,
+    To,
+    VisitsCondition,
+)
+from flightwatch.rules.measures import LONGEST, span
 
 ROUNDING = 1e-6
 """Counts that are closer to a limit than this are left open."""
@@ -53,11 +61,12 @@ def is_common(condition: RarityCondition, legs: LegColumns, rows: Ints, airport:
     return np.asarray(known & (counts > limit * most + ROUNDING))
 
 
-def flew(condition: DormantCondition, legs: LegColumns, rows: Ints) -> Flags:
+def flew(condition: DormantCondition | FirstSeenCondition, legs: LegColumns, rows: Ints) -> Flags:
     """Whether the aircraft flew within the time before the leg began, and was down before that day."""
     past, began = legs.past, legs.past.times.began(rows)
     who = _who(past, legs, "tail", rows)
-    since = _day(began - _us(condition.at_least)) + 1
+    within = span(condition.at_least) if isinstance(condition, DormantCondition) else LONGEST
+    since = _day(began - within // timedelta(microseconds=1)) + 1
     mine = _of(past, "tail", who)
     mine = mine[past.counted[mine] & past.times.is_over(mine)]
     mine = mine[past.times.began(mine) <= past.times.arrived(mine)]
