@@ -286,7 +286,10 @@ def _became(subject: str, known: dict[str, OpenAlert], book: AlertBook | None, r
     states = Counter[str]()
     for of_channel in book.deliveries().get(subject, {}).values():
         states.update(of_channel)
-    told = [f"alert {subject}, {alert.alert.stage.replace('_', ' ')}", f"{states['sent']} messages were delivered"]
+    told = [
+        f"alert {subject}, {alert.alert.stage.replace('_', ' ')}",
+        "1 message was delivered" if states["sent"] == 1 else f"{states['sent']} messages were delivered",
+    ]
     if states["waiting"]:
         quiet = f", after the quiet hours of the rule ({rule.quiet.between} {rule.quiet.zone})" if rule.quiet else ""
         told.append(f"still to be sent: {states['waiting']}, as soon as the channel takes them{quiet}")

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,8 @@ LEAST, LEAST_FOR = 3, timedelta(minutes=1)
 PAUSE = 30 * MINUTE
 """Positions with one code that lie closer together are one event, as with suspect positions; two polls of the slowest feed."""
 
+LONGEST_PAUSE = timedelta(microseconds=PAUSE)
+
 Open = Mapping[str, tuple[Event, ...]]
 
 
@@ -44,13 +46,12 @@ def noted(rows: Rows, before: Open) -> tuple[Open, tuple[Event, ...]]:
         return before, ()
     after = dict(before)
     changed: dict[str, Event] = {}
-    for event in _runs(rows):
-        (name,) = event.aircraft
-        mine = after.get(name, ())
-        last = next((e for e in mine if (e.kind, e.reason) == (event.kind, event.reason)), None)
-        goes_on = last is not None and event.since - last.until <= timedelta(microseconds=PAUSE)
-        whole = _worded(_together(last, event) if last is not None and goes_on else event)
-        after[name] = (*(e for e in mine if e is not last), whole)
+    for run in _runs(rows):
+        mine = after.get(run.aircraft, ())
+        last = next((e for e in mine if (e.kind, e.reason) == (run.kind, run.reason)), None)
+        goes_on = last is not None and run.since - last.until <= LONGEST_PAUSE
+        whole = _event(run, last if goes_on else None)
+        after[run.aircraft] = (*(e for e in mine if e is not last), whole)
         if whole.count >= LEAST and whole.until - whole.since >= LEAST_FOR:
             changed[whole.event_id] = whole
     for name in {aircraft_text(number) for number in np.unique(rows.aircraft).tolist()}:
@@ -61,13 +62,29 @@ def noted(rows: Rows, before: Open) -> tuple[Open, tuple[Event, ...]]:
 def _still_open(events: tuple[Event, ...]) -> tuple[Event, ...]:
     """The events of an aircraft without those of codes to which nothing comes any more: later rows come after all of these."""
     newest = max(e.until for e in events if e.kind in (EMERGENCY, CODE))
-    over = newest - timedelta(microseconds=PAUSE)
-    return tuple(e for e in events if e.kind not in (EMERGENCY, CODE) or e.until >= over)
+    return tuple(e for e in events if e.kind not in (EMERGENCY, CODE) or newest - e.until <= LONGEST_PAUSE)
 
 
-def _runs(rows: Rows) -> Iterator[Event]:
-    """One event, without its words, for each run of rows of one aircraft and code without a long pause. All runs are gone through
-    at once: a code of ordinary traffic makes a thousand in each poll."""
+class _Run(NamedTuple):
+    """Rows of one aircraft and code without a long pause; heights are NaN where none was told."""
+
+    aircraft: str
+    kind: str
+    reason: str
+    since: datetime
+    until: datetime
+    south: float
+    west: float
+    north: float
+    east: float
+    lowest_ft: float
+    highest_ft: float
+    positions: int
+    feeds: frozenset[str]
+
+
+def _runs(rows: Rows) -> Iterator[_Run]:
+    """All runs, gone through at once: a code of ordinary traffic makes a thousand in each poll."""
     rows = rows.take(np.lexsort((rows.time, rows.alarm, rows.aircraft)))
     apart = (np.diff(rows.aircraft) != 0) | (np.diff(rows.alarm) != 0) | (np.diff(rows.time) > PAUSE)
     start = np.r_[0, np.flatnonzero(apart) + 1]
@@ -78,53 +95,43 @@ def _runs(rows: Rows) -> Iterator[Event]:
         *(least(rows.latitude, start), least(rows.longitude, start), most(rows.latitude, start), most(rows.longitude, start)),
         *(least(rows.altitude, start), most(rows.altitude, start), start, stop),
     )
-    for number, alarm, since_us, until_us, south, west, north, east, lowest, highest, first, over in zip(
+    words = [*rows.vocabulary["feed"], None]
+    for number, alarm, since, until, south, west, north, east, lowest, highest, first, over in zip(
         *(column.tolist() for column in columns), strict=True
     ):
-        aircraft, since = aircraft_text(number), utc(since_us)
-        kind, reason = CODE if alarm >= CODES_FROM else EMERGENCY, alarm_text(alarm)
-        yield Event(
-            event_id=f"{kind}-{aircraft}-{reason}-{since:%Y%m%dT%H%M%S.%f}",
-            kind=kind,
-            reason=reason,
-            aircraft=(aircraft,),
-            since=since,
-            until=utc(until_us),
-            south=south,
-            west=west,
-            north=north,
-            east=east,
-            count=over - first,
-            feeds=_feeds(rows, first, over),
-            evidence={} if math.isnan(lowest) else {"lowest_ft": round(lowest, 1), "highest_ft": round(highest, 1)},
+        feeds = frozenset(word for code in set(rows.feed[first:over].tolist()) if (word := words[code]))
+        kind = CODE if alarm >= CODES_FROM else EMERGENCY
+        span = utc(since), utc(until)
+        yield _Run(
+            aircraft_text(number), kind, alarm_text(alarm), *span, south, west, north, east, lowest, highest, over - first, feeds
         )
 
 
-def _feeds(rows: Rows, first: int, over: int) -> tuple[str, ...]:
-    words = rows.vocabulary["feed"]
-    return tuple(sorted({words[code] for code in set(rows.feed[first:over].tolist()) if code >= 0}))
-
-
-def _together(a: Event, b: Event) -> Event:
-    """Two parts of one event, under the name of the first."""
-    lowest, highest = (
-        fit(found) if (found := [e.evidence[name] for e in (a, b) if name in e.evidence]) else None
-        for name, fit in (("lowest_ft", min), ("highest_ft", max))
+def _event(run: _Run, last: Event | None) -> Event:
+    """The event that a run is, or that goes on with it, under the name of its first part."""
+    since, count, feeds = run.since, run.positions, run.feeds
+    if last is not None:
+        since, count, feeds = last.since, last.count + run.positions, run.feeds.union(last.feeds)
+    heights = [(run.lowest_ft, run.highest_ft)] if not math.isnan(run.lowest_ft) else []
+    heights += [(last.evidence["lowest_ft"], last.evidence["highest_ft"])] if last and last.evidence else []
+    minutes = (run.until - since).total_seconds() / 60
+    return Event(
+        event_id=last.event_id if last else f"{run.kind}-{run.aircraft}-{run.reason}-{since:%Y%m%dT%H%M%S.%f}",
+        kind=run.kind,
+        reason=run.reason,
+        aircraft=(run.aircraft,),
+        since=since,
+        until=run.until,
+        south=min(last.south, run.south) if last else run.south,
+        west=min(last.west, run.west) if last else run.west,
+        north=max(last.north, run.north) if last else run.north,
+        east=max(last.east, run.east) if last else run.east,
+        count=count,
+        feeds=tuple(sorted(feeds)),
+        evidence={
+            name: round(fit(pair[at] for pair in heights), 1)
+            for at, (name, fit) in enumerate((("lowest_ft", min), ("highest_ft", max)))
+            if heights
+        },
+        words=f"sent {IN_WORDS.get(run.reason, run.reason)} with {count:,} positions in {minutes:.0f} min",
     )
-    return replace(
-        a,
-        until=b.until,
-        south=min(a.south, b.south),
-        west=min(a.west, b.west),
-        north=max(a.north, b.north),
-        east=max(a.east, b.east),
-        count=a.count + b.count,
-        feeds=tuple(sorted({*a.feeds, *b.feeds})),
-        evidence={} if lowest is None or highest is None else {"lowest_ft": lowest, "highest_ft": highest},
-    )
-
-
-def _worded(event: Event) -> Event:
-    minutes = (event.until - event.since).total_seconds() / 60
-    sent = IN_WORDS.get(event.reason, event.reason)
-    return replace(event, words=f"sent {sent} with {event.count:,} positions in {minutes:.0f} min")
