@@ -66,19 +66,16 @@ def _still_open(events: tuple[Event, ...]) -> tuple[Event, ...]:
 
 
 class _Run(NamedTuple):
-    """Rows of one aircraft and code without a long pause; heights are NaN where none was told."""
+    """Rows of one aircraft and code without a long pause: between which parallels and meridians (south, west, north, east), and
+    the least and greatest height (ft), NaN where none was told."""
 
     aircraft: str
     kind: str
     reason: str
     since: datetime
     until: datetime
-    south: float
-    west: float
-    north: float
-    east: float
-    lowest_ft: float
-    highest_ft: float
+    area: tuple[float, float, float, float]
+    heights: tuple[float, float]
     positions: int
     feeds: frozenset[str]
 
@@ -102,9 +99,8 @@ def _runs(rows: Rows) -> Iterator[_Run]:
         feeds = frozenset(word for code in set(rows.feed[first:over].tolist()) if (word := words[code]))
         kind = CODE if alarm >= CODES_FROM else EMERGENCY
         span = utc(since), utc(until)
-        yield _Run(
-            aircraft_text(number), kind, alarm_text(alarm), *span, south, west, north, east, lowest, highest, over - first, feeds
-        )
+        area, heights = (south, west, north, east), (lowest, highest)
+        yield _Run(aircraft_text(number), kind, alarm_text(alarm), *span, area, heights, over - first, feeds)
 
 
 def _event(run: _Run, last: Event | None) -> Event:
@@ -112,8 +108,9 @@ def _event(run: _Run, last: Event | None) -> Event:
     since, count, feeds = run.since, run.positions, run.feeds
     if last is not None:
         since, count, feeds = last.since, last.count + run.positions, run.feeds.union(last.feeds)
-    heights = [(run.lowest_ft, run.highest_ft)] if not math.isnan(run.lowest_ft) else []
+    heights = [run.heights] if not math.isnan(run.heights[0]) else []
     heights += [(last.evidence["lowest_ft"], last.evidence["highest_ft"])] if last and last.evidence else []
+    south, west, north, east = run.area
     minutes = (run.until - since).total_seconds() / 60
     return Event(
         event_id=last.event_id if last else f"{run.kind}-{run.aircraft}-{run.reason}-{since:%Y%m%dT%H%M%S.%f}",
@@ -122,10 +119,10 @@ def _event(run: _Run, last: Event | None) -> Event:
         aircraft=(run.aircraft,),
         since=since,
         until=run.until,
-        south=min(last.south, run.south) if last else run.south,
-        west=min(last.west, run.west) if last else run.west,
-        north=max(last.north, run.north) if last else run.north,
-        east=max(last.east, run.east) if last else run.east,
+        south=min(last.south, south) if last else south,
+        west=min(last.west, west) if last else west,
+        north=max(last.north, north) if last else north,
+        east=max(last.east, east) if last else east,
         count=count,
         feeds=tuple(sorted(feeds)),
         evidence={

@@ -25,7 +25,7 @@ together:     {at_least: 2, aircraft: {...}} how many of the aircraft of an even
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -77,11 +77,18 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-def _address(value: Any) -> Any:
-    """An address of digits alone is a number to YAML; it means the six digits."""
-    if isinstance(value, list):
-        return [_address(v) for v in value]
-    return f"{value:06d}" if isinstance(value, int) and not isinstance(value, bool) else value
+def _spelled(digits: int) -> Callable[[Any], Any]:
+    """What is of digits alone and has no quotes is a number to YAML; it means so many digits."""
+
+    def spell(value: Any) -> Any:
+        if isinstance(value, list):
+            return [spell(v) for v in value]
+        return f"{value:0{digits}d}" if isinstance(value, int) and not isinstance(value, bool) else value
+
+    return spell
+
+
+_address, _squawk = _spelled(6), _spelled(4)
 
 
 def _are_addresses(words: list[str]) -> list[str]:
@@ -105,13 +112,6 @@ def wrong_squawk(pattern: str) -> str | None:
     if many > MOST_SQUAWKS:
         return f"`{pattern}` stands for {many} codes, at most {MOST_SQUAWKS} are looked for: write two of the four digits"
     return None
-
-
-def _squawk(value: Any) -> Any:
-    """A code without quotes is a number to YAML; it means the four digits."""
-    if isinstance(value, list):
-        return [_squawk(v) for v in value]
-    return f"{value:04d}" if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _are_squawks(words: list[str]) -> list[str]:
