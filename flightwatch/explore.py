@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,12 @@ import pyarrow.compute as pc
 from flightwatch import maps
 from flightwatch.alerts import AlertBook
 from flightwatch.alerts.wording import area_name, coverage_note, map_note
-from flightwatch.backfill import exposures
+from flightwatch.backfill import exposures, oldest
 from flightwatch.errors import StoreError
 from flightwatch.pipeline import Pipeline
 from flightwatch.places import airports
 from flightwatch.rarity import Baseline
-from flightwatch.reasons import why, why_data, why_not
+from flightwatch.reasons import unobserved, unsearched, unsearched_words, why, why_data, why_not
 from flightwatch.records import CoverageMap, MapSpec, Track, credits_of, legs_from_table
 from flightwatch.store import Store
 from flightwatch.userfiles import read_all
@@ -90,11 +90,17 @@ class Explorer:
     def why_not(
         self, rule: str, aircraft: str, config: str | Path, since: datetime | None = None, until: datetime | None = None
     ) -> pd.DataFrame:
-        """What a rule of a configuration says of each flight of an aircraft: see `flightwatch why-not`."""
+        """What a rule of a configuration says of each flight of an aircraft: see `flightwatch why-not`. What could not be
+        observed stands in `frame.attrs["unobserved"]`, outages and days without watch only from `since` on."""
         found, path = read_all(Path(config)), self.store.root / "alerts.sqlite"
         pipeline = Pipeline(airports(), found.registry, found.rules.rules, exposures(self.store))
         with AlertBook(path, read_only=True) if path.exists() else nullcontext() as book:
-            return pd.DataFrame(asdict(a) for a in why_not(self.store, book, pipeline, rule, aircraft, since, until))
+            answers = pd.DataFrame(asdict(a) for a in why_not(self.store, book, pipeline, rule, aircraft, since, until))
+        known = found.registry.who(found.registry.address(aircraft) or "", None)
+        blind = list(unobserved(self.store, known, since, until or datetime.now(UTC))) if since else []
+        asked = [r for r in found.rules.rules if r.id == rule]
+        answers.attrs["unobserved"] = [*blind, *unsearched_words(unsearched(self.store, asked, since or oldest(self.store)))]
+        return answers
 
     def reconstructed(self) -> list[str]:
         """The feeds in this store that nobody observed: made up, or reconstructed."""

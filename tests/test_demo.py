@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+from datetime import UTC, datetime
 from email import policy
 from email.parser import BytesParser
 from pathlib import Path
@@ -195,3 +196,6 @@ def test_notebooks_ask_the_same(demo_folder: Path) -> None:
     assert sky.why(alert)["alert_id"] == alert
     answers = sky.why_not("russian-state-to-north-korea", "RA-86559", demo_folder / "flightwatch.yaml")
     assert set(answers["outcome"]) >= {"matched", "not matched"}
+    since = datetime(2023, 9, 25, tzinfo=UTC)
+    asked = sky.why_not("russian-state-to-north-korea", "RA-86559", demo_folder / "flightwatch.yaml", since)
+    assert any("nobody would surely have seen it" in told for told in asked.attrs["unobserved"])

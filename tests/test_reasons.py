@@ -16,7 +16,7 @@ from flightwatch.desk import Desk
 from flightwatch.imports import import_file
 from flightwatch.pipeline import Pipeline
 from flightwatch.places import airports as all_airports
-from flightwatch.reasons import WhyNot, why_not
+from flightwatch.reasons import WhyNot, unsearched_words, why_not
 from flightwatch.records import LEGS
 from flightwatch.rules import Rule
 from flightwatch.store import Store, files
@@ -64,6 +64,15 @@ def test_live_backtest_and_why_not_know_the_same_of_who_sent_a_code(store: Store
     told = {(one.subject, one.facts) for one in asked(store, theirs) if one.outcome == "matched"}
     assert len(live) == 2
     assert live == done == told
+
+
+def test_what_nobody_searched_for_is_said_in_a_line_for_each_time() -> None:
+    codes = {f"000{n}": T0 for n in range(8)} | {"0010": T0, "7001": None}
+    assert list(unsearched_words(codes)) == [
+        "before 1 Mar 2024 12:00 UTC nobody searched what came in for squawk 0000, 0001, 0002, 0003, 0004, 0005, 0006, 0007 and 1"
+        " more: who sent it is not known",
+        "so far nobody searched what came in for squawk 7001: who sent it is not known",
+    ]
 
 
 def test_a_rule_about_events_cools_down_in_a_backtest(store: Store) -> None:
