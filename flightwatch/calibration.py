@@ -115,8 +115,11 @@ def picture(curves: Sequence[Curve]) -> bytes:
     FigureCanvasAgg(figure)
     for axes, curve in zip(figure.subplots(len(curves), 1, squeeze=False)[:, 0], curves, strict=True):
         rates = np.unique(curve.rates)
-        shown = np.r_[0.0, rates] * DAYS_A_YEAR
-        axes.step(shown, [curve.a_week(rate) for rate in np.r_[0.0, rates]], where="post", color="#1f5fa8", linewidth=2)
+        if len(rates):
+            shown, a_week = np.r_[0.0, rates] * DAYS_A_YEAR, [curve.a_week(rate) for rate in np.r_[0.0, rates]]
+            axes.step(shown, a_week, where="post", color="#1f5fa8", linewidth=2)
+        else:
+            axes.text(0.5, 0.5, "no visit with enough history before it", ha="center", va="center", transform=axes.transAxes)
         axes.axhline(curve.budget, color="#b3261e", linestyle="--", linewidth=1.2, label=f"budget: {curve.budget:.3g} a week")
         if curve.limit is not None:
             at = curve.limit * DAYS_A_YEAR

@@ -78,6 +78,7 @@ def test_the_history_tells_what_a_budget_means(flown: Path, tmp_path: Path) -> N
         (rule,) = within_budgets(store, pipe)
         assert budget_of(rule).per_day == curve.limit  # type: ignore[union-attr]
         assert picture([curve]).startswith(b"\x89PNG")
+        assert picture([Curve("mine", 2.0, 0.0, np.empty(0), None)]).startswith(b"\x89PNG"), "with no history at all"
 
 
 def test_too_short_a_history_sets_no_limit() -> None:
