@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from flightwatch.documents import Strict, load, validate
 from flightwatch.errors import ConfigError, Problem
@@ -25,7 +25,15 @@ from flightwatch.records import Terms
 from flightwatch.services import QUESTIONS, SERVICES, SITES, V2_PATHS
 
 NAME = r"^[a-z0-9][a-z0-9-]{0,63}$"
-Name = Annotated[str, Field(pattern=NAME)]
+
+
+def _is_a_name(text: str) -> str:
+    if not re.fullmatch(NAME, text):
+        raise ValueError(f"`{text}` is no name here: up to 64 small letters, digits and dashes, like `my-rule`")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_is_a_name), WithJsonSchema({"type": "string", "pattern": NAME})]
 
 DEFAULT_FILE = Path("flightwatch.yaml")
 

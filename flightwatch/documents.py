@@ -171,6 +171,8 @@ def _problem(document: Document, model: type[BaseModel], error: Any, at: Path_) 
     elif error["type"] == "literal_error":
         allowed = re.findall(r"'([^']*)'", error["ctx"]["expected"])
         message = f"`{error['input']}` must be one of {', '.join(allowed)}" + nearest(str(error["input"]), allowed)
+    elif error["type"].startswith("date_"):
+        message = f"`{error['input']}`: write a day, like 2024-01-31"
     elif error["type"] in ("string_type", "int_type", "float_type", "list_type", "bool_type", "tuple_type"):
         message = f"`{error['input']}`: {message[0].lower()}{message[1:]}" + (
             " (put it in quotes)" if error["type"] == "string_type" else ""

@@ -203,6 +203,17 @@ def test_each_mistake_is_named_where_it_stands(
     assert any((file, line, column) == at and says in told for *at_, told in found for at in [tuple(at_)]), found
 
 
+def test_all_mistakes_of_a_rule_are_told_at_once_in_words_for_people(folder: Folder) -> None:
+    text = (
+        "- id: Bad Id\n  title: T\n  subject: event\n  expires: tomorrow\n"
+        '  when: {all: [{squawk: [7001, "8000", "7*"]}, {aircraft: {icao24: [abcdeg, 12345]}}]}\n'
+    )
+    found = {(line, column): message for _, line, column, message in folder.problems(rules=text)}
+    assert found.keys() == {(1, 3), (4, 3), (5, 32), (5, 40), (5, 69)}
+    assert found[1, 3] == "`Bad Id` is no name here: up to 64 small letters, digits and dashes, like `my-rule`"
+    assert found[4, 3] == "`tomorrow`: write a day, like 2024-01-31"
+
+
 def test_a_mistake_in_a_definition_is_told_once(folder: Folder) -> None:
     """However many rules use it, and in whatever file; a file that cannot be read makes no others wrong."""
     several = "".join(f"- {{id: x{i}, title: T, when: {{use: from-russia}}}}\n" for i in range(3))

@@ -309,7 +309,7 @@ TEST = "  tests:\n    - name: t\n      given: {{aircraft: abc123, legs: [{legs}]
     [
         ("id: x\n", 1, "is a list"),
         ("- title: T\n  when: {aircraft: {icao24: abc123}}\n", 1, "`id` is missing"),
-        ("- id: X Y\n  title: T\n  when: {aircraft: {icao24: abc123}}\n", 1, "pattern"),
+        ("- id: X Y\n  title: T\n  when: {aircraft: {icao24: abc123}}\n", 1, "no name here"),
         ("- id: x\n  title: T\n  sevrity: high\n  when: {aircraft: {icao24: abc123}}\n", 3, "did you mean `severity`"),
         ("- id: x\n  title: T\n  severity: hgih\n  when: {aircraft: {icao24: abc123}}\n", 3, "did you mean `high`"),
         ("- id: x\n  title: T\n  when: {}\n", 3, "is empty"),

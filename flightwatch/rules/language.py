@@ -91,11 +91,10 @@ def _spelled(digits: int) -> Callable[[Any], Any]:
 _address, _squawk = _spelled(6), _spelled(4)
 
 
-def _are_addresses(words: list[str]) -> list[str]:
-    for word in words:
-        if not ADDRESS.fullmatch(word) and not word.startswith(LIST):
-            raise ValueError(f"`{word}` is no address: six hex digits in quotes, or a pattern of them like 1552*")
-    return words
+def _is_like_addresses(word: str) -> str:
+    if not ADDRESS.fullmatch(word) and not word.startswith(LIST):
+        raise ValueError(f"`{word}` is no address: six hex digits in quotes, or a pattern of them like 1552*")
+    return word
 
 
 @lru_cache(maxsize=1024)
@@ -114,11 +113,10 @@ def wrong_squawk(pattern: str) -> str | None:
     return None
 
 
-def _are_squawks(words: list[str]) -> list[str]:
-    for word in words:
-        if not word.startswith(LIST) and (wrong := wrong_squawk(word)):
-            raise ValueError(wrong)
-    return words
+def _is_like_squawks(word: str) -> str:
+    if not word.startswith(LIST) and (wrong := wrong_squawk(word)):
+        raise ValueError(wrong)
+    return word
 
 
 def _is_a_squawk(word: str) -> str:
@@ -150,15 +148,19 @@ Role = Literal["state", "military", "police", "private", "civil"]
 _Some = Annotated[list[str], Field(min_length=1)]
 Words = Annotated[_Some, BeforeValidator(_listed, json_schema_input_type=str | _Some)]
 PlainWords = Annotated[Words, AfterValidator(_are_words)]
+Numbered = str | int
+"""What digits alone are to YAML, with quotes and without."""
+
+Several = Numbered | Annotated[list[Numbered], Field(min_length=1)]
 Addresses = Annotated[
-    _Some,
-    BeforeValidator(lambda v: _address(_listed(v)), json_schema_input_type=str | int | list[str | int]),
-    AfterValidator(_are_addresses),
+    list[Annotated[str, AfterValidator(_is_like_addresses)]],
+    Field(min_length=1),
+    BeforeValidator(lambda v: _address(_listed(v)), json_schema_input_type=Several),
 ]
 Squawks = Annotated[
-    _Some,
-    BeforeValidator(lambda v: _squawk(_listed(v)), json_schema_input_type=str | int | list[str | int]),
-    AfterValidator(_are_squawks),
+    list[Annotated[str, AfterValidator(_is_like_squawks)]],
+    Field(min_length=1),
+    BeforeValidator(lambda v: _squawk(_listed(v)), json_schema_input_type=Several),
 ]
 Kinds = Annotated[list[Kind], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=Kind | list[Kind])]
 Days = Annotated[list[Day], Field(min_length=1), BeforeValidator(_listed, json_schema_input_type=Day | list[Day])]
