@@ -292,6 +292,9 @@ HAPPENED = {
 }
 """What the kinds of events of legs mean, in words for people."""
 
+BEGAN = "began_latitude", "began_longitude"
+"""Evidence of events that grow while the aircraft flies on: where the first of their positions lies (degrees)."""
+
 EMERGENCY_CODES = ("7500", "7600", "7700")
 """Unlawful interference, radio failure, any other emergency: they make events of their own kind, whether or not a rule asks."""
 

@@ -413,6 +413,12 @@ def happened(**more: Any) -> Event:
         ("event: {probability: 0.8}", {"probability": None}, None, "no number"),
         ("at: {near: {latitude: 50, longitude: 10, nm: 5}}", {}, True, "at 5 nm of 50, 10: observed, 50.0, 10.0"),
         ("at: {near: {latitude: 50, longitude: 11, nm: 5}}", {}, False, "50.0, 10.0"),
+        (
+            "at: {near: {latitude: 50, longitude: 20, nm: 5}}",
+            {"evidence": {"began_latitude": 50.0, "began_longitude": 20.0}},
+            True,
+            "observed, 50.0, 20.0",
+        ),
         ("at: {country: DE}", {"airports": ("EDDF",)}, True, "at Germany: observed, EDDF"),
         ("at: {country: DE}", {}, False, "at Germany: observed, 50.0, 10.0"),
         (

@@ -34,6 +34,7 @@ from flightwatch.places import Airports
 from flightwatch.rarity import Baseline
 from flightwatch.reasons import unsearched
 from flightwatch.records import (
+    BEGAN,
     CIRCLING,
     CODE,
     DIVERSION,
@@ -373,6 +374,7 @@ def test_a_code_counts_once_it_was_sent_for_a_minute_and_more_than_twice() -> No
     (one,) = told([[report(0), report(50), report(61)]]).values()
     assert (one.kind, one.reason, one.count, one.until) == (EMERGENCY, "7700", 3, T0 + timedelta(seconds=61))
     assert one.words == "sent 7700 (emergency) with 3 positions in 1 min"
+    assert [one.evidence[name] for name in BEGAN] == [40.0, 8.0]
 
 
 def test_the_word_of_an_emergency_counts_as_its_code_and_lifeguard_is_none() -> None:

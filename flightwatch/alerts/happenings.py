@@ -13,6 +13,7 @@ from flightwatch.alerts.lifecycle import Alert
 from flightwatch.alerts.phrases import chance, duration, sentence, who
 from flightwatch.places import Airports, shown_distance_nm
 from flightwatch.records import (
+    BEGAN,
     CIRCLING,
     CODE,
     DIVERSION,
@@ -65,8 +66,8 @@ SPOTS = {
 """What a map says at the middle of an event; others have airports alone."""
 
 UNITS = ("nm", "ft", "kt", "s", "min")
-TOLD_OTHERWISE = ("minutes", "rounds", "aircraft", "headed_probability", "seen_share", "headed_min")
-"""Evidence that stands in the words of the event already."""
+TOLD_OTHERWISE = ("minutes", "rounds", "aircraft", "headed_probability", "seen_share", "headed_min", *BEGAN)
+"""Evidence that stands in the words of the event already, or on its map."""
 
 OTHERS_NAMED, MOST_IN_A_HEADLINE = 5, 3
 A_MOMENT = timedelta(minutes=1)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from flightwatch.legs.rows import CODES_FROM, MINUTE, Rows, aircraft_text, alarm_text
-from flightwatch.records import CODE, EMERGENCY, Event, utc
+from flightwatch.records import BEGAN, CODE, EMERGENCY, Event, utc
 
 IN_WORDS = {
     "7500": "7500 (unlawful interference)",
@@ -66,14 +66,15 @@ def _still_open(events: tuple[Event, ...]) -> tuple[Event, ...]:
 
 
 class _Run(NamedTuple):
-    """Rows of one aircraft and code without a long pause: between which parallels and meridians (south, west, north, east), and
-    the least and greatest height (ft), NaN where none was told."""
+    """Rows of one aircraft and code without a long pause: where it began (latitude, longitude), between which parallels and
+    meridians it lay (south, west, north, east), and the least and greatest height (ft), NaN where none was told."""
 
     aircraft: str
     kind: str
     reason: str
     since: datetime
     until: datetime
+    began: tuple[float, float]
     area: tuple[float, float, float, float]
     heights: tuple[float, float]
     positions: int
@@ -91,16 +92,18 @@ def _runs(rows: Rows) -> Iterator[_Run]:
         *(rows.aircraft[start], rows.alarm[start], rows.time[start], rows.time[stop - 1]),
         *(least(rows.latitude, start), least(rows.longitude, start), most(rows.latitude, start), most(rows.longitude, start)),
         *(least(rows.altitude, start), most(rows.altitude, start), start, stop),
+        *(rows.latitude[start], rows.longitude[start]),
     )
     words = [*rows.vocabulary["feed"], None]
-    for number, alarm, since, until, south, west, north, east, lowest, highest, first, over in zip(
+    for number, alarm, since, until, south, west, north, east, lowest, highest, first, over, *began in zip(
         *(column.tolist() for column in columns), strict=True
     ):
         feeds = frozenset(word for code in set(rows.feed[first:over].tolist()) if (word := words[code]))
         kind = CODE if alarm >= CODES_FROM else EMERGENCY
         span = utc(since), utc(until)
         area, heights = (south, west, north, east), (lowest, highest)
-        yield _Run(aircraft_text(number), kind, alarm_text(alarm), *span, area, heights, over - first, feeds)
+        where = began[0], began[1]
+        yield _Run(aircraft_text(number), kind, alarm_text(alarm), *span, where, area, heights, over - first, feeds)
 
 
 def _event(run: _Run, last: Event | None) -> Event:
@@ -109,7 +112,12 @@ def _event(run: _Run, last: Event | None) -> Event:
     if last is not None:
         since, count, feeds = last.since, last.count + run.positions, run.feeds.union(last.feeds)
     heights = [run.heights] if not math.isnan(run.heights[0]) else []
-    heights += [(last.evidence["lowest_ft"], last.evidence["highest_ft"])] if last and last.evidence else []
+    heights += [(last.evidence["lowest_ft"], last.evidence["highest_ft"])] if last and "lowest_ft" in last.evidence else []
+    began = (
+        {name: last.evidence[name] for name in BEGAN if name in last.evidence}
+        if last
+        else dict(zip(BEGAN, run.began, strict=True))
+    )
     south, west, north, east = run.area
     minutes = (run.until - since).total_seconds() / 60
     return Event(
@@ -125,7 +133,8 @@ def _event(run: _Run, last: Event | None) -> Event:
         east=max(last.east, east) if last else east,
         count=count,
         feeds=tuple(sorted(feeds)),
-        evidence={
+        evidence=began
+        | {
             name: round(fit(pair[at] for pair in heights), 1)
             for at, (name, fit) in enumerate((("lowest_ft", min), ("highest_ft", max)))
             if heights

@@ -20,7 +20,7 @@ import numpy as np
 from flightwatch.places import Airports, country_name
 from flightwatch.places.great_circle import between, distance_nm
 from flightwatch.places.regions import Region
-from flightwatch.records import CODE, EMERGENCY, WAYPOINT, Aircraft, End, Held, Leg, Stop, Target
+from flightwatch.records import BEGAN, CODE, EMERGENCY, WAYPOINT, Aircraft, End, Held, Leg, Stop, Target
 from flightwatch.rules.cases import NOWHERE, Case, History, Result, Truth, all_of, any_of, result
 from flightwatch.rules.language import (
     DAYS,
@@ -189,14 +189,16 @@ def via(condition: PlaceCondition, case: Case) -> Result:
 
 
 def at(condition: PlaceCondition, case: Case) -> Result:
-    """The place of a stay, or of an event: one of its airports, or the middle of the area it lay in."""
+    """The place of a stay, or of an event: one of its airports, where it began, if that is told of one that grows while the
+    aircraft flies on, or else the middle of the area it lay in."""
     event = case.event
     if event is None:
         return place("at", condition, case.place, case)
     target = target_of_place(condition)
     there = [a for a in event.airports if a in target.airports or case.airports.country_of(a) in target.countries]
-    latitude, longitude = (event.south + event.north) / 2, (event.west + event.east) / 2
-    wide = event.east - event.west > WIDEST_DEG  # it has no middle that means anything
+    middle = (event.south + event.north) / 2, (event.west + event.east) / 2
+    latitude, longitude = (event.evidence.get(name, at) for name, at in zip(BEGAN, middle, strict=True))
+    wide = BEGAN[0] not in event.evidence and event.east - event.west > WIDEST_DEG  # it has no middle that means anything
     inside = not wide and any(area.contains([latitude], [longitude])[0] for area in condition.areas)
     where = ", ".join(there or event.airports) or ("all round the world" if wide else f"{latitude:.1f}, {longitude:.1f}")
     truth: Truth = None if wide and condition.areas and not there else bool(there or inside)
