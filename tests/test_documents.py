@@ -30,7 +30,7 @@ def problems(text: str | bytes, tmp_path: Path) -> list[tuple[int, str]]:
         ("retention_days: 0\n", 1, "greater than or equal to 1"),
         ("retention_days: many\n", 1, "integer"),
         ("feeds:\n  - name: a\n", 2, "base_url"),
-        ("feeds:\n  - name: A b\n    base_url: http://x\n", 2, "pattern"),
+        ("feeds:\n  - name: A b\n    base_url: http://x\n", 2, "no name here"),
         ("feeds:\n  - name: a\n    base_url: http://x\n    ask: [everything]\n", 4, "all, military, watchlists"),
         ("feeds:\n  - name: a\n    base_url: http://x\n    every_s: 0.1\n", 4, "greater than or equal to 1"),
         ("feeds:\n  - name: a\n    kind: v3\n    base_url: http://x\n", 3, "v2, receiver"),
