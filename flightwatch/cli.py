@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -122,7 +123,7 @@ HISTORIES = (
 def main() -> None:
     """Runs a command; errors that are ours come out as their text alone."""
     try:
-        app()
+        command()()
     except StoreBusy as error:
         _fail(error, BUSY)
     except FlightwatchError as error:
@@ -133,6 +134,12 @@ def main() -> None:
         with suppress(OSError):
             sys.stdout.close()
         sys.exit(1)
+
+
+@cache
+def command() -> Callable[[], object]:
+    """All commands as one, put together from their signatures once: that takes as long as many a command itself."""
+    return typer.main.get_command(app)
 
 
 def _fail(error: Exception, status: int) -> None:
