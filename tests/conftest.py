@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,6 +33,10 @@ Typed = Callable[..., tuple[int, str, str]]
 """A command by its words: its exit status, what it printed, and what it complained."""
 
 T0 = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
+
+MEMORY = Path("/dev/shm")
+ROOM = 4 << 30
+"""Free bytes without which files of tests are not kept in memory: the slow ones write gigabytes."""
 
 
 def real(name: str) -> Path:
@@ -125,6 +130,14 @@ def demo_folder(demo_run: tuple[Result, str]) -> Path:
 @pytest.fixture(scope="session")
 def demo_output(demo_run: tuple[Result, str]) -> str:
     return demo_run[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Files of tests lie in memory where there is room: a store waits for the disk after every change, which in the tests
+    takes half of the time, and none of them cuts the power."""
+    asked = config.getoption("basetemp") or os.environ.get("PYTEST_DEBUG_TEMPROOT")
+    if not asked and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM:
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
