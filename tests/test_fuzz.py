@@ -37,7 +37,7 @@ from tests.samples import CLOCK, SAMPLES
 from tests.test_feeds import GOOD, JSON, NOW, WORLD, entry
 from tests.test_formats import read_or_refused
 
-FEW = 300
+FEW = 200
 MANY = 100_000
 """For each parser."""
 

@@ -67,7 +67,7 @@ def test_habits_are_flown_as_they_are_written() -> None:
     """Shares of places, hours of a timetable, flights of one aircraft one after the other."""
     rng = np.random.default_rng(5)
     tails = [tail for fleet in fleets(rng, share=2).values() for tail in fleet]
-    flights = weeks(tails, BEGIN, 60, TABLE, rng)
+    flights = weeks(tails, BEGIN, 30, TABLE, rng)
     for earlier, later in pairwise(flights):
         if earlier.icao24 == later.icao24:
             assert earlier.destination == later.origin
