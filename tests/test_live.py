@@ -158,7 +158,7 @@ def test_it_stops_when_asked_and_goes_on_where_it_was(
         assert "sky: everything, every 1 s" in err
         with Store(place.store, read_only=True) as store:
             before = [seq for seq, _ in store.snapshots.after(0)]
-        for _ in range(3):
+        for _ in range(2):
             status, _, err = typed("run", "--once")
             assert status == 0, err
         with Store(place.store, read_only=True) as store:

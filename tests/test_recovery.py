@@ -325,8 +325,8 @@ def written(runner: Runner) -> list[tuple[str, str]]:
 
 def test_each_alert_is_in_one_digest(tmp_path: Path, airports: Airports) -> None:
     """Written late or on time: what happened since the last one, once; nothing falls between two."""
-    ledger, clock, seen = Ledger(), FakeClock(BEGIN), sky(airports, shown_s=900.0)
-    with running(tmp_path, seen, clock, ledger, digest=DIGEST, every_s=900.0) as runner:
+    ledger, clock, seen = Ledger(), FakeClock(BEGIN), sky(airports, shown_s=1500.0)
+    with running(tmp_path, seen, clock, ledger, digest=DIGEST, every_s=1500.0) as runner:
         while clock.now() < BEGIN + timedelta(days=2, hours=2) and runner.poll_next():
             if clock.now().hour != 13 or clock.now().day != BEGIN.day:  # on the first day it is late
                 runner.look_after()
