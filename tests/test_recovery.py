@@ -389,7 +389,7 @@ def test_idle_aircraft_leave_memory_and_come_back(tmp_path: Path, airports: Airp
     """There, two days of silence, and back: the visit is one story, although nothing of the aircraft was in memory in
     between, and the process was killed after it had been put aside and again after it had come back."""
     back = replace(STATE_TAIL, origin="ZKPY", destination="UHWW", takeoff=STATE_TAIL.takeoff + timedelta(hours=52))
-    days = [replace(OTHER, takeoff=OTHER.takeoff + timedelta(hours=12 * i)) for i in range(6)]
+    days = [replace(OTHER, takeoff=OTHER.takeoff + timedelta(hours=24 * i)) for i in range(3)]
     ledger, clock, seen = Ledger(), FakeClock(BEGIN), sky(airports, [STATE_TAIL, back, *days], SLOW_POLL_S)
     with running(tmp_path, seen, clock, ledger, every_s=SLOW_POLL_S) as runner:
         poll_until(runner, clock, BEGIN + timedelta(hours=6))
@@ -411,7 +411,7 @@ def test_the_state_does_not_grow_with_every_aircraft_that_ever_passed(tmp_path: 
     passing = [
         replace(OTHER, icao24=f"71b{n:03x}", callsign=f"P{n}", takeoff=OTHER.takeoff + timedelta(hours=4 * n)) for n in range(21)
     ]
-    clock, every = FakeClock(BEGIN), 2400.0
+    clock, every = FakeClock(BEGIN), 3600.0
     seen = Sky(world(passing, airports), 600.0, shown_s=every)
     sizes = []
     with running(tmp_path, seen, clock, Ledger(), every_s=every) as runner:
