@@ -559,7 +559,7 @@ def read_or_refused(data: bytes, name: str | None, airports: Airports) -> None:
 @pytest.mark.parametrize("name", [n for n in SAMPLES if n != "globe-history"])
 def test_any_file_of_any_format_is_read_or_refused(name: str, airports: Airports) -> None:
     lot = random.Random(name)
-    for number in range(60):
+    for number in range(40):
         read_or_refused(mutated(SAMPLES[name], lot), name if number % 4 else None, airports)
 
 
@@ -576,6 +576,6 @@ def test_any_bytes_are_rows_or_a_refusal(name: str) -> None:
     lot = random.Random(name)
     reader = next(f for f in files.FORMATS if f.name == name).positions
     assert reader is not None
-    for _ in range(800):
+    for _ in range(400):
         with contextlib.suppress(*files.UNREADABLE, InputError):
             list(reader(held(mutated(SAMPLES[name], lot), Path("file")), files.Given("RA-86559", "15521f"), {}))

@@ -406,6 +406,7 @@ def test_idle_aircraft_leave_memory_and_come_back(tmp_path: Path, airports: Airp
     assert ledger.stages() == [*STORY, "left_again", "returned"]
 
 
+@pytest.mark.slow  # that an aircraft out of sight leaves memory is seen above
 def test_the_state_does_not_grow_with_every_aircraft_that_ever_passed(tmp_path: Path, airports: Airports) -> None:
     """A new aircraft every four hours for three days and a half: those of the last two days are in memory."""
     passing = [

@@ -282,7 +282,7 @@ def test_an_outage_over_a_turnaround_hides_a_landing_and_makes_none_observed(bef
     assert (first.origin.airport, then.destination.airport) == ("EDDF", "LFPG")
 
 
-@pytest.mark.parametrize("minutes", [1, 7, 60])
+@pytest.mark.parametrize("minutes", [pytest.param(1, marks=pytest.mark.slow), 7, 60])
 def test_noise_cut_into_polls_makes_the_same_legs(minutes: float) -> None:
     """Repeated rows and strayed places of two feeds, poll by poll and all at once."""
     second = onward(PLAIN, TABLE, timedelta(minutes=45), "LFPG", "TST2")
