@@ -138,7 +138,7 @@ def run(folder: Path, console: Console) -> Result:
     _write_history(folder / HISTORY, tails)
     summer = World((*_summer(table), *_ordinary(tails, datetime(2023, 7, 31, tzinfo=UTC), 3, table, share=0.2)), table, seed=SEED)
     files.write_parquet(folder / SUMMER, summer.positions(60.0))
-    autumn = World((*_autumn(table), *_ordinary(tails, BEGIN, 3, table, share=0.5)), table, seed=SEED + 1)
+    autumn = World((*_autumn(table), *_ordinary(tails, BEGIN, 3, table, share=0.3)), table, seed=SEED + 1)
     clock = FakeClock(BEGIN)
     sky = Sky(autumn, 60.0, shown_s=POLL_S)
     with (

@@ -50,7 +50,7 @@ def test_the_thread_tells_the_whole_story(found: str, demo_output: str) -> None:
 
 
 def test_one_visit_is_one_thread(demo_result: Result) -> None:
-    """Updates, not new messages; and none of the other aircraft, more than a hundred, is told of."""
+    """Updates, not new messages; and none of the other aircraft, some seventy in the air and twice as many known, is told of."""
     parent, *replies = demo_result.thread
     assert parent.edits == len(replies) >= 4
     assert demo_result.posts == demo_result.thread
