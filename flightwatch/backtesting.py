@@ -41,11 +41,7 @@ from flightwatch.records import (
     utc,
 )
 from flightwatch.rules import Rule, has_expired
-from flightwatch.rules.columns import (
-    EVERY,
-    Flags,
-    Ints,
-)
+from flightwatch.rules.columns import Flags, Ints
 from flightwatch.rules.filtering import possible
 from flightwatch.rules.language import Condition, conditions
 from flightwatch.store import Store
@@ -94,8 +90,9 @@ def backtest(store: Store, pipeline: Pipeline, since: datetime | None = None, un
         gathered = gather(store.legs.pieces(), pipeline, store.legs.count())
         wanted = gathered.between(since, until)
         legs = int(wanted.sum())
-        now = max([newest(store), *([utc(int(gathered.times.ended(EVERY).max()))] if len(gathered) else [])])
-        span = since or (utc(int(gathered.times.began(wanted).min())) if legs else now), until or now
+        first, last = map(utc, gathered.times.bounds()) if len(gathered) else (newest(store), newest(store))
+        now = max(newest(store), last)
+        begins = since or (first if legs else now)
         asked = _asked(pipeline, gathered, wanted)
         with second_judge(len(asked)) as other:
             own = gathered.flights_of(_counts(asked).get(FLIGHTS, np.empty(0, np.int64)))
@@ -110,10 +107,10 @@ def backtest(store: Store, pipeline: Pipeline, since: datetime | None = None, un
         findings=findings,
         happenings=happenings,
         silent=_silent([*_visits_told(findings), *_events_told(happenings)]),
-        since=span[0],
-        until=span[1],
+        since=begins,
+        until=until or now,
         legs=legs,
-        unsearched=unsearched(store, pipeline.rules, span[0]),
+        unsearched=unsearched(store, pipeline.rules, begins),
         in_full=lambda finding: pipeline.with_history(history(), finding),
         rarity=lambda finding: pipeline.rarity_of(history(), finding),
     )

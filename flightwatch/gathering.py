@@ -23,7 +23,7 @@ from flightwatch.errors import Damaged
 from flightwatch.legs import Says
 from flightwatch.pipeline import Pipeline
 from flightwatch.places import Airports
-from flightwatch.rarity.baseline import ADDRESS, Columns, Exposure, Record, in_order, told_twice
+from flightwatch.rarity.baseline import ADDRESS, Columns, Exposure, Record, in_order, moved, places_of, told_twice
 from flightwatch.records import TIME, Aircraft, Leg, micros
 from flightwatch.rules import may_have_flown, target_of
 from flightwatch.rules.columns import (
@@ -53,9 +53,6 @@ Column = NDArray[Any]
 log = logging.getLogger(__name__)
 
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
-
-MOST_KEYS = 1 << 62
-"""What an integer holds; products of two numbers of words, or of words and legs, are far below."""
 
 DAY_BITS = 20
 """What days since 1970 take at most."""
@@ -508,12 +505,12 @@ class _Heap:
     def _identity(self, table: pa.Table) -> Codes:
         """A number for what each leg says of its aircraft; several may stand for the same."""
         words, at = zip(*(_encoded(table[name]) for name in NAMES), strict=True)
-        said = np.stack(at, axis=1)
-        first, number = _distinct_rows(said)
+        rows, number = _distinct_rows(at)
+        said = np.stack([column[rows] for column in at], axis=1)
         numbers = np.array([self._words.numbered(some) for some in words], np.int32)
-        self._identities.append(np.where(said[first] == NULL, NULL, said[first] + numbers).astype(np.int32))
-        self._known += len(first)
-        return (number + self._known - len(first)).astype(np.int32)
+        self._identities.append(np.where(said == NULL, NULL, said + numbers).astype(np.int32))
+        self._known += len(rows)
+        return (number + self._known - len(rows)).astype(np.int32)
 
     def _list(self, feeds: pa.ChunkedArray, listed: Flags) -> Codes:
         """A number for the flight list that each leg comes from (the last of its feeds), 0 for tracked ones."""
@@ -546,7 +543,7 @@ class _Heap:
             vocabulary.settled() for vocabulary in (self._words, self._callsigns, self._codes, self._lists)
         )
         said = word[np.concatenate(self._identities)]
-        known, number = _distinct_rows(said)
+        known, number = _distinct_rows(list(said.T))
         identities, raw["identity"] = said[known], number.astype(np.int32)[raw["identity"]]
         settled = {
             "callsign": call,
@@ -574,9 +571,10 @@ class _Heap:
             group = whose[told["identity"]] * np.int64(len(lists) + 1) + told["list"]
             order = order[in_order(group[order])]
             del group
-            raw = dict(zip(list(raw), pool.map(lambda name: raw.pop(name)[order], list(raw)), strict=True))
+            place = places_of(order)
+            raw = dict(zip(list(raw), pool.map(lambda name: moved(raw.pop(name), place), list(raw)), strict=True))
             told["counted"] = ~twice.result()
-            raw |= zip(list(told), pool.map(lambda name: told.pop(name)[order], list(told)), strict=True)
+            raw |= zip(list(told), pool.map(lambda name: moved(told.pop(name), place), list(told)), strict=True)
             people, who = knowing.result()
         del departed
         moments = _moments(times, order)
@@ -595,14 +593,14 @@ class _Heap:
         past = _past(pipeline, raw, moments, words, identities, aircraft, people)
         columns = LegColumns(
             people=people,
-            aircraft=_of_journeys(who[order], first),
+            aircraft=_of_journeys(moved(who, place), first),
             callsigns=callsigns,
             callsign=raw["callsign"],
             codes=codes,
             countries=[pipeline.airports.country_of(code) for code in codes],
             first=first,
             next=following,
-            ends=self._stops(raw, lead, code, order),
+            ends=self._stops(raw, lead, code, place),
             times=None if down is None else _times_of(times, order, down),
             past=past,
             ways=[(position, raw[f"way-{n}"]) for n, position in enumerate(self._positions)],
@@ -619,34 +617,31 @@ class _Heap:
             registrations=registrations,
         )
 
-    def _stops(self, raw: Mapping[str, Column], lead: Codes, code: Codes, order: Ints) -> Stops:
-        """The ends of all legs in their order: origins, then destinations."""
+    def _stops(self, raw: Mapping[str, Column], lead: Codes, code: Codes, place: Ints) -> Stops:
+        """The ends of all legs in their order, in which each stands at its `place`: origins, then destinations."""
         observed = np.concatenate([raw["origin_observed"], raw["destination_observed"]])
-        place = np.empty(len(order), np.int64)
-        place[order] = np.arange(len(order))
         unsure = np.concatenate(self._unsure)
         sure = lead.copy()
-        sure[place[unsure // 2] + (unsure % 2) * len(order)] = NULL
+        sure[place[unsure // 2] + (unsure % 2) * len(place)] = NULL
         none: tuple[Ints, Codes, Floats] = (np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0))
         at, candidate, chance = (np.concatenate(parts) for parts in zip(none, *self._spread, strict=True))
-        end = place[at // 2] + (at % 2) * len(order)
+        end = place[at // 2] + (at % 2) * len(place)
         by_end = np.argsort(end, kind="stable")
         spread, of = np.unique(end[by_end], return_inverse=True)
         return Stops(sure, observed, spread, of, code[candidate[by_end]], chance[by_end])
 
 
-def _distinct_rows(table: Codes) -> tuple[Ints, Ints]:
-    """Where each distinct row of numbers (-1 or more) stands first, and which of them each row is."""
-    number, most = np.zeros(len(table), np.int64), 1
-    for column in table.T:
-        size = int(column.max(initial=0)) + 2
-        if most * size > MOST_KEYS:
-            number, most = pd.factorize(number)[0], len(table)
-        number, most = number * size + column + 1, most * size
-    number = pd.factorize(number)[0]
-    first = np.empty(int(number.max(initial=-1)) + 1, np.int64)
-    first[number[::-1]] = np.arange(len(table))[::-1]
-    return first, number
+def _distinct_rows(columns: Sequence[Ints | Codes]) -> tuple[Ints, Ints]:
+    """Of some columns of numbers (-1 or more) a row for each distinct one, and which of these each row is."""
+    number = columns[0].astype(np.int64) + 1
+    for column in columns[1:]:
+        one = np.empty(int(number.max(initial=-1)) + 1, column.dtype)
+        one[number] = column
+        if (one[number] != column).any():  # else what came before tells it already, as an address does a registration
+            number = pd.factorize(number * (int(column.max()) + 2) + column + 1)[0]
+    row = np.full(int(number.max(initial=-1)) + 1, NULL)
+    row[number] = np.arange(len(number))
+    return row[row != NULL], (np.cumsum(row != NULL) - 1)[number]
 
 
 def _identities(in_time: Codes, identities: Codes, words: Sequence[str]) -> tuple[Codes, dict[str, str]]:
@@ -800,10 +795,7 @@ def _moments(times: Mapping[str, Ints], order: Ints) -> Moments:
 
 def _hashes(column: pa.ChunkedArray) -> Column:
     """A number for each word. Two words that shared one would have to follow each other for it to matter."""
-    encoded = column.combine_chunks()
-    encoded = encoded if pa.types.is_dictionary(encoded.type) else encoded.dictionary_encode()
-    hashes = pd.util.hash_array(np.array(encoded.dictionary.to_pylist(), dtype=object), categorize=False)
-    return np.asarray(hashes[encoded.indices.to_numpy(zero_copy_only=False)])
+    return np.asarray(pd.util.hash_array(column.cast(pa.string()).to_numpy(), categorize=False))
 
 
 def _nothing() -> Gathered:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +110,9 @@ Rows = Ints | Flags | slice
 
 EVERY = slice(None)
 
+_when_begun = attrgetter("first_seen", "takeoff", "landing")
+_when_ended = attrgetter("last_seen", "landing", "takeoff", "first_seen")
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -124,7 +128,7 @@ class Moments:
     vague: Flags
 
     def began(self, rows: Rows) -> Ints:
-        return self._first(rows, self.first_seen, self.takeoff, self.landing)
+        return self._first(rows, *_when_begun(self))
 
     def departed(self, rows: Rows) -> Ints:
         return or_1970(self._first(rows, self.takeoff, self.first_seen, self.landing))
@@ -133,7 +137,11 @@ class Moments:
         return or_1970(self._first(rows, self.landing, self.last_seen, self.takeoff))
 
     def ended(self, rows: Rows) -> Ints:
-        return self._first(rows, self.last_seen, self.landing, self.takeoff, self.first_seen)
+        return self._first(rows, *_when_ended(self))
+
+    def bounds(self) -> tuple[int, int]:
+        """When the first of all legs began, and the last one was over."""
+        return int(first_known(*_when_begun(self)).min()), int(first_known(*_when_ended(self)).max())
 
     def is_over(self, rows: Rows) -> Flags:
         """Whether anybody knows when it arrived."""
