@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, partial
 
@@ -28,6 +28,7 @@ from flightwatch.legs import Says
 from flightwatch.pipeline import Pipeline, State, reference
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline
+from flightwatch.rarity.baseline import Record
 from flightwatch.rarity.coverage import Coverage
 from flightwatch.reasons import unsearched
 from flightwatch.records import (
@@ -95,10 +96,10 @@ def backtest(store: Store, pipeline: Pipeline, since: datetime | None = None, un
         begins = since or (first if legs else now)
         asked = _asked(pipeline, gathered, wanted)
         with second_judge(len(asked)) as other:
-            own = gathered.flights_of(_counts(asked).get(FLIGHTS, np.empty(0, np.int64)))
-            known = _known(store, gathered, asked, own)
+            task = _task(store, pipeline, gathered, wanted, asked, now)
             gathered = gathered.without_times()
-            found = judge(_task(pipeline, gathered, wanted, asked, known, own, now), other)
+            found = judge(task, other)
+            del task
     findings = tuple(sorted(found, key=lambda f: (found_at(f), f.key)))
     happenings = tuple(_happenings(store, pipeline, gathered, since, until))
     history = _history(store, pipeline, gathered, sorted(asked))
@@ -140,11 +141,32 @@ def _asked(pipeline: Pipeline, gathered: Gathered, wanted: Flags) -> dict[int, l
     return asked
 
 
-def _known(store: Store, gathered: Gathered, asked: Mapping[int, Sequence[Rule]], own: Ints) -> Known:
-    """The legs that it takes to judge some journeys, but for those that are damaged: the journeys', those around them, and
-    `own`, all flights of those whose flights rules look at. What is gathered is not read once more."""
-    around = _ranges(*gathered.spans(np.array(sorted(asked), np.int64)))
-    rows = each_once(np.concatenate([around, own]), len(gathered))
+def _task(
+    store: Store, pipeline: Pipeline, gathered: Gathered, wanted: Flags, asked: Mapping[int, Sequence[Rule]], now: datetime
+) -> Task:
+    """All that it takes to judge the journeys that rules may find something in. History is counted while legs are read."""
+    counts = _counts(asked)
+    own = gathered.flights_of(counts.pop(FLIGHTS, np.empty(0, np.int64)))
+    firsts = np.array(sorted(asked), np.int64)
+    begins, ends = gathered.spans(firsts)
+    with ThreadPoolExecutor(1) as another:
+        counting = another.submit(_record, pipeline, gathered, counts, own)
+        telling = another.submit(_journeys, pipeline, gathered, asked, firsts, begins, ends)
+        known = _known(store, gathered, each_once(np.concatenate([_ranges(begins, ends), own]), len(gathered)))
+    return Task(
+        airports=pipeline.airports,
+        rules=pipeline.rules,
+        exposures=pipeline.exposures(),
+        record=_readable(counting.result(), own, known),
+        known=known,
+        told=known.numbers[(wanted & gathered.columns.past.counted)[known.numbers]],
+        asked=telling.result(),
+        now=now,
+    )
+
+
+def _known(store: Store, gathered: Gathered, rows: Ints) -> Known:
+    """Some legs (in order), but for those that are damaged. What is gathered is not read once more."""
     wanted, had = gathered.numbers(rows), gathered.told(rows)
     numbers, read = store.legs.rows(np.sort(wanted), [name for name in LEGS.names if name not in had])
     kept = np.isin(wanted, numbers)
@@ -154,32 +176,25 @@ def _known(store: Store, gathered: Gathered, asked: Mapping[int, Sequence[Rule]]
     return Known(rows[kept], pa.table([columns[name] for name in LEGS.names], schema=LEGS))
 
 
-def _task(
-    pipeline: Pipeline,
-    gathered: Gathered,
-    wanted: Flags,
-    asked: Mapping[int, Sequence[Rule]],
-    known: Known,
-    own: Ints,
-    now: datetime,
-) -> Task:
-    """All that it takes to judge the journeys that rules may find something in."""
-    firsts = np.array(sorted(asked), np.int64)
+def _record(pipeline: Pipeline, gathered: Gathered, counts: Mapping[str, Ints], own: Ints) -> Record:
+    """What history counts for some journeys (`counts`), and all flights of those whose flights rules look at (`own`)."""
+    visits = [gathered.visits_of(of, firsts, pipeline) for of, firsts in counts.items()]
+    return gathered.record(each_once(np.concatenate([own, *visits]), len(gathered)), pipeline, lambda _: [])
+
+
+def _readable(record: Record, own: Ints, known: Known) -> Record:
+    """One that reads legs from what is known, without those of `own` that are damaged."""
+    damaged = own[~np.isin(own, known.numbers)]
+    return replace(record, columns=record.columns.take(~np.isin(record.columns.row, damaged)), legs=known.read)
+
+
+def _journeys(
+    pipeline: Pipeline, gathered: Gathered, asked: Mapping[int, Sequence[Rule]], firsts: Ints, begins: Ints, ends: Ints
+) -> list[Asked]:
+    """Some journeys (`firsts`), with who flew them and the rules that may find something."""
     overs = np.searchsorted(gathered.columns.first, firsts, side="right")
-    begins, ends = gathered.spans(firsts)
-    visits = [gathered.visits_of(of, some, pipeline) for of, some in _counts(asked).items() if of != FLIGHTS]
-    counted = [known.among(own), *visits]
     spans = zip(firsts.tolist(), overs.tolist(), begins.tolist(), ends.tolist(), strict=True)
-    return Task(
-        airports=pipeline.airports,
-        rules=pipeline.rules,
-        exposures=pipeline.exposures(),
-        record=gathered.record(each_once(np.concatenate(counted), len(gathered)), pipeline, known.read),
-        known=known,
-        told=known.numbers[(wanted & gathered.columns.past.counted)[known.numbers]],
-        asked=[Asked(*span, gathered.person(pipeline, *span[:2]), asked[span[0]]) for span in spans],
-        now=now,
-    )
+    return [Asked(*span, gathered.person(pipeline, *span[:2]), asked[span[0]]) for span in spans]
 
 
 def _history(store: Store, pipeline: Pipeline, gathered: Gathered, firsts: Sequence[int]) -> Callable[[], State]:

@@ -125,14 +125,16 @@ def judge(task: Task, other: Judge | None) -> list[Finding]:
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Without the search for circles of things that nobody needs any more: records have none, and among so many of them it
-    takes a quarter of the time. Nor are those that are left searched later on; each goes when nobody needs it."""
+    takes a quarter of the time. What is left counts as old afterwards, which is seldom searched."""
     collecting = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if collecting:
+        if collecting and not gc.get_freeze_count():  # what the caller froze stays so
             gc.freeze()
+            gc.unfreeze()  # among the old, without a search
+        if collecting:
             gc.enable()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -70,6 +72,21 @@ def test_two_versions_of_rules_are_compared(imported: Typed) -> None:
     assert "RA-86559: UUMU – ZKPY (inferred 0.95)  [there]" in out
     assert "Only the new rules find: 1" in out
     assert "T-1: UUMU – UHWW" in out
+
+
+def test_what_nobody_needs_any_more_goes_after_a_backtest_too(imported: Typed) -> None:
+    """Also where it is a circle: notebooks live long."""
+
+    class Circle:
+        itself: Circle
+
+    circle = Circle()
+    circle.itself = circle
+    gone = weakref.ref(circle)
+    assert imported("rules", "backtest", "old.yaml", "--store", "s")[0] == 0
+    del circle
+    gc.collect()
+    assert gone() is None
 
 
 def test_rules_or_two_versions_of_them_are_asked_for(imported: Typed) -> None:
