@@ -50,10 +50,9 @@ def count(baseline: Baseline, of: str, target: Target, aircraft: Aircraft, day: 
     days = days[np.searchsorted(days, first) :]
     if not (target.airports or target.countries):
         return Counted(0, len(days))
-    arrived = baseline.earlier_visits(day, place_flags(target, baseline.airports), **subject).days
-    lately = arrived[arrived >= first]
-    watched = int(np.isin(lately, days).sum())
-    return Counted(watched, len(days), len(lately) - watched)
+    visits = baseline.earlier_visits(day, place_flags(target, baseline.airports), **subject)
+    watched = int(visits.on(days).sum())
+    return Counted(watched, len(days), int((visits.days >= first).sum()) - watched)
 
 
 def visits_of_tail(baseline: Baseline, target: Target, aircraft: Aircraft, day: date) -> list[EarlierVisit]:
@@ -108,7 +107,7 @@ class Past:
 
     @cached_property
     def _seen(self) -> Flags:
-        return np.isin(self.visits.days, self.days)
+        return self.visits.on(self.days)
 
 
 def _past(baseline: Baseline, of: str, target: Target, aircraft: Aircraft, day: date) -> Past:

@@ -236,7 +236,7 @@ class Baseline:
         self._compared: dict[tuple[Which, date, int | None], tuple[Ints, Floats]] = {}
         self._cities: dict[int, Ints] = {}
         self._pasts: dict[tuple[Which, date], Past] = {}
-        self._led: dict[bytes, Ints] = {}
+        self._led: dict[bytes, tuple[Ints, Ints]] = {}
         self._covering: dict[Tail, tuple[int, ...]] = {}
         self._common: dict[frozenset[tuple[int, ...]], Ints] = {}
         self._covered: dict[tuple[int, ...], Ints] = {}
@@ -575,15 +575,19 @@ class Baseline:
     def _visiting(self, day: date, places: Flags, tail: Tail | None, operator: str | None, typecode: str | None) -> Ints:
         """The rows of such visits, in order. What is gone through are the flights to these places or those of the aircraft,
         operator or type, whichever are fewer."""
-        rows, there = self.columns, np.flatnonzero(places)
+        rows, there, midnight = self.columns, np.flatnonzero(places), _midnight(day)
         asked = [(self._by_operator, operator), (self._by_typecode, typecode)]
         kinds = [by.of([self._words.get(word, len(self._words))]) for by, word in asked if word is not None]
         kinds += [self._of_tail(tail)] if tail is not None else []
         if not kinds or self._by_destination.count(there) < min(map(len, kinds)):
-            kinds.append(self._led_to(there))
-        found = min(kinds, key=len)
-        found = found[rows.arrived[found] < _midnight(day)]
-        found = found[np.r_[places, np.zeros(len(self._codes) - len(places) + 1, bool)][rows.destination[found]]]
+            led, arrived = self._led_to(there)
+            found = led[arrived < midnight]
+        else:
+            found = min(kinds, key=len)
+            found = found[rows.arrived[found] < midnight]
+            to = rows.destination[found]
+            placed = (to >= 0) & (to < len(places))
+            found = found[placed][places[to[placed]]]
         for column, word in ((rows.operator, operator), (rows.typecode, typecode)):
             if word is not None:
                 found = found[column[found] == self._words.get(word, len(self._words))]
@@ -591,13 +595,14 @@ class Baseline:
             found = found[np.isin(rows.aircraft[found], self._numbers_of(tail))]
         return np.asarray(found)
 
-    def _led_to(self, there: Ints) -> Ints:
-        """The flights to some places, in order."""
+    def _led_to(self, there: Ints) -> tuple[Ints, Ints]:
+        """The flights to some places, in order, and when they arrived."""
         key = there.tobytes()
         if key not in self._led:
             if len(self._led) >= PLACES_KEPT:
                 self._led.clear()
-            self._led[key] = self._by_destination.of(there)
+            led = self._by_destination.of(there)
+            self._led[key] = led, self.columns.arrived[led]
         return self._led[key]
 
     def _numbers_of(self, tail: Tail) -> list[int]:
@@ -606,6 +611,11 @@ class Baseline:
     def _of_tail(self, tail: Tail) -> Ints:
         """The rows of an aircraft, in order."""
         return self._by_aircraft.of(self._numbers_of(tail))
+
+    @cached_property
+    def arrival_days(self) -> NDArray[np.int32]:
+        """The days (ordinals) on which the legs ended."""
+        return (self.columns.arrived // DAY_US + EPOCH_ORDINAL).astype(np.int32)
 
     @cached_property
     def _by_aircraft(self) -> Index:
@@ -751,9 +761,16 @@ class Visits(Sequence[EarlierVisit]):
         return self.baseline.visit(int(self.rows[index]), self.day)
 
     @property
-    def days(self) -> Ints:
+    def days(self) -> NDArray[np.int32]:
         """The days (ordinals) of the arrivals."""
-        return np.asarray(self.baseline.columns.arrived[self.rows] // DAY_US + EPOCH_ORDINAL)
+        return self.baseline.arrival_days[self.rows]
+
+    def on(self, days: Ints) -> Flags:
+        """Which of them were on some days (ordinals, ascending)."""
+        own = self.days
+        if len(days) and days[-1] - days[0] == len(days) - 1:  # no day is missing, as mostly
+            return np.asarray((own >= days[0]) & (own <= days[-1]))
+        return np.isin(own, days)
 
     def where(self, which: Flags | slice) -> Visits:
         return Visits(self.baseline, self.rows[which], self.day)
