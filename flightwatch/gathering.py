@@ -539,27 +539,21 @@ class _Heap:
         if not self._size:
             return _nothing()
         raw = {name: self._columns.pop(name).values for name in list(self._columns)}
-        (words, word), (callsigns, call), (codes, code), (lists, list_) = (
-            vocabulary.settled() for vocabulary in (self._words, self._callsigns, self._codes, self._lists)
-        )
-        said = word[np.concatenate(self._identities)]
-        known, number = _distinct_rows(list(said.T))
-        identities, raw["identity"] = said[known], number.astype(np.int32)[raw["identity"]]
-        settled = {
-            "callsign": call,
-            "origin_lead": code,
-            "destination_lead": code,
-            "list": np.append(np.int32(0), list_[:-1] + 1),
-        }
-        with ThreadPoolExecutor(THREADS) as pool:
-            raw |= dict(zip(settled, pool.map(lambda name: settled[name][raw.pop(name)], settled), strict=True))
-        size = self._size
-        in_lists = (raw["list"][1:] != raw["list"][:-1]) | (raw["order"][1:] >= raw["order"][:-1])
-        order = None if in_lists.all() else in_order(raw["order"])
-        del raw["order"]
+        lists, list_ = self._lists.settled()
+        raw["list"] = np.append(np.int32(0), list_[:-1] + 1)[raw["list"]]
         times = {name: raw.pop(name) for name in (*LIKELY, *OTHERS) if name in raw}
         departed = or_1970(first_known(times["takeoff_time"], times["first_seen"], times["landing_time"]))
-        order = in_order(departed) if order is None else order[in_order(departed[order])]
+        with ThreadPoolExecutor(1) as another:
+            ordering = another.submit(_by_departure, departed, raw["list"], raw.pop("order"))
+            (words, word), (callsigns, call), (codes, code) = (
+                vocabulary.settled() for vocabulary in (self._words, self._callsigns, self._codes)
+            )
+            said = word[np.concatenate(self._identities)]
+            known, number = _distinct_rows(list(said.T))
+            identities, raw["identity"] = said[known], number.astype(np.int32)[raw["identity"]]
+            settled = {"callsign": call, "origin_lead": code, "destination_lead": code}
+            raw |= {name: numbers[raw.pop(name)] for name, numbers in settled.items()}
+            order, size = ordering.result(), self._size
         latest = np.zeros(len(identities), np.int64)
         latest[raw["identity"][order]] = np.arange(size)  # of several, the last one stays
         whose, registrations = _identities(identities[np.argsort(latest)], identities, words)
@@ -575,10 +569,13 @@ class _Heap:
             raw = dict(zip(list(raw), pool.map(lambda name: moved(raw.pop(name), place), list(raw)), strict=True))
             told["counted"] = ~twice.result()
             raw |= zip(list(told), pool.map(lambda name: moved(told.pop(name), place), list(told)), strict=True)
+            lead = np.concatenate([raw["origin_lead"], raw["destination_lead"]])
+            stops = pool.submit(self._stops, raw, lead, code, place)
+            aircraft, moments = whose[raw["identity"]], _moments(times, order)
             people, who = knowing.result()
+            past = _past(pipeline, raw, moments, words, identities, aircraft, people)
+            who = moved(who, place)
         del departed
-        moments = _moments(times, order)
-        aircraft = whose[raw["identity"]]
         same = (aircraft[1:] == aircraft[:-1]) & (raw["list"][1:] == raw["list"][:-1])
         stayed = (raw["list"][1:] == 0) | (
             (raw["origin_lead"][1:] == raw["destination_lead"][:-1]) & (raw["origin_lead"][1:] != NULL)
@@ -589,18 +586,16 @@ class _Heap:
         del journey
         first = np.maximum.accumulate(np.where(goes_on, 0, np.arange(size)))
         following = np.append(np.where(same & stayed, np.arange(1, size), NULL), NULL)
-        lead = np.concatenate([raw["origin_lead"], raw["destination_lead"]])
-        past = _past(pipeline, raw, moments, words, identities, aircraft, people)
         columns = LegColumns(
             people=people,
-            aircraft=_of_journeys(moved(who, place), first),
+            aircraft=_of_journeys(who, first),
             callsigns=callsigns,
             callsign=raw["callsign"],
             codes=codes,
             countries=[pipeline.airports.country_of(code) for code in codes],
             first=first,
             next=following,
-            ends=self._stops(raw, lead, code, place),
+            ends=stops.result(),
             times=None if down is None else _times_of(times, order, down),
             past=past,
             ways=[(position, raw[f"way-{n}"]) for n, position in enumerate(self._positions)],
@@ -655,6 +650,14 @@ def _identities(in_time: Codes, identities: Codes, words: Sequence[str]) -> tupl
     address, registration = identities[:, 0], identities[:, 1]
     registrations = {words[a]: words[r] for a, r in both[:, :2].tolist()}
     return np.where(address != NULL, address, known[registration]).astype(np.int32), registrations
+
+
+def _by_departure(departed: Ints, lists: Codes, numbers: Codes) -> Ints:
+    """The order of departure; legs that departed at the same time are in that of their numbers in the lists."""
+    as_listed = (lists[1:] != lists[:-1]) | (numbers[1:] >= numbers[:-1])
+    if as_listed.all():
+        return in_order(departed)
+    return in_order(departed, numbers)
 
 
 def _told_twice(
