@@ -110,8 +110,9 @@ def _flat(condition: Condition) -> list[Condition]:
 
 
 def _cost(part: Condition) -> int:
-    """Who it is comes first, which leaves few legs for the others, and what counts others last."""
-    return 0 if part.aircraft else 2 if part.kind in COUNTING else 1
+    """Who it is comes first, which leaves few legs for the others; then what is asked for, then what is denied, which holds of
+    most; and what counts others last."""
+    return 0 if part.aircraft else 3 if part.kind in COUNTING else 2 if part.not_ else 1
 
 
 def _masks(condition: Condition, asked: _Asked) -> Masks:
