@@ -263,7 +263,7 @@ class Gathered:
         flown = np.flatnonzero(asked[operator][self.identity] & self.columns.past.counted)
         flown = flown[in_order(self.times.departed(flown))]
         fleet = self.aircraft[flown].astype(np.int64) * len(self.words) + operator[self.identity[flown]]
-        return flown[np.unique(fleet, return_index=True)[1]]
+        return flown[~pd.Series(fleet).duplicated().to_numpy()]
 
     def _places(self, firsts: Ints, pipeline: Pipeline, whole_countries: bool) -> Flags:
         """The places, by their codes, that visits to may be asked about: those that rules name, and where the journeys
