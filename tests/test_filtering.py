@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -374,6 +375,32 @@ def test_legs_keep_their_numbers_for_who_reads_them_while_others_are_filed(tmp_p
             assert filed != before, "filed legs lie in another order"
             numbers, legs = reader.legs.rows(np.arange(len(CROWD)), ["leg_id"])
             assert (numbers.tolist(), legs["leg_id"].to_pylist()) == (list(range(len(CROWD))), before)
+
+
+def test_of_flights_that_turn_out_to_be_damaged_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Columns of them were read before, so history would count them, and look at them."""
+    visits = {"of": "anybody", "at_least": 1, "within": "30 days"}
+    asked = {"all": [{"destination": {"country": "KP"}}, {"dormant": {"at_least": "2 days"}}, {"visits": visits}]}
+    rule = Rule.model_validate({"id": "there", "title": "T", "when": asked})
+    legs = []
+    for number in range(4):
+        began = BEGIN + timedelta(days=3 * number)
+        ids = {"leg_id": f"one-{number}", "journey_id": f"one-{number}"}
+        legs.append(replace(CROWD[0], **ids, first_seen=began, last_seen=began + timedelta(hours=9)))
+    with Store(tmp_path) as store:
+        for some in (legs[:2], legs[2:]):
+            store.legs.put(some)
+            store.legs.file_settled(BEGIN + timedelta(days=30))
+        pipeline = Pipeline(TABLE, LISTS, [rule], lambda: WATCHED)
+        assert [f.there.arrival.leg_id for f in backtest(store, pipeline).findings] == [leg.leg_id for leg in legs]
+        damaged = next(tmp_path.glob("legs/*one-2*"))
+        ids_ = pq.read_metadata(damaged).row_group(0).column(0)
+        assert ids_.path_in_schema == "leg_id"
+        content = bytearray(damaged.read_bytes())
+        content[ids_.data_page_offset + 40] ^= 1
+        damaged.write_bytes(content)
+        assert [f.there.arrival.leg_id for f in backtest(store, pipeline).findings] == [leg.leg_id for leg in legs[:2]]
+    assert damaged.name in caplog.text
 
 
 def test_a_second_process_that_ends_early_is_told_of_in_one_line(
