@@ -218,16 +218,15 @@ def _said(known: Sources, rows: Rows, source: Ints, news: Flags) -> Sources:
     order = np.arange(len(key)) if is_sorted else np.argsort(key, kind="stable")
     key = key[order]
     begins = np.flatnonzero(changes(key))
-    known = _with_keys(known, key[begins])
+    known, at = _with_keys(known, key[begins])
     columns = {name: getattr(known, name).copy() for name in NAMES}
-    at = np.searchsorted(known.key, key[begins])
     columns["heard"][at] = np.maximum(columns["heard"][at], rows.time[order[np.r_[begins[1:], len(order)] - 1]])
     new = news[order]
     if not new.any():
         return Sources(**columns)
     order, key = (order, key) if new.all() else (order[new], key[new])
     time, first = rows.time[order], np.flatnonzero(changes(key))
-    last, at = np.r_[first[1:], len(key)] - 1, np.searchsorted(known.key, key[first])
+    last, at = np.r_[first[1:], len(key)] - 1, at if new.all() else np.searchsorted(known.key, key[first])
     silent = np.diff(time, prepend=time[:1])
     silent[first] = time[first] - known.fresh[at]
     paused = np.flatnonzero(silent > GIVES_WAY_S * SECOND)
@@ -239,11 +238,13 @@ def _said(known: Sources, rows: Rows, source: Ints, news: Flags) -> Sources:
     return Sources(**columns)
 
 
-def _with_keys(known: Sources, keys: Ints) -> Sources:
-    """The sources with these among them."""
-    _, there = find(known.key, keys)
-    new = keys[~there]
-    if not len(new):
-        return known
+def _with_keys(known: Sources, keys: Ints) -> tuple[Sources, Ints]:
+    """The sources with these among them, and where these stand."""
+    at, there = find(known.key, keys)
+    if there.all():
+        return known, at
+    new, place = keys[~there], at[~there]
     never, nowhere = np.full(len(new), LONG_AGO), np.full(len(new), np.nan)
-    return together([known, Sources(new, never, never, never, nowhere, nowhere)])
+    more = Sources(new, never, never, never, nowhere, nowhere)
+    columns = {name: np.insert(getattr(known, name), place, getattr(more, name)) for name in NAMES}
+    return Sources(**columns), at + np.cumsum(~there) - ~there

@@ -107,16 +107,24 @@ class Spans:
         start = np.flatnonzero(changes(aircraft))
         return Spans(aircraft[start], start, np.diff(start, append=len(aircraft)))
 
-    def look_up(self, keys: Ints, *columns: tuple[NDArray[Any], float]) -> list[NDArray[Any]]:
-        """For each row the values under the number of its aircraft among sorted keys, or the defaults: one array for each
-        column of values with its default."""
-        at, there = find(keys, self.aircraft)
-        told = []
-        for values, default in columns:
-            found = np.full(len(at), default, values.dtype)
-            found[there] = values[at[there]]
-            told.append(np.repeat(found, self.count))
-        return told
+    def among(self, keys: Ints) -> Among:
+        """Where these aircraft stand among sorted numbers."""
+        return Among(*find(keys, self.aircraft), self.count)
+
+
+@dataclass(frozen=True)
+class Among:
+    """Of each aircraft of some rows its place among others, whether it is one of them, and how many rows it has."""
+
+    at: Ints
+    there: Flags
+    count: Ints
+
+    def told(self, values: NDArray[Any], default: float) -> NDArray[Any]:
+        """For each row the value of its aircraft among the others, or the default."""
+        found = np.full(len(self.at), default, values.dtype)
+        found[self.there] = values[self.at[self.there]]
+        return np.repeat(found, self.count)
 
 
 @dataclass(frozen=True)

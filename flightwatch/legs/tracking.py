@@ -20,6 +20,7 @@ from flightwatch.legs.rows import (
     SECOND,
     TEXTS,
     UNTOLD,
+    Among,
     Flags,
     Floats,
     Ints,
@@ -78,16 +79,18 @@ def advance(state: OpenPieces, batch: Rows, preferred: Sequence[str] = ()) -> tu
     rows, is_context, waited = _merged(_context(state.pieces, aircraft), state.waiting.take(concerned), batch, counts)
     pairs = cleaning.pair_distances(rows)
     spans = rows.spans()
-    verdicts = cleaning.judge(rows, pairs, is_context, waited, *_remembered(state.pieces, spans))
-    old, rows = _named(_reminded(state.pieces, spans, verdicts), rows, verdicts.code, is_context, gave_way, feeds)
+    mine = spans.among(state.pieces.aircraft)
+    verdicts = cleaning.judge(rows, pairs, is_context, waited, *_remembered(state.pieces, mine))
+    old, rows = _named(_reminded(state.pieces, spans, mine, verdicts), rows, verdicts.code, is_context, gave_way, feeds)
     waiting = _still_waiting(state.waiting.take(~concerned), rows.take(verdicts.code == cleaning.WAITING))
     kept = verdicts.code == cleaning.ACCEPTED
     accepted = _without_heights(rows.take(kept), verdicts.no_height[kept])
     known_before = is_context | waited
     if not kept.all():
         pairs, is_context = cleaning.pair_distances(accepted), is_context[kept]
+        mine = accepted.spans().among(state.pieces.aircraft)
     on = cleaning.taken(verdicts, kept)
-    steps, phase = _steps(accepted, pairs, is_context, on, state.pieces)
+    steps, phase = _steps(accepted, pairs, is_context, on, state.pieces, mine)
     cuts = Cuts.of(accepted, steps)
     parts = pieces.cut(accepted, phase, steps, cuts, _bits(feeds, accepted) | accepted.also, on.confirmed, on.sound)
     opened, ended = _continue(old, parts, accepted, cuts)
@@ -116,18 +119,16 @@ def _doubts(verdicts: cleaning.Verdicts, kept: Flags) -> dict[str, int]:
     return {"height": int(np.sum(verdicts.no_height)), "integrity": int(np.sum(verdicts.degraded & kept))}
 
 
-def _remembered(open_pieces: Pieces, spans: Spans) -> tuple[Ints, Flags]:
+def _remembered(open_pieces: Pieces, mine: Among) -> tuple[Ints, Flags]:
     """What `cleaning` remembers of each row's aircraft."""
-    confirmed, sound = spans.look_up(open_pieces.aircraft, (open_pieces.confirmed, 0), (open_pieces.sound, False))
-    return confirmed, sound
+    return mine.told(open_pieces.confirmed, 0), mine.told(open_pieces.sound, False)
 
 
-def _reminded(open_pieces: Pieces, spans: Spans, verdicts: cleaning.Verdicts) -> Pieces:
+def _reminded(open_pieces: Pieces, spans: Spans, mine: Among, verdicts: cleaning.Verdicts) -> Pieces:
     """The open pieces with what is to be remembered of their aircraft now: all of its rows may have been refused."""
     confirmed, sound = open_pieces.confirmed.copy(), open_pieces.sound.copy()
-    at, there = find(open_pieces.aircraft, spans.aircraft)
-    first = spans.start[there]
-    confirmed[at[there]], sound[at[there]] = verdicts.confirmed[first], verdicts.sound[first]
+    at, first = mine.at[mine.there], spans.start[mine.there]
+    confirmed[at], sound[at] = verdicts.confirmed[first], verdicts.sound[first]
     return replace(open_pieces, confirmed=confirmed, sound=sound)
 
 
@@ -188,8 +189,9 @@ def _in_time(state: OpenPieces, batch: Rows, merged: Merged) -> tuple[Flags, Row
 def _said_last(batch: Rows, spans: Spans, aircraft: Ints, time: Ints, latitude: Floats, longitude: Floats) -> tuple[Ints, Flags]:
     """For each row when its aircraft was seen last, and whether it says the place of then again: fix times wander by tenths
     of a second from poll to poll (`seen_pos` is rounded), so the last fix can come again a little older."""
-    until, lat, lon = spans.look_up(aircraft, (time, -pieces.NEVER), (latitude, np.nan), (longitude, np.nan))
-    return until, np.asarray((lat == batch.latitude) & (lon == batch.longitude))
+    mine = spans.among(aircraft)
+    lat, lon = mine.told(latitude, np.nan), mine.told(longitude, np.nan)
+    return mine.told(time, -pieces.NEVER), np.asarray((lat == batch.latitude) & (lon == batch.longitude))
 
 
 def _context(open_pieces: Pieces, aircraft: Ints) -> Rows:
@@ -222,7 +224,7 @@ def _merged(context: Rows, waiting: Rows, batch: Rows, counts: Flags) -> tuple[R
         rows = batch.take(counts)
         return rows, np.zeros(len(rows), bool), np.zeros(len(rows), bool)
     before, counting = rows_together(context, waiting), np.flatnonzero(counts)
-    order = np.lexsort((before.time, before.aircraft))
+    order = np.lexsort((before.time, before.aircraft)) if len(waiting) else np.arange(len(context))
     at = np.searchsorted(batch.aircraft[counting], before.aircraft[order])  # it is sorted, and newer than what was before
     order = np.insert(counting + len(before), at, order)
     is_context = order < len(context)
@@ -293,11 +295,11 @@ def _last_before(rows: Rows, counts: Flags, aircraft: Ints, time: Ints) -> Ints:
 
 
 def _steps(
-    rows: Rows, pairs: cleaning.Pairs, is_context: Flags, verdicts: cleaning.Verdicts, open_pieces: Pieces
+    rows: Rows, pairs: cleaning.Pairs, is_context: Flags, verdicts: cleaning.Verdicts, open_pieces: Pieces, mine: Among
 ) -> tuple[pieces.Steps, phases.Phases]:
-    """What lies between accepted rows."""
+    """What lies between accepted rows. `mine` is where their aircraft stand among those of the open pieces."""
     distance, elapsed, same = pairs.distance, pairs.elapsed, pairs.same
-    (before,) = rows.spans().look_up(open_pieces.aircraft, (open_pieces.phase, phases.UNCLEAR))
+    before = mine.told(open_pieces.phase, phases.UNCLEAR)
     said = phases.evidence(rows, distance, elapsed, verdicts.no_height, verdicts.degraded)
     said[is_context] = before[is_context]
     phase = phases.carried_on(said, ~same, before)
@@ -306,8 +308,7 @@ def _steps(
     first = ~same
     first[1:] |= is_context[:-1]
     metres = np.round(distance * METRES_PER_NM).astype(np.int64)
-    known = np.full(len(rows), turning.UNKNOWN)
-    known[is_context] = open_pieces.heading[np.searchsorted(open_pieces.aircraft, rows.aircraft[is_context])]
+    known = np.where(is_context, mine.told(open_pieces.heading, turning.UNKNOWN), turning.UNKNOWN)
     heading = turning.headings(rows, pairs, known)
     turned = turning.turns(heading, begins)
     new = ~is_context
