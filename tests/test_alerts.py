@@ -249,6 +249,21 @@ def test_the_days_of_a_list_are_told_as_days(airports: Airports) -> None:
     assert "stayed" not in fact
 
 
+@pytest.mark.parametrize(("days", "says"), [(0, "after at most 24 h"), (1, "after at most 2 d"), (2, "after about 2 d")])
+def test_of_a_stay_of_which_the_days_alone_are_known_no_hours_are_told(days: int, says: str, airports: Airports) -> None:
+    """It may have left as soon as it came: that is not `about 0 min`."""
+    came, day, visit = datetime(2023, 7, 31, 12, 0, tzinfo=UTC), timedelta(days=1), finding("left_again").there
+    assert visit.departure is not None
+
+    def on(end: End, noon: datetime) -> End:
+        return replace(end, basis="inferred", time=noon, earliest=noon - day / 2, latest=noon + day / 2)
+
+    there = replace(visit.way[-1], destination=on(visit.way[-1].destination, came))
+    left = replace(visit.departure, origin=on(visit.departure.origin, came + days * day))
+    listed = replace(finding("left_again"), visit=replace(visit, way=(there,), departure=left))
+    assert says in message(listed, replace(ALERT, stage="left_again"), context(airports)).headline
+
+
 def test_an_interval_over_days_shows_both_days() -> None:
     first = datetime(2024, 4, 1, 3, 0, tzinfo=UTC)
     words = times(end("ZKPY", 0.9, "inferred", first, first + timedelta(days=2, hours=2)), "Asia/Pyongyang")

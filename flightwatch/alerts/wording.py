@@ -333,12 +333,18 @@ def _departure_fact(finding: Finding, airports: Airports) -> str:
 
 
 def _stay_words(finding: Finding) -> str:
-    """How long it was there; `about` where nobody saw it arrive and leave."""
-    arrived, departure = finding.there.arrival.destination.time, finding.there.departure
-    left = departure.origin.time if departure else None
-    if not (arrived and left):
+    """How long it was there. Where nobody saw it arrive and leave it is `about` so long, or at most, where it may have left as
+    soon as it came: lists that tell the days alone have it leave on the day of its arrival."""
+    arrived, departure = finding.there.arrival.destination, finding.there.departure
+    left = departure.origin if departure else None
+    if left is None or left.time is None or arrived.time is None:
         return "a time not known"
-    return duration(left - arrived) if all(_was_seen_there(finding)) else f"about {duration(left - arrived)}"
+    told = duration(left.time - arrived.time)
+    if all(_was_seen_there(finding)):
+        return told
+    if arrived.earliest and arrived.latest and left.earliest and left.latest and left.earliest <= arrived.latest:
+        return f"at most {duration(left.latest - arrived.earliest)}"
+    return f"about {told}"
 
 
 def _earlier_facts(finding: Finding, airports: Airports) -> list[str]:
