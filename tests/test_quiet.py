@@ -70,6 +70,14 @@ def test_a_rule_without_quiet_hours_is_not_held_by_another() -> None:
     assert held_until([quiet], (), MORNING) is None
 
 
+def test_of_two_visits_that_come_in_at_once_a_rule_that_cools_down_tells_of_one(tmp_path: Path) -> None:
+    cooling = replace(RULE, cooldown_s=6 * 3600.0, notify=("slack",))
+    with AlertBook(tmp_path / "alerts.sqlite") as book:
+        at_once = [visit("first", timedelta(0), cooling), visit("second", timedelta(0), cooling)]
+        told = book.apply(1, at_once, composed, START)
+    assert [(d.tell, d.reason) for d in told] == [(True, "opened"), (False, "cooled down")]
+
+
 def test_a_rule_that_cools_down_tells_nobody_of_the_next_visit_but_keeps_it(tmp_path: Path) -> None:
     book = AlertBook(tmp_path / "alerts.sqlite")
     cooling = replace(RULE, cooldown_s=6 * 3600.0, notify=("slack",))

@@ -243,13 +243,19 @@ class AlertBook:
     def _decided(self, findings: Sequence[Finding], compose: Compose, now: datetime) -> list[_Decided]:
         ordered = sorted(findings, key=lambda f: (alert_id(f), f.rule.rule_id))
         silences = [silence for silence in self.silences() if silence.holds_at(now)] if ordered else []
-        return [self._decide(list(group), compose, silences) for _, group in groupby(ordered, key=alert_id)]
+        decided: list[_Decided] = []
+        for _, group in groupby(ordered, key=alert_id):
+            decided.append(self._decide(list(group), compose, silences, decided))
+        return decided
 
-    def _decide(self, findings: list[Finding], compose: Compose, silences: Sequence[Silence]) -> _Decided:
+    def _decide(
+        self, findings: list[Finding], compose: Compose, silences: Sequence[Silence], beside: Sequence[_Decided]
+    ) -> _Decided:
+        """What becomes of one visit or event; `beside` are those decided just before it."""
         key = alert_id(findings[0])
         row = self._db.execute("SELECT alert, opened_us FROM alerts WHERE alert_id = ?", (key,)).fetchone()
         before = _decode_alert(row[0]) if row else None
-        decision = decide(before, findings, self._cooling(key, findings), self._not_wanted(before, findings, silences))
+        decision = decide(before, findings, self._cooling(key, findings, beside), self._not_wanted(before, findings, silences))
         finding = foremost(findings)
         changed = decision.alert is not None and decision.reason not in ("nothing new", "closed")
         message = compose(finding, decision.alert) if changed and decision.alert else None
@@ -262,17 +268,20 @@ class AlertBook:
         rules = {f.rule.rule_id: f.rule for f in findings} | {r.rule_id: r for r in (before.rules if before else ())}
         return {one for one, rule in rules.items() if silenced(replace(findings[-1], rule=rule), silences) is not None}
 
-    def _cooling(self, key: str, findings: Sequence[Finding]) -> set[str]:
+    def _cooling(self, key: str, findings: Sequence[Finding], beside: Sequence[_Decided]) -> set[str]:
         """The rules of some findings that told of the same aircraft in another alert, no longer ago than they cool down."""
         cooling = set()
         for finding in findings:
             rule, aircraft, at = finding.rule, finding.aircraft.icao24, micros(finding.as_of)
             if rule.cooldown_s and aircraft:
+                since = at - int(rule.cooldown_s * 1e6)
                 rows = self._db.execute(
                     "SELECT alert FROM alerts WHERE aircraft = ? AND opened_us BETWEEN ? AND ? AND alert_id != ?",
-                    (aircraft, at - int(rule.cooldown_s * 1e6), at, key),
+                    (aircraft, since, at, key),
                 )
                 before = [_decode_alert(row[0]) for row in rows]
+                mine = [one for one in beside if one.finding.aircraft.icao24 == aircraft and since <= one.opened_us <= at]
+                before += [one.decision.alert for one in mine if one.decision.alert]
                 if any(
                     rule.rule_id in {r.rule_id for r in a.rules} - set(a.silent)
                     for a in before
