@@ -15,7 +15,7 @@ help:  ## what there is to make
 demo: $(VENV)/.run  ## run the reference case: an Il-62 goes to North Korea and nobody sees it land
 	@$(BIN)/flightwatch demo
 
-test: $(VENV)/.dev  ## the tests, in about four minutes on two cores
+test: $(VENV)/.dev  ## the tests, in about three minutes on two cores
 	@$(BIN)/python -m pytest -q
 
 slow: $(VENV)/.dev  ## the tests that take longer, and properties with six times as many examples
