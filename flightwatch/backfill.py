@@ -165,8 +165,8 @@ def note_meetings(store: Store, pipeline: Pipeline, state: State, now: datetime)
 def look_back(store: Store, codes: Collection[str], preferred: Sequence[str] = (), progress: Progress | None = None) -> None:
     """Makes the events of these codes of what is stored, as far as it was not searched for them when it came in. The legs stay
     as they are."""
-    known, first = store.events.codes(), oldest(store)
-    missing = frozenset(code for code in codes if code not in known or known[code] > first)
+    first = oldest(store)
+    missing = store.events.unsearched(codes, first)
     if not missing:
         return
     sent: Counter[str] = Counter()
@@ -196,6 +196,7 @@ def _without_told(found: Iterable[Event], known: Sequence[Event]) -> list[Event]
 
 
 def _is_rest(event: Event, whole: Event) -> bool:
+    """Whether an event is the later part of one whose beginning is known, too."""
     sent = (event.kind, event.reason, event.aircraft) == (whole.kind, whole.reason, whole.aircraft)
     return sent and whole.since < event.since <= whole.until
 

@@ -30,7 +30,6 @@ from flightwatch.places import Airports
 from flightwatch.rarity import Baseline
 from flightwatch.rarity.baseline import Record
 from flightwatch.rarity.coverage import Coverage
-from flightwatch.reasons import unsearched
 from flightwatch.records import (
     LEGS,
     Aircraft,
@@ -41,7 +40,7 @@ from flightwatch.records import (
     RuleReference,
     utc,
 )
-from flightwatch.rules import Rule, has_expired
+from flightwatch.rules import Rule, codes_of, has_expired
 from flightwatch.rules.columns import Flags, Ints
 from flightwatch.rules.filtering import possible
 from flightwatch.rules.language import Condition, conditions
@@ -111,7 +110,7 @@ def backtest(store: Store, pipeline: Pipeline, since: datetime | None = None, un
         since=begins,
         until=until or now,
         legs=legs,
-        unsearched=unsearched(store, pipeline.rules, begins),
+        unsearched=store.events.unsearched(codes_of(pipeline.rules), begins),
         in_full=lambda finding: pipeline.with_history(history(), finding),
         rarity=lambda finding: pipeline.rarity_of(history(), finding),
     )

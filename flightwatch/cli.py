@@ -751,7 +751,8 @@ def why_not(
 
     from flightwatch.alerts import AlertBook
     from flightwatch.backfill import oldest
-    from flightwatch.reasons import unobserved, unsearched, unsearched_words, why_not, why_not_lines
+    from flightwatch.reasons import unobserved, unsearched_words, why_not, why_not_lines
+    from flightwatch.rules import codes_of
     from flightwatch.userfiles import read_all
 
     found = read_all(config)
@@ -764,7 +765,7 @@ def why_not(
         known = found.registry.who(found.registry.address(aircraft) or "", None)
         begin = _utc(since)
         blind = list(unobserved(opened, known, begin, _utc(until) or datetime.now(UTC))) if begin else []
-        blind += unsearched_words(unsearched(opened, asked, begin or oldest(opened)))
+        blind += unsearched_words(opened.events.unsearched(codes_of(asked), begin or oldest(opened)))
     if json:
         print(dumps({"legs": [asdict(a) for a in answers], "unobserved": blind}, ensure_ascii=False, indent=2, default=str))
         return

@@ -28,8 +28,9 @@ from flightwatch.errors import StoreError
 from flightwatch.pipeline import Pipeline
 from flightwatch.places import airports
 from flightwatch.rarity import Baseline
-from flightwatch.reasons import unobserved, unsearched, unsearched_words, why, why_data, why_not
+from flightwatch.reasons import unobserved, unsearched_words, why, why_data, why_not
 from flightwatch.records import CoverageMap, MapSpec, Track, credits_of, legs_from_table
+from flightwatch.rules import codes_of
 from flightwatch.store import Store
 from flightwatch.userfiles import read_all
 
@@ -99,7 +100,8 @@ class Explorer:
         known = found.registry.who(found.registry.address(aircraft) or "", None)
         blind = list(unobserved(self.store, known, since, until or datetime.now(UTC))) if since else []
         asked = [r for r in found.rules.rules if r.id == rule]
-        answers.attrs["unobserved"] = [*blind, *unsearched_words(unsearched(self.store, asked, since or oldest(self.store)))]
+        codes = self.store.events.unsearched(codes_of(asked), since or oldest(self.store))
+        answers.attrs["unobserved"] = [*blind, *unsearched_words(codes)]
         return answers
 
     def reconstructed(self) -> list[str]:

@@ -26,7 +26,7 @@ from flightwatch.legs.journeys import journeys
 from flightwatch.legs.rows import aircraft_number
 from flightwatch.pipeline import FRESH, Pipeline, State
 from flightwatch.records import Aircraft, Held, Journey, Leg, Stop
-from flightwatch.rules import Result, Rule, codes_of, has_expired
+from flightwatch.rules import Result, Rule, has_expired
 from flightwatch.store import Store
 
 MOST_FILES = 20
@@ -326,14 +326,8 @@ def unobserved(store: Store, aircraft: Aircraft, since: datetime, until: datetim
         yield f"on {len(missing)} of {len(asked)} days nobody would surely have seen it, the first {missing[0]}"
 
 
-def unsearched(store: Store, rules: Sequence[Rule], since: datetime) -> dict[str, datetime | None]:
-    """The codes that rules ask for and for which what came in was searched since a later time alone (or never: None)."""
-    known, asked = store.events.codes(), codes_of(rules)
-    return {code: known.get(code) for code in sorted(asked) if code not in known or known[code] > since}
-
-
 def unsearched_words(codes: Mapping[str, datetime | None]) -> Iterator[str]:
-    """That in words, a line a time."""
+    """The codes for which nobody searched what came in before a time, or ever, in words: a line a time."""
     times: dict[datetime | None, list[str]] = {}
     for code, since in codes.items():
         times.setdefault(since, []).append(code)

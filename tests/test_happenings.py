@@ -32,7 +32,6 @@ from flightwatch.legs.tracking import OpenPieces, advance
 from flightwatch.pipeline import Pipeline
 from flightwatch.places import Airports
 from flightwatch.rarity import Baseline
-from flightwatch.reasons import unsearched
 from flightwatch.records import (
     BEGAN,
     CIRCLING,
@@ -294,16 +293,16 @@ def test_codes_that_nobody_asked_for_are_searched_for_in_what_is_stored(tmp_path
     sky, ledger, clock = troubled(airports), Ledger(), FakeClock(BEGIN)
     with running(tmp_path / "store", sky, clock, ledger, rules=[ANYTHING]) as runner:
         poll_until(runner, clock, BEGIN + timedelta(seconds=POLL_S * 10))
-        assert unsearched(runner.store, [SPECIAL], BEGIN).keys() == rules.codes_of([SPECIAL])
+        assert runner.store.events.unsearched(rules.codes_of([SPECIAL]), BEGIN).keys() == rules.codes_of([SPECIAL])
         runner.reread(lambda: pipeline(runner.store, [SPECIAL]))
-        since = unsearched(runner.store, [SPECIAL], BEGIN)["7001"]
+        since = runner.store.events.unsearched(rules.codes_of([SPECIAL]), BEGIN)["7001"]
         assert since == backfill.newest(runner.store)
         poll_until(runner, clock, BEGIN + timedelta(seconds=POLL_S * 20))
     assert len([m for m in ledger.sent if "7001" in m.headline]) == 1, "it went on sending"
     with Store(tmp_path / "store") as store:
         (late,) = [e for e in store.events.between() if e.kind == CODE]
         backfill.look_back(store, rules.codes_of([SPECIAL]))
-        assert unsearched(store, [SPECIAL], BEGIN) == {}
+        assert store.events.unsearched(rules.codes_of([SPECIAL]), BEGIN) == {}
         assert [e for e in store.events.between() if e.kind == CODE] == [late], "the end of one sending, which was told of"
         backfill.derive(store, pipeline(store, []))  # knows no rule
         assert [e for e in store.events.between() if e.kind == CODE] == [late]

@@ -116,6 +116,11 @@ class Events:
         """The codes of transponders that make events, each with the time since which what came in was searched for it."""
         return {str(code): utc(int(since_us)) for code, since_us in self._rows("SELECT code, since_us FROM codes", ())}
 
+    def unsearched(self, codes: Iterable[str], since: datetime) -> dict[str, datetime | None]:
+        """Those of some codes for which what came in was searched since a later time alone, or never (None)."""
+        known = self.codes()
+        return {code: known.get(code) for code in sorted(codes) if code not in known or known[code] > since}
+
     def look_for(self, codes: Collection[str], now: datetime) -> None:
         """Notes that these codes and no others make events from now on; what is searched for already goes on."""
         known = self.codes()
