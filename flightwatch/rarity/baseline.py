@@ -5,9 +5,11 @@ was known before it: the prior over the ends of a leg, earlier visits, and the d
 *as of a UTC day* and answered from the days before it alone, so that live, backfill and any restart give the same
 answer, and nothing counts as new because a process is.
 
-The prior backs off through tables of counts from narrow to broad: the aircraft with the leg's other end, the
-aircraft, the other end at that time of the day, its operator with the other end, its type with it, the other end, the
-operator, the type, all legs; at the bottom stand the sizes of airports. A table that was asked n times and gave t
+The prior backs off through tables of counts from narrow to broad: the aircraft with the leg's other end, its way
+back from there, the aircraft, the other end at that time of the day, its operator with the other end, its type with it, the
+other end, everybody's way back from there, the operator, the type, all legs; at the bottom stand the sizes of airports. The
+way back is that to where flights to the leg's other end came from, if it leads to the destination in question, and counts
+less. A table that was asked n times and gave t
 different answers has the weight n against `ESCAPE` times t for what the broader ones say together (interpolation by the
 number of different answers: Witten and Bell, IEEE Transactions on Information Theory 37, 1991, method C). What leaves at
 that time of the day counts the more the nearer in time, up to one. The probabilities sum to one. What is drawn from the
@@ -84,6 +86,17 @@ ESCAPE = 1.5
 the tables lie within each other and tell of the same flights. Chosen from 1 to 3 with `PUNCTUAL_MIN` by cross-validation over
 fifteen days of regional flights whose ends were cut off (each day judged by the other fourteen), by how probable
 the true ends were and how far the leading probability erred."""
+
+BACK_AGAIN, OWN_WAY_BACK = 3, 0.3
+"""From how many of its last flights to a place an aircraft's way back is told, and what each of them counts beside a flight from
+there: aircraft go back to where they came from. Chosen among few values each by how probable the ends of two flight lists
+were, each flight judged by the days before it. All such flights instead of the last ones would leave too little for what is new
+to the aircraft."""
+
+WAY_BACK = 0.1
+"""What a flight of anybody the other way counts beside one on the route itself, where none on it is known: of 38 flights to a
+place that was new from where they left, though others had come from such places, 5 went to one of these. Chosen among
+0, 0.05, 0.1 and 0.2 with the days of `ESCAPE`, five of them judged by the other ten (see ARCHITECTURE.md)."""
 
 SIZE_WEIGHTS = {"large": 40.0, "medium": 6.0, "small": 0.3, "seaplane": 0.05, "city": 0.0}
 """Relative traffic of airports by size before any history: large ones have some hundred times the movements of small
@@ -361,14 +374,14 @@ class Baseline:
         key = (which, day, aircraft, operator, typecode, other, bucket, military)
         if key in self._priors:
             return self._priors[key]
-        ours, past, size = self._ends(which)[0], self._past(which, day), len(self.airports)
+        past, size = self._past(which, day), len(self.airports)
         narrow, broad = self._contexts(which, day, aircraft, operator, typecode, other, bucket)
-        told, given = _told_once(ours, [*narrow, *broad], self._reported, size)
+        told, given = _told_once([*narrow, *broad], self._reported, size)
         all_legs = past.counts + np.where(given, 0.0, past.reports)
         total = int(all_legs.sum())
         # what is as many, and none of them a report that is left out of all legs, is the same as all legs
-        others = [c for c in _distinct(told[len(narrow) :]) if len(c[0]) != total or self._reported[c[0]].any()]
-        tied, loose = ([_counted(ours, *c, size) for c in part] for part in (_distinct(told[: len(narrow)]), others))
+        others = [c for c in _distinct(told[len(narrow) :]) if len(c.rows) != total or self._reported[c.rows].any()]
+        tied, loose = ([_counted(c, size) for c in part] for part in (_distinct(told[: len(narrow)]), others))
         if total:
             loose.append((all_legs, float(np.count_nonzero(all_legs))))
         lengths = None if other is None else self._lengths(which, day, typecode, other)
@@ -468,18 +481,28 @@ class Baseline:
         columns, number = self.columns, self._words.get(aircraft, len(self._words))
         fields = ((columns.operator, self._by_operator, operator), (columns.typecode, self._by_typecode, typecode))
         shared = [(column, by, self._words[word]) for column, by, word in fields if word and word in self._words]
-        own = self._usable(self._by_aircraft.of([number]), which, day)
-        broad = [self._usable(by.of([of]), which, day) for _, by, of in shared]
+        ours, theirs = self._ends(which)
+        own = Context.of(self._usable(self._by_aircraft.of([number]), which, day), ours)
+        broad = [Context.of(self._usable(by.of([of]), which, day), ours) for _, by, of in shared]
         if other is None:
-            return [_whole(own)], list(map(_whole, broad))
-        there = self._usable((self._by_origin if which == "destination" else self._by_destination).of([other]), which, day)
+            return [own], broad
+        leaving = self._usable(self._by_origin.of([other]), "destination", day)
+        arriving = self._usable(self._by_destination.of([other]), "origin", day)
+        there, back = (leaving, arriving) if which == "destination" else (arriving, leaving)
         sure = there[~(columns.vague[there] | self._reported[there])]
         times = columns.departed if which == "destination" else columns.arrived
         closeness = np.zeros(len(sure)) if bucket is None else _closeness(times[sure], bucket)
-        punctual = sure[closeness > 0], closeness[closeness > 0]
-        same = [there[column[there] == of] for column, _, of in shared]
-        narrow = [_whole(there[columns.aircraft[there] == number]), _whole(own), punctual, *map(_whole, (*same, there))]
-        return narrow, list(map(_whole, broad))
+        own_there, own_back = (rows[columns.aircraft[rows] == number] for rows in (there, back))
+        narrow = [
+            Context.of(own_there, ours),
+            Context.of(own_back[-BACK_AGAIN:], theirs, OWN_WAY_BACK),
+            own,
+            Context(sure, closeness, ours[sure]).where(closeness > 0),
+            *(Context.of(there[column[there] == of], ours) for column, _, of in shared),
+            Context.of(there, ours),
+            Context.of(back, theirs, WAY_BACK, new_alone=True),
+        ]
+        return narrow, broad
 
     # --------------------------------------------------------------------------------------------------------------- ways
 
@@ -814,44 +837,54 @@ def _length_class(cosine: Floats) -> Ints:
     return np.asarray(np.add.reduce([cosine <= least for least in LENGTH_COSINES], dtype=np.int64))
 
 
-Context = tuple[Ints, Floats]
-"""Legs (rows, in order), and how much each counts."""
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Legs (rows, in order), how much each counts, the airport that each tells of, and whether they tell of those alone that no
+    narrower table gave."""
+
+    rows: Ints
+    weight: Floats
+    airport: Ints
+    new_alone: bool = False
+
+    @classmethod
+    def of(cls, rows: Ints, ends: Ints, weight: float = 1.0, new_alone: bool = False) -> Context:
+        return cls(rows, np.full(len(rows), weight), ends[rows], new_alone)
+
+    def where(self, kept: Flags) -> Context:
+        return Context(self.rows[kept], self.weight[kept], self.airport[kept], self.new_alone)
+
+    def same_as(self, other: Context) -> bool:
+        pairs = ((self.rows, other.rows), (self.weight, other.weight), (self.airport, other.airport))
+        return len(self.rows) == len(other.rows) and all(np.array_equal(*pair) for pair in pairs)
+
 
 Table = tuple[Floats, float]
 """How much counts for each airport, and the sum of what the nearest leg to each counts."""
 
 
-def _whole(rows: Ints) -> Context:
-    return rows, np.ones(len(rows))
-
-
-def _counted(outcomes: Ints, rows: Ints, weight: Floats, size: int) -> Table:
-    counts = np.asarray(np.bincount(outcomes[rows], weights=weight, minlength=size), dtype=np.float64)
+def _counted(context: Context, size: int) -> Table:
+    counts = np.asarray(np.bincount(context.airport, weights=context.weight, minlength=size), dtype=np.float64)
     nearest = np.zeros(size)
-    np.maximum.at(nearest, outcomes[rows], weight)
+    np.maximum.at(nearest, context.airport, context.weight)
     return counts, float(nearest.sum())
 
 
-def _told_once(outcomes: Ints, contexts: Sequence[Context], reported: Flags, size: int) -> tuple[list[Context], Flags]:
-    """The legs of each table, from narrow to broad, without the reports of what a narrower one gave; and what all of them
-    gave."""
+def _told_once(contexts: Sequence[Context], reported: Flags, size: int) -> tuple[list[Context], Flags]:
+    """The legs of each table, from narrow to broad, without reports and ways back of what a narrower one gave; and what all of
+    them gave."""
     given = np.zeros(size, bool)
     told = []
-    for rows, weight in contexts:
-        kept = ~(reported[rows] & given[outcomes[rows]])
-        told.append((rows[kept], weight[kept]))
-        given[outcomes[rows[kept]]] = True
+    for context in contexts:
+        told.append(context.where(~((reported[context.rows] | context.new_alone) & given[context.airport])))
+        given[told[-1].airport] = True
     return told, given
 
 
 def _distinct(contexts: Sequence[Context]) -> list[Context]:
     """Those that hold any legs, and other ones than each broader one: the same legs, asked twice, would look like twice as
     many."""
-    return [c for i, c in enumerate(contexts) if len(c[0]) and not any(_are_same(c, broader) for broader in contexts[i + 1 :])]
-
-
-def _are_same(a: Context, b: Context) -> bool:
-    return len(a[0]) == len(b[0]) and np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1])
+    return [c for i, c in enumerate(contexts) if len(c.rows) and not any(map(c.same_as, contexts[i + 1 :]))]
 
 
 def _backed_off(narrow: Sequence[Table], broad: Sequence[Table], bottom: Floats, lengths: Lengths | None) -> Floats:
