@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -274,6 +275,36 @@ def test_what_leaves_at_that_time_of_the_day_goes_there_again(airports: Airports
         return airports.ident[int(np.argmax(prior))]
 
     assert (best(24 * 0.7), best(24 * 0.1)) == ("UHWW", "URSS")
+
+
+def test_an_aircraft_goes_back_to_where_it_came_from(airports: Airports) -> None:
+    """Twenty others fly from Vladivostok to Moscow; this one came from Sochi, and was never seen leaving."""
+    others = [flown(i, 10 + i, "UHWW", "UUMU", aircraft=f"30000{i % 10}") for i in range(20)]
+    came = flown(90, 5, "URSS", "UHWW")
+
+    def of_sochi(which: Literal["origin", "destination"], aircraft: str, *legs: Leg) -> float:
+        prior = history([*others, *legs], airports).over(
+            which, DAY, aircraft=aircraft, operator=None, typecode=None, other=airports.row("UHWW")
+        )
+        return float(prior[airports.row("URSS")])
+
+    before, after = of_sochi("destination", "15521f"), of_sochi("destination", "15521f", came)
+    assert after > 20 * of_sochi("destination", "ffff00", came) > 20 * before, "somebody's way back counts less than one's own"
+    there = flown(90, 5, "UHWW", "URSS")
+    assert of_sochi("origin", "15521f", there) > 20 * of_sochi("origin", "15521f")
+
+
+def test_the_way_back_tells_nothing_of_where_some_were_seen_to_go(airports: Airports) -> None:
+    """However many came from Moscow: how many go there is known from those that did."""
+    gone = [flown(i, 10 + i, "UHWW", to, aircraft=f"30000{i}") for i, to in enumerate(["UUMU", "URSS", "URSS"])]
+    came = [flown(i, 10 + i, "UUMU", "UHWW", aircraft=f"4000{i}") for i in range(10, 40)]
+    without, with_them = (
+        history([*gone, *legs], airports).over(
+            "destination", DAY, aircraft="15521f", operator=None, typecode=None, other=airports.row("UHWW")
+        )
+        for legs in ([], came)
+    )
+    assert with_them[airports.row("UUMU")] <= without[airports.row("UUMU")]
 
 
 def leaving_sochi(legs: list[Leg], airports: Airports, *exposures: Exposure, to: str = "ZKPY") -> float:
