@@ -213,7 +213,7 @@ class Index:
     @classmethod
     def made(cls, column: Ints, size: int) -> Index:
         """Of a column of numbers from -1 to below `size`."""
-        return cls(_in_order(column), np.cumsum([0, *np.bincount(column + 1, minlength=size + 2)]))
+        return cls(_in_order(column), np.append(0, np.cumsum(np.bincount(column + 1, minlength=size + 2))))
 
     def count(self, numbers: Ints) -> int:
         return int((self.begins[numbers + 2] - self.begins[numbers + 1]).sum())
@@ -393,7 +393,8 @@ class Baseline:
 
     def _at_airports(self, probability: Floats, bottom: Floats) -> Floats:
         """What goes to a city, whose code was all that somebody told, goes to its airports, by how much they see anyway."""
-        for city in np.flatnonzero(~self.airports.landable & (probability > 0)).tolist():
+        cities = np.flatnonzero(~self.airports.landable)
+        for city in cities[probability[cities] > 0].tolist():
             own = self._airports_of(city)
             probability[own] += probability[city] * bottom[own] / bottom[own].sum()
             probability[city] = 0.0
@@ -524,11 +525,13 @@ class Baseline:
         did are left out of the counts."""
         ours, size = self._ends(which)[0], len(self.airports)
         index, sharing = self._ways_before(which, day, other)
-        legs, seen, unseen = self._flown.near(latitude, longitude, altitude, course)
+        if not len(index):
+            return np.zeros(size), np.zeros(size), sharing
+        legs, seen, unseen = self._flown.near(latitude, longitude, altitude, course, None if other is None else index)
         came, told = np.zeros(len(ours)), np.ones(len(ours))
         came[legs], told[legs] = seen, 1 - np.maximum(unseen - seen, 0.0)
-        flights, passed = (np.bincount(ours[index], weights=of[index], minlength=size) for of in (told, came))
-        return flights.astype(np.float64, copy=False), passed.astype(np.float64, copy=False), sharing
+        flights, passed = (np.asarray(np.bincount(ours[index], of[index], size), np.float64) for of in (told, came))
+        return flights, passed, sharing
 
     def _ways_before(self, which: Which, day: date, other: int | None) -> tuple[Ints, Floats]:
         """The legs with a way that were over before a day and have that other end, and the share of `_sharing` of them."""
@@ -548,9 +551,10 @@ class Baseline:
         compared = np.flatnonzero(past & ~np.isnan(self._follows))
         usual = (self._follows[compared].sum() + SHARING * LEANING) / (len(compared) + LEANING)
         index = index[~np.isnan(self._follows[index])]
-        count = np.bincount(ours[index], minlength=len(self.airports))
-        total = np.bincount(ours[index], weights=self._follows[index], minlength=len(self.airports))
-        return np.asarray((total + usual * LEANING) / (count + LEANING))
+        places, which = np.unique(ours[index], return_inverse=True)
+        shares = np.full(len(self.airports), usual * LEANING / LEANING)
+        shares[places] = (np.bincount(which, self._follows[index]) + usual * LEANING) / (np.bincount(which) + LEANING)
+        return shares
 
     @cached_property
     def _follows(self) -> Floats:
@@ -829,12 +833,15 @@ class Lengths:
         total = np.bincount(self.of_airport, weights=weight, minlength=LENGTH_CLASSES)
         drawn = np.where(total > 0, self.legs + 1.0, 0.0)
         share = drawn / drawn.sum() * total.sum() / np.where(total > 0, total, 1.0)
-        return np.asarray(weight * ((1 - BY_LENGTH) + BY_LENGTH * share[self.of_airport]))
+        return np.asarray(weight * ((1 - BY_LENGTH) + BY_LENGTH * share)[self.of_airport])
 
 
 def _length_class(cosine: Floats) -> Ints:
     """The class of lengths by the cosine of the angle that they span."""
-    return np.asarray(np.add.reduce([cosine <= least for least in LENGTH_COSINES], dtype=np.int64))
+    classes = np.zeros(len(cosine), np.int8)
+    for least in LENGTH_COSINES:
+        classes += cosine <= least
+    return classes.astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,11 +57,14 @@ class Flown:
     middle: Floats
     widest: float
 
-    def near(self, latitude: float, longitude: float, altitude: float, course: float) -> tuple[Ints, Floats, Floats]:
-        """The legs that come near a position, how well the seen part of each fits it (1: the very place, course and
-        height), and how well what nobody saw of it does. NaN for a height or course that is not known."""
+    def near(
+        self, latitude: float, longitude: float, altitude: float, course: float, among: Ints | None = None
+    ) -> tuple[Ints, Floats, Floats]:
+        """The legs, of all or `among` some, that come near a position, how well the seen part of each fits it (1: the very
+        place, course and height), and how well what nobody saw of it does. NaN for a height or course that is not known."""
         window = self.widest + FAR * ASIDE_NM / 60
-        there = self._take(slice(*np.searchsorted(self.middle, [latitude - window, latitude + window])))
+        around = slice(*np.searchsorted(self.middle, [latitude - window, latitude + window]))
+        there = self._take(around if among is None else self._of_legs(among))
         fit = there.fit(latitude, longitude, altitude, course)
         close = np.flatnonzero(fit)
         legs, place = np.unique(there.leg[close], return_inverse=True)
@@ -68,6 +72,19 @@ class Flown:
         np.maximum.at(seen, place, np.where(there.seen[close], fit[close], 0.0))
         np.maximum.at(unseen, place, np.where(there.seen[close], 0.0, fit[close]))
         return legs, seen, unseen
+
+    def _of_legs(self, legs: Ints) -> Ints:
+        """The stretches of some legs."""
+        order, leg = self._by_leg
+        begin, end = np.searchsorted(leg, legs), np.searchsorted(leg, legs, side="right")
+        many = end - begin
+        return order[np.repeat(end - np.cumsum(many), many) + np.arange(many.sum())]
+
+    @cached_property
+    def _by_leg(self) -> tuple[Ints, Ints]:
+        """The stretches in the order of their legs, and of which leg each of them is."""
+        order = np.argsort(self.leg, kind="stable")
+        return order, self.leg[order]
 
     def fit(self, latitude: float, longitude: float, altitude: float, course: float) -> Floats:
         """How well each stretch fits a position: 1 for the very place, course and height; 0 for far away."""
