@@ -897,6 +897,8 @@ def _distinct(contexts: Sequence[Context]) -> list[Context]:
 def _backed_off(narrow: Sequence[Table], broad: Sequence[Table], bottom: Floats, lengths: Lengths | None) -> Floats:
     """The outcomes of each table, from narrow to broad, as one distribution over all outcomes."""
     asked = (narrow, broad, bottom, lengths)
+    if not (narrow or broad):  # both are one
+        return _interpolated(*asked)
     return np.asarray((1 - NEW) * _interpolated(*asked) + NEW * _excluding(*asked))
 
 
