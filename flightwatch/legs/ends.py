@@ -422,8 +422,7 @@ def candidates(result: Posterior, airports: Airports) -> tuple[Candidate, ...]:
     if len(rows) > MOST_LISTED:
         worth = (probability >= LISTED).nonzero()[0]
         rows, probability = rows[worth], probability[worth]
-    found = [(-p, row) for p, row in zip(probability.tolist(), rows.tolist(), strict=True) if p >= LISTED]
-    found.sort(key=itemgetter(0))
-    listed = [Candidate(airports.ident[row], round(-p, 4)) for p, row in found[:MOST_LISTED]]
+    found = sorted(zip(probability.tolist(), rows.tolist(), strict=True), key=itemgetter(0), reverse=True)[:MOST_LISTED]
+    listed = [Candidate(airports.ident[row], round(p, 4)) for p, row in found if p >= LISTED]
     rest = max(0.0, 1.0 - sum([c.probability for c in listed]))
     return (*listed, Candidate(UNKNOWN, round(rest, 4)))

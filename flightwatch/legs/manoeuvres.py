@@ -274,8 +274,10 @@ def _tracks(drafts: Sequence[Draft]) -> tuple[Floats, Ints, Ints, Ints]:
 def _turned_back(
     leg: Leg, draft: Draft, heading: Heading | None, usual_return: float, circled: bool, airports: Airports
 ) -> list[Event]:
+    if leg.destination.airport != leg.origin.airport or circled or not is_over(leg) or not _is_sure(leg.origin):
+        return []
     origin = airports.get(leg.origin.airport)
-    if origin is None or circled or not is_over(leg) or not _is_sure(leg.origin) or leg.destination.airport != origin.ident:
+    if origin is None:
         return []
     way = _way(draft)
     away = distance_nm(origin.latitude, origin.longitude, way["latitude"], way["longitude"])

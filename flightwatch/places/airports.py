@@ -87,12 +87,6 @@ class Airports:
         """The row of each ident, in order."""
         return self._codes["ident"]
 
-    @cached_property
-    def sizes(self) -> tuple[list[str], Ints]:
-        """The sizes that there are, and which of them each airport has."""
-        sizes, which = np.unique(self.size, return_inverse=True)
-        return sizes.tolist(), which
-
     def __getitem__(self, row: int) -> Airport:
         if row not in self._asked:
             self._asked[row] = self._made(row)

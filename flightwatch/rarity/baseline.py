@@ -343,8 +343,10 @@ class Baseline:
 
     @cached_property
     def _sizes(self) -> Floats:
-        sizes, which = self.airports.sizes
-        return np.array([SIZE_WEIGHTS[size] for size in sizes])[which]
+        weights = np.zeros(len(self.airports))
+        for size, weight in SIZE_WEIGHTS.items():
+            weights[self.airports.size == size] = weight
+        return weights
 
     @cached_property
     def _by_size(self) -> Floats:
