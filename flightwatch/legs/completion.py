@@ -413,13 +413,12 @@ def _destination_alone(draft: Draft, origin: End, who: Aircraft, model: Model, s
 
 def _seen_down(draft: Draft, landing: Ground, origin: End, who: Aircraft, model: Model) -> Guess:
     field = model.at_field(landing.first.latitude, landing.first.longitude)
-    unseen_h = (landing.since - draft.last_seen) / HOUR if draft.count > 0 else (landing.since - draft.first_seen) / HOUR
-    reason = f"seen on the ground there {unseen_h:.1f} h after it was last seen elsewhere"
-    if draft.count == 0:
-        return Guess(_weaker(field), "inferred", reason)
-    if _arrived_unseen(draft, landing):
-        return Guess(_where_it_went(draft, landing, origin, who, model), "inferred", reason)
-    return Guess(field, "observed", "seen on the ground there after it landed")
+    unseen = _arrived_unseen(draft, landing)
+    if draft.count > 0 and not unseen:
+        return Guess(field, "observed", "seen on the ground there after it landed")
+    unseen_h = (landing.since - (draft.last_seen if unseen else draft.first_seen)) / HOUR
+    found = _where_it_went(draft, landing, origin, who, model) if unseen else _weaker(field)
+    return Guess(found, "inferred", f"seen on the ground there {unseen_h:.1f} h after it was last seen elsewhere")
 
 
 def _weaker(field: Posterior) -> Posterior:
@@ -677,7 +676,7 @@ def _leg(
         destination=destination,
         landed_probability=landed,
         status=_status(draft, landed, now),
-        gaps=tuple(_gap(h) for h in draft.holes),
+        gaps=tuple(map(_gap, draft.holes)),
         longest_gap_s=draft.longest_gap / SECOND,
         distance_nm=round(draft.metres / METRES_PER_NM, 1),
         positions=draft.count,

@@ -436,10 +436,12 @@ def _silent(leg: Leg, draft: Draft, airports: Airports, seen: Seen) -> list[Even
 
 def _silent_between(leg: Leg, draft: Draft, hole: Hole, seen: Seen) -> Event | None:
     """A hole in the middle of a leg, at cruise on both sides."""
+    if hole.end - hole.start < SILENT:
+        return None
     way = np.frombuffer(draft.way, WAYPOINT)
     times = way["time"].astype(np.int64) * SECOND
     before, after = np.flatnonzero(times <= hole.start), np.flatnonzero(times >= hole.end)
-    if hole.end - hole.start < SILENT or not len(before) or not len(after):
+    if not len(before) or not len(after):
         return None
     a, b = way[before[-1]], way[after[0]]
     if hole.start - times[before[-1]] > 2 * STRETCH_S * SECOND or not min(a["altitude"], b["altitude"]) >= CRUISE_FT:

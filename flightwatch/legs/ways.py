@@ -7,6 +7,7 @@ ended, so it is the same however the positions came in.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from struct import Struct
 
 import numpy as np
@@ -103,8 +104,12 @@ def together(a: bytes, b: bytes, ended: int) -> bytes:
     """Two parts of one way as bytes: `b` lies after `a` and ended at this time (µs)."""
     if not (a and b):
         return a or b
-    both = np.frombuffer(a + b, RAW)
-    return packed(_thinned_again(both[None, :], np.array([ended // SECOND])))[0]
+    both, size = a + b, AS_BYTES.size
+    times = [time for time, *_ in AS_BYTES.iter_unpack(both)]
+    length = int(_stretches(np.array(times[:1]), np.array([ended // SECOND]))[0])
+    stretches = [time // length for time in times]
+    opens = [place for place, (before, now) in enumerate(pairwise([-1, *stretches])) if now > before]
+    return b"".join([both[size * place : size * (place + 1)] for place in opens])
 
 
 def ended(way: bytes, time: int, latitude: float, longitude: float, altitude: float) -> bytes:

@@ -85,6 +85,7 @@ _FIRST = np.concatenate([[0], np.cumsum(_ROW)])
 CELLS = int(_FIRST[-1])
 BANDS = len(BANDS_FT) + 1
 PLACES = CELLS * BANDS
+_BOUNDS = np.array(BANDS_FT)
 
 
 def cells_at(latitude: ArrayLike, longitude: ArrayLike) -> Ints:
@@ -105,7 +106,7 @@ def boxes(cells: Ints) -> Floats:
 
 def places_at(latitude: ArrayLike, longitude: ArrayLike, altitude: ArrayLike) -> Ints:
     """Cell and altitude band of positions as one number."""
-    return np.asarray(cells_at(latitude, longitude) * BANDS + np.searchsorted(BANDS_FT, altitude, side="right"))
+    return np.asarray(cells_at(latitude, longitude) * BANDS + _BOUNDS.searchsorted(altitude, side="right"))
 
 
 # ------------------------------------------------------------------------------------------------------------------------ sums
@@ -145,8 +146,8 @@ class Table:
         missing to it is not seen."""
         place = places_at(latitude, longitude, altitude)
         seen = self.seen[place].astype(np.float64)
-        known = seen + self.unseen[place]
-        return seen / (known + DOUBT_MIN), DOUBT_MIN / (known + DOUBT_MIN)
+        all_ = seen + self.unseen[place] + DOUBT_MIN
+        return seen / all_, DOUBT_MIN / all_
 
     def bands(self) -> list[CoveredBand]:
         """The cells of which it is known how much of the traffic is seen, by altitude band from the ground up."""
