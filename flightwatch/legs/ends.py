@@ -267,6 +267,8 @@ def _climb(which: Which, edge: Edge, behind_nm: float) -> float:
 def _by_known_ways(geometry: Floats, best: Floats, flights: Floats, came: Floats, shared: Floats) -> Floats:
     """The log-likelihood of the edge for each airport: a mixture of what geometry says and of the ways that earlier
     flights flew, as far as there were any and flights share them. `best` is the most that geometry can say."""
+    if not flights.any():
+        return geometry.copy()
     known = np.minimum(shared, KNOWN_WAYS) * flights / (flights + 1)
     follows = known * came / np.maximum(flights, 1e-9) * WAY_SHARPNESS
     with np.errstate(divide="ignore"):
@@ -290,7 +292,6 @@ def _height_log(which: Which, altitude: float, climb: float, distance: Floats, e
     height = np.maximum(altitude - elevation, 100.0) / 1000
     slack = 1.0 + 3.0 * np.minimum(height / 10, 1)  # manoeuvring: less of it the lower the aircraft is
     ratio = (distance + slack) / (height * ALONG_NM_PER_1000FT + slack)
-    low = np.log(ratio / DESCENT_RATIO) / CIRCUIT_SPREAD
     if climb < -TREND_FT_MIN:
         middle, spread = (DESCENT_RATIO, DESCENT_SPREAD) if which == "destination" else (CLIMB_RATIO, CLIMB_SPREAD)
         log = -0.5 * (np.log(ratio / middle) / spread) ** 2 - math.log(spread)
@@ -298,6 +299,7 @@ def _height_log(which: Which, altitude: float, climb: float, distance: Floats, e
         return np.asarray(np.logaddexp(log, worst))
     if climb > TREND_FT_MIN:
         return np.where(ratio > 1.2, 0.0, -3.0)
+    low = np.log(ratio / DESCENT_RATIO) / CIRCUIT_SPREAD
     level = np.where(ratio > 0.8, 0.0, -8 * (0.8 - ratio))
     return np.where(height < CIRCUIT_FT / 1000, np.maximum(-0.5 * low**2, WORST_HEIGHT - 3.0), level)
 
