@@ -22,6 +22,8 @@ from flightwatch.records import WAYPOINT
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Each = float | Floats
+"""One value for all stretches, or each its own."""
 
 ASIDE_NM, COURSE_OFF_DEG, HEIGHT_OFF_FT = 5.0, 20.0, 3000.0
 """How far apart two flights on one airway are, in place, course and height (Gaussian): aircraft keep within 5 nm of the
@@ -35,6 +37,9 @@ FOLLOWING = float(np.exp(-2.0))
 
 COMPARED = 20
 """Earlier flights on a route that one is compared with: the last ones."""
+
+AT_ONCE = 1000
+"""Flights that are compared at once, to bound memory."""
 
 HOLE_S, HOLE_TIMES = 900, 3
 """A stretch longer than a quarter of an hour and than three times the shortest one of its way was a hole."""
@@ -76,9 +81,7 @@ class Flown:
     def _of_legs(self, legs: Ints) -> Ints:
         """The stretches of some legs."""
         order, leg = self._by_leg
-        begin, end = np.searchsorted(leg, legs), np.searchsorted(leg, legs, side="right")
-        many = end - begin
-        return order[np.repeat(end - np.cumsum(many), many) + np.arange(many.sum())]
+        return order[_ranges(np.searchsorted(leg, legs), np.searchsorted(leg, legs, side="right"))]
 
     @cached_property
     def _by_leg(self) -> tuple[Ints, Ints]:
@@ -86,8 +89,16 @@ class Flown:
         order = np.argsort(self.leg, kind="stable")
         return order, self.leg[order]
 
-    def fit(self, latitude: float, longitude: float, altitude: float, course: float) -> Floats:
-        """How well each stretch fits a position: 1 for the very place, course and height; 0 for far away."""
+    def fit(self, latitude: Each, longitude: Each, altitude: Each, course: Each) -> Floats:
+        """How well each stretch fits a position, or each its own: 1 for the very place, course and height; 0 for far away."""
+        away_deg = np.abs(self.middle - latitude) - np.abs(self.to_latitude - self.latitude) / 2
+        level = np.flatnonzero(away_deg <= (FAR + 1) * ASIDE_NM / 60)  # most are far away by that alone
+        at = (np.broadcast_to(of, len(self.leg))[level] for of in (latitude, longitude, altitude, course))
+        fit = np.zeros(len(self.leg))
+        fit[level] = self._take(level)._fit(*at)
+        return fit
+
+    def _fit(self, latitude: Floats, longitude: Floats, altitude: Floats, course: Floats) -> Floats:
         shrink = np.cos(np.radians(latitude))
         x, to_x = ((_east(lon - longitude)) * 60 * shrink for lon in (self.longitude, self.to_longitude))
         y, to_y = ((lat - latitude) * 60 for lat in (self.latitude, self.to_latitude))
@@ -97,10 +108,9 @@ class Flown:
         aside = np.hypot(x + share * along_x, y + share * along_y)
         close = np.flatnonzero(aside < FAR * ASIDE_NM)
         off = (aside[close] / ASIDE_NM) ** 2
-        if not np.isnan(course):
-            off += (turn_deg(self.course[close], course) / COURSE_OFF_DEG) ** 2
+        off += np.nan_to_num(turn_deg(self.course[close], course[close]) / COURSE_OFF_DEG, nan=0.0) ** 2
         low, high = self.altitude[close], self.to_altitude[close]
-        off += np.nan_to_num((low + share[close] * (high - low) - altitude) / HEIGHT_OFF_FT, nan=0.0) ** 2
+        off += np.nan_to_num((low + share[close] * (high - low) - altitude[close]) / HEIGHT_OFF_FT, nan=0.0) ** 2
         fit = np.zeros(len(self.leg))
         fit[close] = np.exp(-0.5 * off)
         return fit
@@ -109,27 +119,23 @@ class Flown:
         """For each leg (`route` says which have the same ends; -1: none) whether the middle of its way follows that of an
         earlier one on its route, as 0 or 1; NaN for the first, and where nothing was seen. The legs are in order of
         time."""
-        whose = self.leg[self.seen]
-        order = np.flatnonzero(self.seen)[np.lexsort((whose, route[whose]))]
-        routes = route[self.leg[order]]
+        seen = np.flatnonzero(self.seen & (route[self.leg] >= 0))
+        order = seen[np.lexsort((self.leg[seen], route[self.leg[seen]]))]
+        legs, start, many = np.unique(self.leg[order], return_index=True, return_counts=True)
+        by_route = np.argsort(start)
+        legs, start, many = legs[by_route], start[by_route], many[by_route]
+        first = np.searchsorted(route[legs], route[legs])
+        later = np.flatnonzero(first < np.arange(len(legs)))
         out = np.full(len(route), np.nan)
-        for part in np.split(order, np.flatnonzero(np.diff(routes)) + 1):
-            if len(part) and route[self.leg[part[0]]] >= 0:
-                self._follow(part, out)
+        for some in np.split(later, range(AT_ONCE, len(later), AT_ONCE)):
+            earlier = start[np.maximum(some - COMPARED, first[some])]
+            whose = np.repeat(some, start[some] - earlier)
+            at = order[start[whose] + many[whose] // 2]
+            place = self.latitude[at], self.longitude[at], self.altitude[at], self.course[at]
+            fit = self._take(order[_ranges(earlier, start[some])]).fit(*place)
+            out[legs[some]] = 0.0
+            out[legs[whose[fit >= FOLLOWING]]] = 1.0
         return out
-
-    def _follow(self, part: Ints, out: Floats) -> None:
-        """Fills in the legs of one route, whose stretches these are, in order of the legs."""
-        mine = self._take(part)
-        legs, start = np.unique(mine.leg, return_index=True)
-        stop = np.r_[start[1:], len(part)]
-        for i in range(1, len(legs)):
-            at = start[i] + (stop[i] - start[i]) // 2
-            before = mine._take(slice(int(start[max(i - COMPARED, 0)]), int(start[i])))
-            fit = before.fit(
-                float(mine.latitude[at]), float(mine.longitude[at]), float(mine.altitude[at]), float(mine.course[at])
-            )
-            out[legs[i]] = float(fit.max(initial=0.0) >= FOLLOWING)
 
     def _take(self, index: Ints | slice) -> Flown:
         columns = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "widest"}
@@ -180,6 +186,12 @@ def _sorted(leg: Ints, begin: Floats, end: Floats, seen: Flags) -> Flown:
         middle=middle,
         widest=float(np.abs(end[:, 0] - begin[:, 0]).max(initial=0.0)) / 2,
     )
+
+
+def _ranges(begin: Ints, end: Ints) -> Ints:
+    """The numbers from each beginning to below its end, one range after the other."""
+    many = end - begin
+    return np.asarray(np.repeat(end - np.cumsum(many), many) + np.arange(many.sum()))
 
 
 def _east(degrees: Floats) -> Floats:
