@@ -835,7 +835,9 @@ class Lengths:
         total = np.bincount(self.of_airport, weights=weight, minlength=LENGTH_CLASSES)
         drawn = np.where(total > 0, self.legs + 1.0, 0.0)
         share = drawn / drawn.sum() * total.sum() / np.where(total > 0, total, 1.0)
-        return np.asarray(weight * ((1 - BY_LENGTH) + BY_LENGTH * share)[self.of_airport])
+        moved = ((1 - BY_LENGTH) + BY_LENGTH * share)[self.of_airport]
+        moved *= weight
+        return np.asarray(moved)
 
 
 def _length_class(cosine: Floats) -> Ints:
