@@ -17,7 +17,7 @@ from flightwatch.legs.rows import MINUTE, SECOND, changes, rows_from_table
 from flightwatch.places import Airports
 from flightwatch.places.great_circle import bearing_deg, distance_nm
 from flightwatch.rarity import Baseline
-from flightwatch.rarity.flown import flown
+from flightwatch.rarity.flown import AT_ONCE, COMPARED, flown
 from flightwatch.records import WAYPOINT, Leg, legs_table
 from tests.conftest import T0, positions
 from tests.examples import tries
@@ -138,6 +138,26 @@ def test_a_way_is_found_across_the_date_line(longitude: float, airports: Airport
     assert found[0].tolist() == [0]
     assert found[1][0] > 0.9
     assert found[2][0] == 0.0
+
+
+def test_a_flight_follows_one_of_the_last_on_its_route_however_many_routes_there_are() -> None:
+    """Ways A and B lie a degree apart: who flew A after nobody but B for long took a new way."""
+    flights = "ABAA" + COMPARED * "B" + "A"
+    told = [0.0, 1.0, 1.0, *[1.0] * COMPARED, 0.0]
+    routes = AT_ONCE // len(flights) + 3
+    points = np.zeros((2, 2), WAYPOINT)
+    points["time"], points["longitude"], points["altitude"] = [1_700_000_000, 1_700_000_300], [0.0, 0.5], 30_000.0
+    points["latitude"] = [[10.0], [11.0]]
+    ways_flown = {"A": points[0].tobytes(), "B": points[1].tobytes()}
+    legs = len(flights) * routes
+    history = flown([ways_flown[which] for which in flights * routes], np.full((legs, 2, 3), np.nan), np.zeros((legs, 2), bool))
+    route = np.repeat(np.arange(-1, routes - 1), len(flights))
+    found = history.follows(route).reshape(routes, len(flights))
+    assert np.isnan(found[0]).all()  # no route is known
+    assert np.isnan(found[1:, 0]).all()
+    assert (found[1:, 1:] == told).all()
+    mine = history.near(10.0, 0.25, 30_000.0, 90.0, np.array([0, 1, 2, len(flights)]))
+    assert mine[0].tolist() == [0, 2, len(flights)]  # of those that were asked about, those on way A
 
 
 def test_what_nobody_saw_of_a_way_says_nothing_either_way() -> None:

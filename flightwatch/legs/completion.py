@@ -608,7 +608,7 @@ def _flying_span(fix: Fix, airport: str | None, draft: Draft, model: Model) -> S
 def _speed(draft: Draft) -> float:
     """A speed that the aircraft keeps: what it showed, within what is usual."""
     shown = [s for s in (draft.end.speed_kt, 0.9 * draft.fastest) if s > 80]
-    return max(shown, default=0.85 * performance(draft.typecode).cruise_kt)
+    return max(shown) if shown else 0.85 * performance(draft.typecode).cruise_kt
 
 
 def _landed_probability(draft: Draft, destination: Guess, who: Aircraft, model: Model, now: int) -> float:
