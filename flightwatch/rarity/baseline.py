@@ -554,7 +554,7 @@ class Baseline:
         usual = (self._follows[compared].sum() + SHARING * LEANING) / (len(compared) + LEANING)
         index = index[~np.isnan(self._follows[index])]
         places, which = np.unique(ours[index], return_inverse=True)
-        shares = np.full(len(self.airports), usual * LEANING / LEANING)
+        shares = np.full(len(self.airports), usual)
         shares[places] = (np.bincount(which, self._follows[index]) + usual * LEANING) / (np.bincount(which) + LEANING)
         return shares
 
