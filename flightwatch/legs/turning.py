@@ -116,22 +116,24 @@ def stretched(rows: Rows, minutes: Ints, turned: Ints, start: Ints, stop: Ints) 
     opens[minutes] = rows.time[minutes] // stretch != rows.time[np.maximum(minutes - 1, 0)] // stretch
     opens[start] = True
     at = np.flatnonzero(opens)
-    time = rows.time[at] // stretch * STRETCH_S
     first = np.searchsorted(at, start)
     last = np.append(first[1:], len(at)) - 1
     until = np.append(at[1:], stop[-1])
     until[last] = stop
+    turned = reduced(np.add, turned, at, until)
+    kept = _is_much(turned)
+    kept[first] = kept[last] = True
+    at, until, turned = at[kept], until[kept], turned[kept]
     found = np.zeros(len(at), STRETCH)
-    found["time"] = time
-    found["turned"] = reduced(np.add, turned, at, until)
+    found["time"] = rows.time[at] // stretch * STRETCH_S
+    found["turned"] = turned
     for name, extreme, column in EXTREMES:
         found[name] = reduced(extreme, getattr(rows, column), at, until)
-    kept = notable(found)
-    kept[first] = True
-    raw, earlier = found.view(RAW), np.full(len(start), b"", object)
-    for i in np.flatnonzero(last > first).tolist():
-        earlier[i] = raw[first[i] : last[i]][kept[first[i] : last[i]]].tobytes()
-    return raw[last], earlier
+    raw, first = found.view(RAW), np.searchsorted(at, start)
+    last = np.append(first[1:], len(at)) - 1
+    stored, size = raw.tobytes(), STRETCH.itemsize
+    earlier = [stored[begin:end] for begin, end in zip((first * size).tolist(), (last * size).tolist(), strict=True)]
+    return raw[last], np.array(earlier, object)
 
 
 EXTREMES = (
@@ -145,7 +147,11 @@ EXTREMES = (
 
 
 def notable(stretches: Stretches) -> Flags:
-    return np.asarray(np.abs(stretches["turned"]) >= NOTABLE_DEG * MILLI)
+    return _is_much(stretches["turned"])
+
+
+def _is_much(turned: NDArray[Any]) -> Flags:
+    return np.asarray(np.abs(turned) >= NOTABLE_DEG * MILLI)
 
 
 def joined(
