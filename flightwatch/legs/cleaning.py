@@ -192,7 +192,7 @@ def judge(rows: Rows, pairs: Pairs, context: Flags, waited: Flags, confirmed: In
         turn=np.zeros(n, np.int64),
     )
     if len(odd):
-        hovers, edges = may_hover(rows), np.append(start, n)
+        hovers, edges = may_hover(rows, slice(None)), np.append(start, n)
         for first_row, stop in zip(edges[odd].tolist(), edges[odd + 1].tolist(), strict=True):
             watch = _Watch(rows, hovers, context, waited, found, range(first_row, stop), int(confirmed[first_row]))
             found.confirmed[first_row:stop] = watch.run()

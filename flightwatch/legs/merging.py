@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flightwatch.legs.rows import (
     DOUBTED,
@@ -48,6 +49,8 @@ MOST_FEEDS = 62
 GIVES_WAY_S = 90.0
 """The usual poll of a minute with half of it to spare, more than clocks are found to be off, and short enough that
 what fills in leaves no hole (`pieces.SHORT_HOLE_S`)."""
+_GIVES_WAY = round(GIVES_WAY_S * SECOND)
+"""The same in microseconds, whole: numpy compares integers with floats as floats."""
 
 STANDING_KT = 50.0
 """Slower than this an aircraft may be where it was a while ago: parked, taxiing, hovering."""
@@ -65,6 +68,9 @@ def _voices() -> Ints:
 
 
 _VOICES = _voices()
+
+Numbers = NDArray[np.int16]
+"""Of feeds and sources: there are few, and the passes over them take the less."""
 
 
 @dataclass(frozen=True)
@@ -126,9 +132,9 @@ def ranks(feeds: Sequence[str], preferred: Sequence[str]) -> Ints:
     return np.asarray(((grades << _FEED_BITS)[:, None] + place).ravel())
 
 
-def sources_of(grade: Grades, feed: Ints) -> Ints:
+def sources_of(grade: Grades, feed: Numbers) -> Numbers:
     """The number of each row's source."""
-    return np.asarray((grade.astype(np.int64) << _FEED_BITS) + feed)
+    return np.asarray((grade.astype(np.int16) << _FEED_BITS) + feed)
 
 
 @dataclass(frozen=True)
@@ -142,10 +148,10 @@ class Merged:
     repeats: Flags
 
 
-def merge(known: Sources, rows: Rows, source: Ints, rank: Ints) -> Merged:
+def merge(known: Sources, rows: Rows, source: Numbers, rank: Ints) -> Merged:
     """Judges rows that are sorted by aircraft and time, of the same time the better first. `source` is by row, `rank`
     by source."""
-    present = np.flatnonzero(np.bincount(source, minlength=len(rank)))
+    present = np.unique(source[changes(source)])
     alone = len(present) == 1 and bool((known.source == present[0]).all())
     gives_way = np.zeros(len(rows), bool) if alone else _to_known(known, rows, source, rank)
     news, repeats = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
@@ -153,12 +159,13 @@ def merge(known: Sources, rows: Rows, source: Ints, rank: Ints) -> Merged:
         mine = source == one
         if news.any():
             gives_way |= mine & _to_better(rows, news & ~_same_voice(source, one))
-        told = np.flatnonzero(mine & ~gives_way)
+        mine &= ~gives_way
+        told = slice(None) if mine.all() else np.flatnonzero(mine)
         news[told], repeats[told] = _news(known, rows, one, told)
     return Merged(_said(known, rows, source, news), gives_way, news, repeats)
 
 
-def _to_known(known: Sources, rows: Rows, source: Ints, rank: Ints) -> Flags:
+def _to_known(known: Sources, rows: Rows, source: Numbers, rank: Ints) -> Flags:
     """Which rows give way to what is known from before."""
     found = np.zeros(len(rows), bool)
     if not len(known) or not len(rows):
@@ -173,11 +180,11 @@ def _to_known(known: Sources, rows: Rows, source: Ints, rank: Ints) -> Flags:
         at = np.minimum(first + nth, len(known) - 1)
         other, since, fresh = known.source[at], known.since[at], known.fresh[at]
         better = (first + nth < stop)[of] & (rank[other][of] < rank[source]) & ~_same_voice(other[of], source)
-        found |= better & (since[of] <= rows.time) & (rows.time - fresh[of] <= GIVES_WAY_S * SECOND)
+        found |= better & (since[of] <= rows.time) & (rows.time - fresh[of] <= _GIVES_WAY)
     return found
 
 
-def _same_voice(a: Ints, b: Ints | int) -> Flags:
+def _same_voice(a: Ints | Numbers, b: Ints | Numbers | int) -> Flags:
     """Whether two sources are one feed with one way of fixing: nothing of its own gives way to what came sooner, nor to
     what vouched for more. An aircraft that loses its integrity is for `cleaning` to judge."""
     return np.asarray(_VOICES[a] == _VOICES[b])
@@ -186,17 +193,15 @@ def _same_voice(a: Ints, b: Ints | int) -> Flags:
 def _to_better(rows: Rows, news: Flags) -> Flags:
     """Which rows have one of these of the same aircraft at the same time or not long before."""
     last = np.maximum.accumulate(np.where(news, np.arange(len(rows)), -1))
-    near = (rows.aircraft[last] == rows.aircraft) & (rows.time - rows.time[last] <= GIVES_WAY_S * SECOND)
+    near = (rows.aircraft[last] == rows.aircraft) & (rows.time - rows.time[last] <= _GIVES_WAY)
     return np.asarray((last >= 0) & near)
 
 
-def _news(known: Sources, rows: Rows, source: int, mine: Ints) -> tuple[Flags, Flags]:
+def _news(known: Sources, rows: Rows, source: int, mine: Ints | slice) -> tuple[Flags, Flags]:
     """Which of these rows of one source tell something new, a place other than that before, or of an aircraft that may
     stand; and which only repeat the place."""
-    if not len(mine):
-        return np.zeros(0, bool), np.zeros(0, bool)
     names = ("aircraft", "time", "latitude", "longitude", "groundspeed", "onground")
-    pick = picker(slice(None) if len(mine) == len(rows) else mine)
+    pick = picker(mine)
     aircraft, time, latitude, longitude, groundspeed, onground = (pick(getattr(rows, name)) for name in names)
     spans = Spans.of(aircraft)
     before_lat, before_lon, newest = (np.full(len(spans.start), nothing) for nothing in (np.nan, np.nan, LONG_AGO))
@@ -206,35 +211,40 @@ def _news(known: Sources, rows: Rows, source: int, mine: Ints) -> tuple[Flags, F
     same_place = ~(changes(latitude) | changes(longitude))
     same_place[spans.start] = (latitude[spans.start] == before_lat) & (longitude[spans.start] == before_lon)
     repeats = same_place & ~(groundspeed < STANDING_KT) & (onground != 1)
-    return np.asarray(~repeats & (time > np.repeat(newest, spans.count))), np.asarray(repeats)
+    news = ~repeats
+    if not (time[spans.start] > newest).all():
+        news &= time > np.repeat(newest, spans.count)
+    return news, np.asarray(repeats)
 
 
-def _said(known: Sources, rows: Rows, source: Ints, news: Flags) -> Sources:
+def _said(known: Sources, rows: Rows, source: Numbers, news: Flags) -> Sources:
     """What the sources said, with these rows."""
     if not len(rows):
         return known
-    key = (rows.aircraft << _SOURCE_BITS) + source
-    is_sorted = bool((key[1:] >= key[:-1]).all())  # as of one source, which is the rule
-    order = np.arange(len(key)) if is_sorted else np.argsort(key, kind="stable")
-    key = key[order]
+    key = rows.aircraft << _SOURCE_BITS
+    key += source
+    order = None if (key[1:] >= key[:-1]).all() else np.argsort(key, kind="stable")  # of one source, which is the rule, it is
+    if order is not None:
+        key, news = key[order], news[order]
     begins = np.flatnonzero(changes(key))
     known, at = _with_keys(known, key[begins])
     columns = {name: getattr(known, name).copy() for name in NAMES}
-    columns["heard"][at] = np.maximum(columns["heard"][at], rows.time[order[np.r_[begins[1:], len(order)] - 1]])
-    new = news[order]
-    if not new.any():
-        return Sources(**columns)
-    order, key = (order, key) if new.all() else (order[new], key[new])
-    time, first = rows.time[order], np.flatnonzero(changes(key))
-    last, at = np.r_[first[1:], len(key)] - 1, at if new.all() else np.searchsorted(known.key, key[first])
-    silent = np.diff(time, prepend=time[:1])
-    silent[first] = time[first] - known.fresh[at]
-    paused = np.flatnonzero(silent > GIVES_WAY_S * SECOND)
+    bounds, new = np.append(begins, len(key)), np.flatnonzero(news)
+    ends, told = (bounds[1:] - 1, new) if order is None else (order[bounds[1:] - 1], order[new])
+    columns["heard"][at] = np.maximum(columns["heard"][at], rows.time[ends])
+    edges = np.searchsorted(new, bounds)
+    some = edges[1:] > edges[:-1]
+    at, first, last = at[some], edges[:-1][some], edges[1:][some] - 1
+    time = rows.time[told]
+    pauses = np.ones(len(time), bool)
+    np.greater(np.diff(time), _GIVES_WAY, out=pauses[1:])
+    pauses[first] = time[first] - known.fresh[at] > _GIVES_WAY
+    paused = np.flatnonzero(pauses)
     latest = np.searchsorted(paused, last, side="right") - 1
     again = np.r_[paused, -1][latest] >= first
     columns["since"][at[again]] = time[paused[latest[again]]]
     columns["fresh"][at] = time[last]
-    columns["latitude"][at], columns["longitude"][at] = rows.latitude[order[last]], rows.longitude[order[last]]
+    columns["latitude"][at], columns["longitude"][at] = rows.latitude[told[last]], rows.longitude[told[last]]
     return Sources(**columns)
 
 

@@ -40,42 +40,42 @@ MOVED_BASELINE_S = 4.0
 err."""
 
 
-def speeds(rows: Rows, distance: Floats, elapsed: Ints) -> Floats:
+def speeds(said: Floats, distance: Floats, elapsed: Ints) -> Floats:
     """Reported ground speed, else that between the last two positions, else NaN."""
     with np.errstate(divide="ignore", invalid="ignore"):
         derived = np.where(elapsed >= SPEED_BASELINE_S * SECOND, distance / (elapsed / (3600 * SECOND)), np.nan)
-    return np.where(np.isnan(rows.groundspeed), derived, rows.groundspeed)
+    return np.where(np.isnan(said), derived, said)
 
 
 def evidence(rows: Rows, distance: Floats, elapsed: Ints, no_height: Flags, degraded: Flags) -> Phases:
     """What each row says by itself: ground, air, or unclear. Rows whose height is not believed say nothing, and what has
     lost its integrity or comes from a multilateration lands nobody."""
     said = np.full(len(rows), AIR, np.int8)
-    maybe = (rows.onground == 1) | ~(rows.groundspeed >= FLYING_KT)  # few: what flies fast and does not say else is in the air
-    if maybe.any():
-        said[maybe] = _weighed(rows.take(np.flatnonzero(maybe)), distance[maybe], elapsed[maybe])
+    maybe = np.flatnonzero((rows.onground == 1) | ~(rows.groundspeed >= FLYING_KT))
+    if len(maybe):  # few: what flies fast and does not say else is in the air
+        said[maybe] = _weighed(rows, maybe, distance[maybe], elapsed[maybe])
     said[no_height | (degraded & (said == GROUND))] = UNCLEAR
     return said
 
 
-def _weighed(rows: Rows, distance: Floats, elapsed: Ints) -> Phases:
-    speed = speeds(rows, distance, elapsed)
-    flag = rows.onground
-    no_altitude = np.isnan(rows.altitude)
+def _weighed(rows: Rows, which: Ints, distance: Floats, elapsed: Ints) -> Phases:
+    flag, altitude, groundspeed = rows.onground[which], rows.altitude[which], rows.groundspeed[which]
+    speed = speeds(groundspeed, distance, elapsed)
+    no_altitude = np.isnan(altitude)
     moved = (elapsed >= MOVED_BASELINE_S * SECOND) & (distance * (3600 * SECOND) > FLYING_KT * elapsed)
-    crawling = (rows.groundspeed < WALKING_KT) & ~moved & ~(rows.altitude > SLOW_BUT_HIGH_FT) & ~may_hover(rows)
-    by_flag = (flag == 1) & ~(rows.groundspeed > FLAG_DISBELIEVED_KT)
-    by_speed = (flag != 1) & crawling & ~rows.mlat  # whose speeds are differences of places that stray
+    crawling = (groundspeed < WALKING_KT) & ~moved & ~(altitude > SLOW_BUT_HIGH_FT) & ~may_hover(rows, which)
+    by_flag = (flag == 1) & ~(groundspeed > FLAG_DISBELIEVED_KT)
+    by_speed = (flag != 1) & crawling & ~rows.mlat[which]  # whose speeds are differences of places that stray
     by_missing_altitude = (flag == -1) & no_altitude & (speed < FLYING_KT)
     air = (flag == 0) | ((flag == -1) & ((speed >= FLYING_KT) | (np.isnan(speed) & ~no_altitude)))
     return np.where(by_flag | by_speed | by_missing_altitude, GROUND, np.where(air, AIR, UNCLEAR)).astype(np.int8)
 
 
-def may_hover(rows: Rows) -> Flags:
-    """Whether each row is of an aircraft that can hang in the air, as far as it says."""
+def may_hover(rows: Rows, which: Ints | slice) -> Flags:
+    """Whether each of these rows is of an aircraft that can hang in the air, as far as it says."""
     by_category = np.array([word in HOVERING for word in rows.vocabulary["category"]] + [False])
     by_type = np.array([word in ROTORCRAFT for word in rows.vocabulary["typecode"]] + [False])
-    return np.asarray(by_category[rows.category] | by_type[rows.typecode])
+    return np.asarray(by_category[rows.category[which]] | by_type[rows.typecode[which]])
 
 
 def carried_on(said: Phases, first: Flags, before: Phases) -> Phases:

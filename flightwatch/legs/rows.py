@@ -120,11 +120,15 @@ class Among:
     there: Flags
     count: Ints
 
-    def told(self, values: NDArray[Any], default: float) -> NDArray[Any]:
-        """For each row the value of its aircraft among the others, or the default."""
+    def each(self, values: NDArray[Any], default: float) -> NDArray[Any]:
+        """For each aircraft its value among the others, or the default."""
         found = np.full(len(self.at), default, values.dtype)
         found[self.there] = values[self.at[self.there]]
-        return np.repeat(found, self.count)
+        return found
+
+    def told(self, values: NDArray[Any], default: float) -> NDArray[Any]:
+        """The same for each row."""
+        return np.repeat(self.each(values, default), self.count)
 
 
 @dataclass(frozen=True)

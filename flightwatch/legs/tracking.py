@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from flightwatch.legs import cleaning, merging, phases, pieces, turning
-from flightwatch.legs.merging import MOST_FEEDS, Merged, Sources
+from flightwatch.legs.merging import MOST_FEEDS, Merged, Numbers, Sources
 from flightwatch.legs.pieces import METRES_PER_NM, Cuts, Parts, Pieces
 from flightwatch.legs.rows import (
     SECOND,
@@ -71,10 +71,10 @@ def advance(state: OpenPieces, batch: Rows, preferred: Sequence[str] = ()) -> tu
     aircraft are handed back. `preferred` are names of feeds, the better first."""
     feeds, feed = _numbered(state.feeds, batch)
     batch, source, rank = _better_first(batch, merging.sources_of(batch.grade, feed), merging.ranks(feeds, preferred))
-    merged = merging.merge(state.sources, batch, source, rank)
+    merged, of_batch = merging.merge(state.sources, batch, source, rank), batch.spans()
     gave_way = batch.take(merged.gives_way)
-    counts, late, repeated = _in_time(state, batch, merged)
-    aircraft = _concerned(state, batch.aircraft[counts], gave_way)
+    counts, late, repeated = _in_time(state, batch, of_batch, merged)
+    aircraft = _concerned(state, of_batch.aircraft[np.logical_or.reduceat(counts, of_batch.start)], gave_way)
     _, concerned = find(aircraft, state.waiting.aircraft)
     rows, is_context, waited = _merged(_context(state.pieces, aircraft), state.waiting.take(concerned), batch, counts)
     pairs = cleaning.pair_distances(rows)
@@ -105,8 +105,7 @@ def _concerned(state: OpenPieces, counting: Ints, gave_way: Rows) -> Ints:
     """The aircraft that are gone through: those with rows to judge, and those with rows that wait and may be given the
     names of others."""
     also = gave_way.aircraft[np.isin(gave_way.aircraft, state.waiting.aircraft)]
-    mine = counting[changes(counting)]
-    return np.union1d(mine, also) if len(also) else mine
+    return np.union1d(counting, also) if len(also) else counting
 
 
 def _counts(verdicts: cleaning.Verdicts, repeated: int) -> dict[str, int]:
@@ -146,52 +145,52 @@ def _without_heights(rows: Rows, which: Flags) -> Rows:
     return replace(rows, altitude=rows.altitude + nothing, vertical_rate=rows.vertical_rate + nothing)
 
 
-def _numbered(known: tuple[str, ...], batch: Rows) -> tuple[tuple[str, ...], Ints]:
+def _numbered(known: tuple[str, ...], batch: Rows) -> tuple[tuple[str, ...], Numbers]:
     """The names of all feeds so far, and the number of each row's feed."""
     words = batch.vocabulary["feed"]
     names = (list(known) + [w for w in dict.fromkeys(words) if w not in known])[:MOST_FEEDS]
     number = {name: i for i, name in enumerate(names)}
-    numbers = np.array([*(number.get(w, MOST_FEEDS - 1) for w in words), MOST_FEEDS - 1], dtype=np.int64)
-    return tuple(names), numbers[batch.feed]
+    numbers = np.array([*(number.get(w, MOST_FEEDS - 1) for w in words), MOST_FEEDS - 1], dtype=np.int16)
+    return tuple(names), numbers.take(batch.feed)
 
 
 def _bits(feeds: tuple[str, ...], rows: Rows) -> Ints:
     """The bit of each row's feed; 0 where it has none."""
     number = {name: i for i, name in enumerate(feeds)}
     words = rows.vocabulary["feed"]
-    return np.array([*(1 << number.get(w, MOST_FEEDS - 1) for w in words), 0], dtype=np.int64)[rows.feed]
+    return np.array([*(1 << number.get(w, MOST_FEEDS - 1) for w in words), 0], dtype=np.int64).take(rows.feed)
 
 
-def _better_first(batch: Rows, source: Ints, rank: Ints) -> tuple[Rows, Ints, Ints]:
+def _better_first(batch: Rows, source: Numbers, rank: Ints) -> tuple[Rows, Numbers, Ints]:
     """The batch with the better row first where several are of one aircraft and time."""
+    if (source == source[:1]).all():
+        return batch, source, rank
     if not ((batch.aircraft[1:] == batch.aircraft[:-1]) & (batch.time[1:] == batch.time[:-1])).any():
         return batch, source, rank
     order = np.lexsort((rank[source], batch.time, batch.aircraft))
     return batch.take(order), source[order], rank
 
 
-def _in_time(state: OpenPieces, batch: Rows, merged: Merged) -> tuple[Flags, Rows, int]:
+def _in_time(state: OpenPieces, batch: Rows, spans: Spans, merged: Merged) -> tuple[Flags, Rows, int]:
     """Which rows count and are newer than everything seen of their aircraft; those that would count but are late, and do not
     say again what was known; and how many newer ones only repeat what their source said last."""
-    spans = batch.spans()
-    seen_until, known = _said_last(batch, spans, state.pieces.aircraft, state.pieces.ended, *state.pieces.last[:, 1:3].T)
-    if len(state.waiting):
-        last = state.waiting.take(np.flatnonzero(np.roll(changes(state.waiting.aircraft), -1)))
-        waited_until, said = _said_last(batch, spans, last.aircraft, last.time, last.latitude, last.longitude)
-        seen_until, known = np.maximum(seen_until, waited_until), known | said
-    fresh = batch.time > seen_until
-    known |= batch.time == seen_until
-    counts = ~merged.gives_way & ~merged.repeats
+    counts = ~(merged.gives_way | merged.repeats)
+    last, waiting, end = state.pieces.last, state.waiting, np.flatnonzero(np.roll(changes(state.waiting.aircraft), -1))
+    known_places = (
+        (spans.among(state.pieces.aircraft), state.pieces.ended, last[:, 1], last[:, 2]),
+        (spans.among(waiting.aircraft[end]), waiting.time[end], waiting.latitude[end], waiting.longitude[end]),
+    )
+    until = np.maximum(*(mine.each(time, -pieces.NEVER) for mine, time, _, _ in known_places))
+    if (batch.time[spans.start] > until).all():  # as of whatever comes in order
+        return counts, batch.take(slice(0, 0)), int(np.sum(merged.repeats))
+    seen_until = np.repeat(until, spans.count)
+    fresh, known = batch.time > seen_until, batch.time == seen_until
+    # fix times wander by tenths of a second from poll to poll (`seen_pos` is rounded), so the last fix can come again a little
+    # older
+    for mine, _, latitude, longitude in known_places:
+        known |= (mine.told(latitude, np.nan) == batch.latitude) & (mine.told(longitude, np.nan) == batch.longitude)
     late = counts & ~fresh & (merged.news | ~known)
     return counts & fresh, batch.take(late), int(np.sum(merged.repeats & fresh))
-
-
-def _said_last(batch: Rows, spans: Spans, aircraft: Ints, time: Ints, latitude: Floats, longitude: Floats) -> tuple[Ints, Flags]:
-    """For each row when its aircraft was seen last, and whether it says the place of then again: fix times wander by tenths
-    of a second from poll to poll (`seen_pos` is rounded), so the last fix can come again a little older."""
-    mine = spans.among(aircraft)
-    lat, lon = mine.told(latitude, np.nan), mine.told(longitude, np.nan)
-    return mine.told(time, -pieces.NEVER), np.asarray((lat == batch.latitude) & (lon == batch.longitude))
 
 
 def _context(open_pieces: Pieces, aircraft: Ints) -> Rows:
