@@ -42,7 +42,7 @@ from flightwatch.errors import Damaged
 from flightwatch.legs import merging as _merging
 from flightwatch.legs import pieces as _pieces
 from flightwatch.legs import squawks, suspicion, turning, ways
-from flightwatch.legs.cleaning import ACCEPTED, judge, pair_distances
+from flightwatch.legs.cleaning import ACCEPTED, Remembered, judge, pair_distances
 from flightwatch.legs.completion import LOST_AFTER, Model, Names, complete, settle
 from flightwatch.legs.manoeuvres import CIRCLED_DEG, CRUISE_FT
 from flightwatch.legs.merging import Sources
@@ -191,7 +191,9 @@ def believed(positions: pa.Table) -> pa.Table:
     """Those positions of one aircraft that make legs, in order of time; what stands before and after them is not asked."""
     rows = rows_from_table(positions)
     nothing = np.zeros(len(rows), bool)
-    verdicts = judge(rows, pair_distances(rows), nothing, nothing, np.zeros(len(rows), np.int64), nothing)
+    spans = rows.spans()
+    pairs, before = pair_distances(rows, spans), Remembered.nothing(len(spans.start))
+    verdicts, _, _ = judge(rows, spans, pairs, nothing, nothing, before)
     accepted = pa.array(rows.time[verdicts.code == ACCEPTED])
     times = positions["timestamp"].cast(pa.int64())
     return positions.filter(pc.is_in(times, accepted)).sort_by("timestamp")

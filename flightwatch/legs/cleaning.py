@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightwatch.legs.phases import may_hover
-from flightwatch.legs.rows import MINUTE, POOR, SECOND, SOUND, Flags, Floats, Ints, Rows, Spans, changes
+from flightwatch.legs.rows import MINUTE, POOR, SECOND, SOUND, Flags, Floats, Ints, Rows, Spans, since_before
 from flightwatch.places.great_circle import apart_nm, steps_nm
 
 Codes = NDArray[np.int8]
@@ -110,148 +110,157 @@ class Verdicts:
 
     `jump` marks rows before which the track breaks because the aircraft turned out to be elsewhere; `no_height` those
     accepted whose height is not believed; `degraded` those sent by equipment that has known its place better.
-    `confirmed` and `sound` are what is to be remembered of the row's aircraft after all of them. Of refused rows `began`
-    is the time of the first of its kind, `away_nm` and `unseen` how far and how long (microseconds) it was from the
-    known track, and `turn` its place in the order in which rows of its aircraft were refused.
     """
 
     code: Codes
     jump: Flags
     no_height: Flags
     degraded: Flags
+
+    def take(self, which: Flags) -> Verdicts:
+        return Verdicts(**{f.name: getattr(self, f.name)[which] for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """One element an aircraft: how many rows have confirmed its known track (no more than are asked for), and whether its
+    integrity was ever sound."""
+
     confirmed: Ints
     sound: Flags
+
+    def take(self, which: Flags) -> Remembered:
+        return Remembered(self.confirmed[which], self.sound[which])
+
+    @staticmethod
+    def nothing(aircraft: int) -> Remembered:
+        return Remembered(np.zeros(aircraft, np.int64), np.zeros(aircraft, bool))
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The rows that were refused and are no mere repeats, by aircraft and in the order of the refusals: their places among all
+    rows, the time of the first of their kind, and how far and how long (microseconds) they were from the known track."""
+
+    at: Ints
     began: Ints
     away_nm: Floats
     unseen: Ints
-    turn: Ints
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """What lies between each row and the one before: nm and microseconds, nothing where that is of another aircraft, and
-    whether it is of the same one; `level` is the cosine of the row's own latitude."""
+    """What lies between each row and the one before: nm, whole microseconds, nothing where that is of another aircraft, and
+    whether it is of the same one. `north` and `east` are degrees of latitude and longitude, whoever that is of; `level` is
+    the cosine of the row's own latitude."""
 
     distance: Floats
-    elapsed: Ints
+    elapsed: Floats
     same: Flags
+    north: Floats
+    east: Floats
     level: Floats
 
 
-def pair_distances(rows: Rows) -> Pairs:
-    distance, elapsed = np.zeros(len(rows)), np.zeros(len(rows), np.int64)
-    same, level = ~changes(rows.aircraft), np.cos(np.radians(rows.latitude))
-    if len(rows) > 1:
-        distance[1:] = steps_nm(rows.latitude, rows.longitude, level)
-        elapsed[1:] = np.diff(rows.time)
-    other = np.flatnonzero(~same)
-    distance[other], elapsed[other] = 0.0, 0
-    return Pairs(distance, elapsed, same, level)
+def pair_distances(rows: Rows, spans: Spans) -> Pairs:
+    north, east, level = since_before(rows.latitude), since_before(rows.longitude), np.cos(np.radians(rows.latitude))
+    distance = steps_nm(rows.latitude, rows.longitude, north, east, level)
+    elapsed, same = since_before(rows.time).astype(np.float64), np.ones(len(rows), bool)
+    distance[spans.start] = elapsed[spans.start] = 0.0
+    same[spans.start] = False
+    return Pairs(distance, elapsed, same, north, east, level)
 
 
-def taken(verdicts: Verdicts, which: Flags) -> Verdicts:
-    """The verdicts on some of the rows."""
-    if which.all():
-        return verdicts
-    return Verdicts(**{f.name: getattr(verdicts, f.name)[which] for f in fields(Verdicts)})
-
-
-def reachable(distance: Floats | float, elapsed: Ints | int, limit_kt: Floats | float = MAX_SPEED_KT) -> Flags:
+def reachable(distance: Floats | float, elapsed: Floats | float, limit_kt: Floats | float = MAX_SPEED_KT) -> Flags:
     """Whether an aircraft can have flown this far in this time (microseconds)."""
     return np.asarray(distance <= SPEED_SLACK_NM + limit_kt * (np.asarray(elapsed) / (60 * MINUTE)))
 
 
-def _limit_kt(speed: Floats | float, elapsed: Ints | int) -> Floats:
+def _limit_kt(speed: Floats | float, elapsed: Floats | float) -> Floats:
     """How fast an MLAT position may have moved that says this speed: ghosts of multilateration zigzag."""
     limit = (speed + GAINED_KT_S * (np.asarray(elapsed) / SECOND)) * MLAT_FACTOR + MLAT_KT
     return np.asarray(np.fmin(limit, MAX_SPEED_KT))
 
 
-def judge(rows: Rows, pairs: Pairs, context: Flags, waited: Flags, confirmed: Ints, sound: Flags) -> Verdicts:
-    """The verdict on every row. `pairs` are those of `pair_distances`. Context rows are accepted already, `waited` ones
-    waited for theirs; `confirmed` and `sound` are what was remembered of each row's aircraft (as in `Verdicts`)."""
-    n = len(rows)
-    spans = rows.spans()
-    start = spans.start
-    again = _repeats(rows, pairs.same)
-    strange = np.r_[np.flatnonzero(waited | (confirmed == CONTESTED)), _odd(rows, pairs, ~again)]
+def judge(
+    rows: Rows, spans: Spans, pairs: Pairs, context: Flags, waited: Flags, before: Remembered
+) -> tuple[Verdicts, Remembered, Refused]:
+    """The verdict on every row, what is to be remembered of each aircraft after all of them, as it was `before`, and what is
+    to be said of rows that were refused. `pairs` are those of `pair_distances`. Context rows are accepted already, `waited`
+    ones waited for their verdicts."""
+    n, start = len(rows), spans.start
+    again = _repeats(rows, pairs)
+    strange = np.r_[np.flatnonzero(waited), start[before.confirmed == CONTESTED], _odd(rows, pairs, ~again)]
     odd = np.unique(np.searchsorted(start, strange, side="right") - 1)
-    accepted = np.add.reduceat(~again & ~context, start, dtype=np.int64) if n else np.zeros(0, np.int64)
-    known = np.minimum(confirmed[start] + accepted, CONFIRMATIONS)
-    degraded, shown = _degraded(rows, spans, sound)
-    found = Verdicts(
-        code=np.where(again, np.int8(REPEAT), np.int8(ACCEPTED)),
-        jump=np.zeros(n, bool),
-        no_height=np.zeros(n, bool),
-        degraded=degraded,
-        confirmed=np.repeat(known, spans.count),
-        sound=shown,
-        began=rows.time.copy(),
-        away_nm=np.zeros(n),
-        unseen=np.zeros(n, np.int64),
-        turn=np.zeros(n, np.int64),
-    )
+    accepted = np.add.reduceat(~(again | context), start, dtype=np.int64)
+    degraded, sound = _degraded(rows, spans, before.sound)
+    known = Remembered(np.minimum(before.confirmed + accepted, CONFIRMATIONS), sound)
+    found = Verdicts(np.where(again, np.int8(REPEAT), np.int8(ACCEPTED)), np.zeros(n, bool), np.zeros(n, bool), degraded)
+    refused: list[tuple[int, int, float, int]] = []
     if len(odd):
         hovers, edges = may_hover(rows, slice(None)), np.append(start, n)
-        for first_row, stop in zip(edges[odd].tolist(), edges[odd + 1].tolist(), strict=True):
-            watch = _Watch(rows, hovers, context, waited, found, range(first_row, stop), int(confirmed[first_row]))
-            found.confirmed[first_row:stop] = watch.run()
-    return found
+        for one, first_row, stop in zip(odd.tolist(), edges[odd].tolist(), edges[odd + 1].tolist(), strict=True):
+            confirmed = int(before.confirmed[one])
+            watch = _Watch(rows, hovers, context, waited, found, refused, range(first_row, stop), confirmed)
+            known.confirmed[one] = watch.run()
+    at, began, away_nm, unseen = zip(*refused, strict=True) if refused else ((),) * 4
+    return found, known, Refused(np.array(at, int), np.array(began, int), np.array(away_nm, float), np.array(unseen, int))
 
 
-def _repeats(rows: Rows, same: Flags) -> Flags:
+def _repeats(rows: Rows, pairs: Pairs) -> Flags:
     """Rows that only say again where the moving aircraft was: servers keep serving the last fix of a lost one, with what
     else they hear of it."""
-    again = np.zeros(len(rows), bool)
-    again[1:] = same[1:] & (rows.latitude[1:] == rows.latitude[:-1]) & (rows.longitude[1:] == rows.longitude[:-1])
+    again = pairs.same & (pairs.north == 0) & (pairs.east == 0)
     return np.asarray(again & (rows.onground != 1) & ~(rows.groundspeed < STANDING_KT))
 
 
 def _odd(rows: Rows, pairs: Pairs, which: Flags) -> Ints:
     """Of these rows, those that do not follow from the one before of the same aircraft."""
-    index = np.flatnonzero(which)
-    if len(index) < 2:
-        return np.zeros(0, np.int64)
-    everyone = len(index) == len(rows)  # as nearly always: slices are much cheaper than indices
-    i, j = (slice(None, -1), slice(1, None)) if everyone else (index[:-1], index[1:])
-    pairs = pairs if everyone else pair_distances(rows.take(index))
-    distance, elapsed, same = pairs.distance[1:], pairs.elapsed[1:], pairs.same[1:]
-    height, before = rows.altitude[j], rows.altitude[i]
+    everyone = bool(which.all())  # as nearly always
+    if not everyone:
+        index = np.flatnonzero(which)
+        rows = rows.take(index)
+        pairs = pair_distances(rows, rows.spans())
+    distance, elapsed, height, speed = pairs.distance[1:], pairs.elapsed[1:], rows.altitude, rows.groundspeed
     limit: Floats | float = MAX_SPEED_KT
     if rows.mlat.any():
-        limit = np.where(rows.mlat[j], _limit_kt(np.fmax(rows.groundspeed[i], rows.groundspeed[j]), elapsed), MAX_SPEED_KT)
-    strange = ~reachable(distance, elapsed, limit)
-    strange |= np.abs(height - before) > HEIGHT_SLACK_FT + MOST_CLIMB_FT_MIN * (elapsed / MINUTE)
-    strange |= (rows.groundspeed[j] < SLOW_KT) & (rows.groundspeed[i] >= FAST_KT) & (height > SLOW_ABOVE_FT)
-    return np.asarray(index[1:][strange & same])
+        limit = np.where(rows.mlat[1:], _limit_kt(np.fmax(speed[:-1], speed[1:]), elapsed), MAX_SPEED_KT)
+    follows = reachable(distance, elapsed, limit)
+    climb = elapsed / MINUTE
+    climb *= MOST_CLIMB_FT_MIN
+    climb += HEIGHT_SLACK_FT
+    follows &= ~(np.abs(height[1:] - height[:-1]) > climb)
+    follows &= ~((speed[1:] < SLOW_KT) & (speed[:-1] >= FAST_KT) & (height[1:] > SLOW_ABOVE_FT))
+    strange = np.flatnonzero(~follows & pairs.same[1:]) + 1
+    return strange if everyone else index[strange]
 
 
 def _degraded(rows: Rows, spans: Spans, sound: Flags) -> tuple[Flags, Flags]:
     """Rows whose integrity is poor though their aircraft has shown better: what never did has old equipment, and its low
-    numbers mean nothing. And whether each row's aircraft has shown better by now."""
-    good = rows.integrity == SOUND
-    if not good.any():
-        return sound & (rows.integrity == POOR), sound
+    numbers mean nothing. And whether each aircraft has shown better by now; `sound` says whether it had before."""
+    good, poor = rows.integrity == SOUND, rows.integrity == POOR
+    shown = sound | np.logical_or.reduceat(good, spans.start)
+    if not poor.any():
+        return poor, shown
     last_good = np.maximum.accumulate(np.where(good, np.arange(len(rows)), -1))
-    shown = sound | (last_good >= np.repeat(spans.start, spans.count))
-    return (rows.integrity == POOR) & shown, sound | np.repeat(np.logical_or.reduceat(good, spans.start), spans.count)
+    return poor & (np.repeat(sound, spans.count) | (last_good >= np.repeat(spans.start, spans.count))), shown
 
 
 @dataclass
 class _Watch:
     """Goes through the rows of one aircraft in order, against its last accepted one (`known`), with the rows of its rival
-    that wait. Writes into the arrays of `found`."""
+    that wait. Writes into the arrays of `found`, and adds to those `refused` (as in `Refused`)."""
 
     rows: Rows
     hovers: Flags
     context: Flags
     waited: Flags
     found: Verdicts
+    refused: list[tuple[int, int, float, int]]
     indices: range
     confirmed: int
     known: int | None = None
     rival: list[int] = field(default_factory=list)
-    refused: int = 0
 
     def run(self) -> int:
         """The number of confirmations of the known track after all rows."""
@@ -318,14 +327,10 @@ class _Watch:
 
     def _refuse(self, indices: list[int], reason: int) -> None:
         assert self.known is not None  # it came before everything that is refused
-        began = self._get("time", self.rival[0]) if self.rival else self._get("time", indices[0])
+        began = int(self._get("time", self.rival[0] if self.rival else indices[0]))
         for i in indices:
             self.found.code[i] = reason
-            self.found.began[i] = began
-            self.found.away_nm[i] = self._distance(self.known, i)
-            self.found.unseen[i] = self._elapsed(self.known, i)
-            self.found.turn[i] = self.refused
-            self.refused += 1
+            self.refused.append((i, began, self._distance(self.known, i), self._elapsed(self.known, i)))
 
     def _is_over(self) -> bool:
         """Whether the known track going on says all that there is to say of the rival: not of a few rows, that may be the

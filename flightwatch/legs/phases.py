@@ -40,14 +40,14 @@ MOVED_BASELINE_S = 4.0
 err."""
 
 
-def speeds(said: Floats, distance: Floats, elapsed: Ints) -> Floats:
+def speeds(said: Floats, distance: Floats, elapsed: Floats) -> Floats:
     """Reported ground speed, else that between the last two positions, else NaN."""
     with np.errstate(divide="ignore", invalid="ignore"):
         derived = np.where(elapsed >= SPEED_BASELINE_S * SECOND, distance / (elapsed / (3600 * SECOND)), np.nan)
     return np.where(np.isnan(said), derived, said)
 
 
-def evidence(rows: Rows, distance: Floats, elapsed: Ints, no_height: Flags, degraded: Flags) -> Phases:
+def evidence(rows: Rows, distance: Floats, elapsed: Floats, no_height: Flags, degraded: Flags) -> Phases:
     """What each row says by itself: ground, air, or unclear. Rows whose height is not believed say nothing, and what has
     lost its integrity or comes from a multilateration lands nobody."""
     said = np.full(len(rows), AIR, np.int8)
@@ -58,7 +58,7 @@ def evidence(rows: Rows, distance: Floats, elapsed: Ints, no_height: Flags, degr
     return said
 
 
-def _weighed(rows: Rows, which: Ints, distance: Floats, elapsed: Ints) -> Phases:
+def _weighed(rows: Rows, which: Ints, distance: Floats, elapsed: Floats) -> Phases:
     flag, altitude, groundspeed = rows.onground[which], rows.altitude[which], rows.groundspeed[which]
     speed = speeds(groundspeed, distance, elapsed)
     no_altitude = np.isnan(altitude)

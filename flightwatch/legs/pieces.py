@@ -111,7 +111,7 @@ NAMES = tuple(f.name for f in fields(Pieces))
 WORDS = ("callsign", "registration", "typecode", "category")
 
 
-def is_hole(altitude: Floats, phase: Phases, elapsed: Ints) -> Flags:
+def is_hole(altitude: Floats, phase: Phases, elapsed: Floats) -> Flags:
     """Whether a hole lies before each row: long, or long enough to have come down and gone up again from the heights
     at both ends."""
     holes = np.zeros(len(elapsed), bool)
@@ -128,18 +128,19 @@ class Steps:
 
     `begins` marks the first row of a piece, `turns` those of them where something happened (not just a short hole),
     `first` the first row of each aircraft in this batch, `context` the rows before these that belong to earlier ones.
-    `heading` is the direction in which a row was reached.
+    `heading` is the direction in which a row was reached. All numbers are whole, microseconds and thousandths of a degree,
+    too: sums of them are exact.
     """
 
-    metres: Ints
-    elapsed: Ints
+    metres: Floats
+    elapsed: Floats
     begins: Flags
     turns: Flags
     first: Flags
     context: Flags
     jump: Flags
-    heading: Ints
-    turned: Ints
+    heading: Floats
+    turned: Floats
 
 
 @dataclass(frozen=True)
@@ -196,8 +197,8 @@ def cut(rows: Rows, phase: Phases, steps: Steps, cuts: Cuts, feed_bits: Ints, co
         started=rows.time[start],
         ended=rows.time[stop - 1],
         count=stop - start,
-        metres=reduced(np.add, metres, start, stop),
-        longest_gap=reduced(np.maximum, elapsed, start, stop),
+        metres=reduced(np.add, metres, start, stop).astype(np.int64),
+        longest_gap=reduced(np.maximum, elapsed, start, stop).astype(np.int64),
         highest=reduced(np.fmax, rows.altitude, start, stop),
         lowest=reduced(np.fmin, rows.altitude, start, stop),
         fastest=reduced(np.fmax, rows.groundspeed, start, stop),
@@ -207,7 +208,7 @@ def cut(rows: Rows, phase: Phases, steps: Steps, cuts: Cuts, feed_bits: Ints, co
         after_jump=steps.jump[start],
         feeds=reduced(np.bitwise_or, feed_bits, start, stop),
         last=_points(rows, stop - 1),
-        heading=steps.heading[stop - 1],
+        heading=steps.heading[stop - 1].astype(np.int64),
         stretch=stretch,
         turns=turns,
         confirmed=confirmed[start],

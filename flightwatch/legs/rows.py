@@ -224,6 +224,14 @@ def changes(values: NDArray[Any]) -> Flags:
     return found
 
 
+def since_before(values: NDArray[Any]) -> NDArray[Any]:
+    """What each value adds to the one before it; the first adds nothing."""
+    added = np.empty_like(values)
+    added[:1] = 0
+    np.subtract(values[1:], values[:-1], out=added[1:])
+    return added
+
+
 _BY = ("aircraft", "time", "feed", "grade", "integrity", "received")
 RANKED = (*_BY, *(name for name in ARRAYS if name not in _BY))
 """What rows of one moment are sorted by, the first the most important: all that there is."""

@@ -49,8 +49,7 @@ LOWEST = ("slowest_kt", "lowest_ft", "soonest_s")
 
 @dataclass(frozen=True)
 class Suspects:
-    """The rows of a batch that were refused and are no mere repeats, by aircraft and in the order of the refusals, with what
-    `cleaning.Verdicts` says of them; and those degraded."""
+    """The rows of a batch that `cleaning.Refused` tells of, in its order, and with what it says of them; and those degraded."""
 
     rows: Rows
     code: cleaning.Codes
@@ -60,13 +59,11 @@ class Suspects:
     degraded: Rows
 
     @staticmethod
-    def of(rows: Rows, verdicts: cleaning.Verdicts, known_before: Flags) -> Suspects:
+    def of(rows: Rows, verdicts: cleaning.Verdicts, refused: cleaning.Refused, known_before: Flags) -> Suspects:
         """Picks them; rows that were `known_before` and are only judged again do not count as degraded once more."""
-        v = verdicts
-        refused = np.flatnonzero(v.code > cleaning.WAITING)
-        refused = refused[np.lexsort((v.turn[refused], rows.aircraft[refused]))]
-        degraded = rows.take(np.flatnonzero(v.degraded & ~known_before))
-        return Suspects(rows.take(refused), v.code[refused], v.began[refused], v.away_nm[refused], v.unseen[refused], degraded)
+        degraded = rows.take(np.flatnonzero(verdicts.degraded & ~known_before))
+        code = verdicts.code[refused.at]
+        return Suspects(rows.take(refused.at), code, refused.began, refused.away_nm, refused.unseen, degraded)
 
 
 Open = Mapping[str, tuple[Event, ...]]

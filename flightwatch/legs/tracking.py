@@ -22,7 +22,6 @@ from flightwatch.legs.rows import (
     UNTOLD,
     Among,
     Flags,
-    Floats,
     Ints,
     Rows,
     Spans,
@@ -77,27 +76,28 @@ def advance(state: OpenPieces, batch: Rows, preferred: Sequence[str] = ()) -> tu
     aircraft = _concerned(state, of_batch.aircraft[np.logical_or.reduceat(counts, of_batch.start)], gave_way)
     _, concerned = find(aircraft, state.waiting.aircraft)
     rows, is_context, waited = _merged(_context(state.pieces, aircraft), state.waiting.take(concerned), batch, counts)
-    pairs = cleaning.pair_distances(rows)
     spans = rows.spans()
-    mine = spans.among(state.pieces.aircraft)
-    verdicts = cleaning.judge(rows, pairs, is_context, waited, *_remembered(state.pieces, mine))
-    old, rows = _named(_reminded(state.pieces, spans, mine, verdicts), rows, verdicts.code, is_context, gave_way, feeds)
+    pairs, mine = cleaning.pair_distances(rows, spans), spans.among(state.pieces.aircraft)
+    before = _remembered(state.pieces, mine)
+    verdicts, remembered, refused = cleaning.judge(rows, spans, pairs, is_context, waited, before)
+    old, rows = _named(_reminded(state.pieces, mine, remembered), rows, verdicts.code, is_context, gave_way, feeds)
     waiting = _still_waiting(state.waiting.take(~concerned), rows.take(verdicts.code == cleaning.WAITING))
+    suspect = Suspects.of(rows, verdicts, refused, is_context | waited)
+    refusals, doubts = _counts(verdicts, repeated), _doubts(verdicts)
     kept = verdicts.code == cleaning.ACCEPTED
-    accepted = _without_heights(rows.take(kept), verdicts.no_height[kept])
-    known_before = is_context | waited
     if not kept.all():
-        pairs, is_context = cleaning.pair_distances(accepted), is_context[kept]
-        mine = accepted.spans().among(state.pieces.aircraft)
-    on = cleaning.taken(verdicts, kept)
-    steps, phase = _steps(accepted, pairs, is_context, on, state.pieces, mine)
-    cuts = Cuts.of(accepted, steps)
-    parts = pieces.cut(accepted, phase, steps, cuts, _bits(feeds, accepted) | accepted.also, on.confirmed, on.sound)
-    opened, ended = _continue(old, parts, accepted, cuts)
-    suspect = Suspects.of(rows, verdicts, known_before)
-    turned = np.unique(accepted.aircraft[steps.turns])
-    alarms = accepted.take(np.flatnonzero(accepted.alarm >= 0))
-    brought = Advance(ended, turned, _counts(verdicts, repeated), _doubts(verdicts, kept), suspect, alarms, late)
+        rows, verdicts, is_context = rows.take(kept), verdicts.take(kept), is_context[kept]
+        remembered, spans = remembered.take(np.logical_or.reduceat(kept, spans.start)), rows.spans()
+        pairs, mine = cleaning.pair_distances(rows, spans), spans.among(state.pieces.aircraft)
+    rows = _without_heights(rows, verdicts.no_height)
+    steps, phase = _steps(rows, pairs, is_context, verdicts, state.pieces, mine)
+    cuts = Cuts.of(rows, steps)
+    confirmed, sound = np.repeat(remembered.confirmed, spans.count), np.repeat(remembered.sound, spans.count)
+    parts = pieces.cut(rows, phase, steps, cuts, _bits(feeds, rows), confirmed, sound)
+    opened, ended = _continue(old, parts, rows, cuts)
+    turned = np.unique(rows.aircraft[steps.turns])
+    alarms = rows.take(np.flatnonzero(rows.alarm >= 0))
+    brought = Advance(ended, turned, refusals, doubts, suspect, alarms, late)
     return OpenPieces(opened, waiting, merged.sources, feeds), brought
 
 
@@ -109,25 +109,26 @@ def _concerned(state: OpenPieces, counting: Ints, gave_way: Rows) -> Ints:
 
 
 def _counts(verdicts: cleaning.Verdicts, repeated: int) -> dict[str, int]:
-    counted = np.bincount(verdicts.code, minlength=max(cleaning.REASONS) + 1)
+    counted = np.bincount(verdicts.code[verdicts.code != cleaning.ACCEPTED], minlength=max(cleaning.REASONS) + 1)
     counted[cleaning.REPEAT] += repeated
     return {reason: int(counted[code]) for code, reason in cleaning.REASONS.items()}
 
 
-def _doubts(verdicts: cleaning.Verdicts, kept: Flags) -> dict[str, int]:
-    return {"height": int(np.sum(verdicts.no_height)), "integrity": int(np.sum(verdicts.degraded & kept))}
+def _doubts(verdicts: cleaning.Verdicts) -> dict[str, int]:
+    degraded = verdicts.degraded & (verdicts.code == cleaning.ACCEPTED)
+    return {"height": int(np.count_nonzero(verdicts.no_height)), "integrity": int(np.count_nonzero(degraded))}
 
 
-def _remembered(open_pieces: Pieces, mine: Among) -> tuple[Ints, Flags]:
-    """What `cleaning` remembers of each row's aircraft."""
-    return mine.told(open_pieces.confirmed, 0), mine.told(open_pieces.sound, False)
+def _remembered(open_pieces: Pieces, mine: Among) -> cleaning.Remembered:
+    """What `cleaning` remembers of each aircraft."""
+    return cleaning.Remembered(mine.each(open_pieces.confirmed, 0), mine.each(open_pieces.sound, False))
 
 
-def _reminded(open_pieces: Pieces, spans: Spans, mine: Among, verdicts: cleaning.Verdicts) -> Pieces:
+def _reminded(open_pieces: Pieces, mine: Among, remembered: cleaning.Remembered) -> Pieces:
     """The open pieces with what is to be remembered of their aircraft now: all of its rows may have been refused."""
     confirmed, sound = open_pieces.confirmed.copy(), open_pieces.sound.copy()
-    at, first = mine.at[mine.there], spans.start[mine.there]
-    confirmed[at], sound[at] = verdicts.confirmed[first], verdicts.sound[first]
+    at = mine.at[mine.there]
+    confirmed[at], sound[at] = remembered.confirmed[mine.there], remembered.sound[mine.there]
     return replace(open_pieces, confirmed=confirmed, sound=sound)
 
 
@@ -155,10 +156,10 @@ def _numbered(known: tuple[str, ...], batch: Rows) -> tuple[tuple[str, ...], Num
 
 
 def _bits(feeds: tuple[str, ...], rows: Rows) -> Ints:
-    """The bit of each row's feed; 0 where it has none."""
+    """The bits of each row's feed, if it has one, and of those that gave way to it."""
     number = {name: i for i, name in enumerate(feeds)}
     words = rows.vocabulary["feed"]
-    return np.array([*(1 << number.get(w, MOST_FEEDS - 1) for w in words), 0], dtype=np.int64).take(rows.feed)
+    return np.array([*(1 << number.get(w, MOST_FEEDS - 1) for w in words), 0], dtype=np.int64).take(rows.feed) | rows.also
 
 
 def _better_first(batch: Rows, source: Numbers, rank: Ints) -> tuple[Rows, Numbers, Ints]:
@@ -182,7 +183,7 @@ def _in_time(state: OpenPieces, batch: Rows, spans: Spans, merged: Merged) -> tu
     )
     until = np.maximum(*(mine.each(time, -pieces.NEVER) for mine, time, _, _ in known_places))
     if (batch.time[spans.start] > until).all():  # as of whatever comes in order
-        return counts, batch.take(slice(0, 0)), int(np.sum(merged.repeats))
+        return counts, batch.take(slice(0, 0)), int(np.count_nonzero(merged.repeats))
     seen_until = np.repeat(until, spans.count)
     fresh, known = batch.time > seen_until, batch.time == seen_until
     # fix times wander by tenths of a second from poll to poll (`seen_pos` is rounded), so the last fix can come again a little
@@ -190,7 +191,7 @@ def _in_time(state: OpenPieces, batch: Rows, spans: Spans, merged: Merged) -> tu
     for mine, _, latitude, longitude in known_places:
         known |= (mine.told(latitude, np.nan) == batch.latitude) & (mine.told(longitude, np.nan) == batch.longitude)
     late = counts & ~fresh & (merged.news | ~known)
-    return counts & fresh, batch.take(late), int(np.sum(merged.repeats & fresh))
+    return counts & fresh, batch.take(late), int(np.count_nonzero(merged.repeats & fresh))
 
 
 def _context(open_pieces: Pieces, aircraft: Ints) -> Rows:
@@ -299,16 +300,16 @@ def _steps(
     """What lies between accepted rows. `mine` is where their aircraft stand among those of the open pieces."""
     distance, elapsed, same = pairs.distance, pairs.elapsed, pairs.same
     before = mine.told(open_pieces.phase, phases.UNCLEAR)
+    context, known = np.flatnonzero(is_context), mine.at[mine.there]  # those of the aircraft in order
     said = phases.evidence(rows, distance, elapsed, verdicts.no_height, verdicts.degraded)
-    said[is_context] = before[is_context]
+    said[context] = open_pieces.phase[known]
     phase = phases.carried_on(said, ~same, before)
     turns = ~same | changes(phase) | verdicts.jump | (elapsed > pieces.HOLE_S * SECOND)
     begins = turns | pieces.is_hole(rows.altitude, phase, elapsed)
     first = ~same
     first[1:] |= is_context[:-1]
-    metres = np.round(distance * METRES_PER_NM).astype(np.int64)
-    known = np.where(is_context, mine.told(open_pieces.heading, turning.UNKNOWN), turning.UNKNOWN)
-    heading = turning.headings(rows, pairs, known)
+    metres = np.round(distance * METRES_PER_NM)
+    heading = turning.headings(pairs, context, open_pieces.heading[known])
     turned = turning.turns(heading, begins)
     new = ~is_context
     steps = pieces.Steps(metres, elapsed, begins & new, turns & new, first & new, is_context, verdicts.jump, heading, turned)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightwatch.legs.cleaning import Pairs
-from flightwatch.legs.rows import SECOND, Flags, Ints, Rows, reduced
+from flightwatch.legs.rows import SECOND, Flags, Floats, Ints, Rows, reduced, since_before
 
 STRETCH_S = 300
 """Holding once round takes four minutes, a wide circle at survey speed ten to fifteen."""
@@ -57,57 +57,47 @@ UNKNOWN = -1
 Stretches = NDArray[np.void]
 
 
-def headings(rows: Rows, pairs: Pairs, known: Ints) -> Ints:
-    """The direction (thousandths of a degree) in which each row was reached, or `UNKNOWN`; one that has hardly moved goes on as
-    the row before. `known` says it of rows that were seen before, and is `UNKNOWN` elsewhere."""
-    north, along = _since_before(rows.latitude), _since_before(rows.longitude)
-    along += 180
+def headings(pairs: Pairs, at: Ints, known: Ints) -> Floats:
+    """The direction (whole thousandths of a degree) in which each row was reached, or `UNKNOWN`; one that has hardly moved
+    goes on as the row before. Of the rows `at` some places, which were seen before, it is known."""
+    along = pairs.east + 180
     across = np.flatnonzero((along < 0) | (along >= 360))  # the antimeridian
     along[across] %= 360
     along -= 180
     moved = pairs.distance >= SHORTEST_NM
     along *= pairs.level
     with np.errstate(divide="ignore", invalid="ignore"):  # due east, and where it stands
-        angle = np.divide(along, north, out=along)
-    np.arctan(angle, out=angle)  # a third of what the arctangent of two takes
-    angle *= MILLI * np.degrees(1.0)
-    angle[~moved] = 0.0
-    told: Ints = np.round(angle, out=angle).astype(np.int64)
-    np.add(told, ROUND // 2, out=told, where=np.signbit(north))
+        told = np.divide(along, pairs.north, out=along)
+    np.arctan(told, out=told)  # a third of what the arctangent of two takes
+    told *= MILLI * np.degrees(1.0)
+    told[~moved] = 0.0
+    np.round(told, out=told)
+    np.add(told, ROUND // 2, out=told, where=np.signbit(pairs.north))
     np.add(told, ROUND, out=told, where=told < 0)
     slow = pairs.distance * 3600 * SECOND < SLOWEST_KT * pairs.elapsed
     slow |= ~pairs.same | (pairs.elapsed > SLOWEST_S * SECOND)
     told[slow] = UNKNOWN
-    before = np.flatnonzero(known != UNKNOWN)
-    told[before] = known[before]
+    told[at] = known
     hardly = ~(moved | slow)
-    hardly[before] = False
+    hardly[at] = False
     if (some := np.flatnonzero(hardly)).size:
         others = np.flatnonzero(~hardly)  # the first row of an aircraft is among them
         told[some] = told[others[np.searchsorted(others, some) - 1]]
     return told
 
 
-def _since_before(values: NDArray[Any]) -> NDArray[Any]:
-    """What each value adds to the one before it; the first adds nothing."""
-    added = np.zeros_like(values)
-    np.subtract(values[1:], values[:-1], out=added[1:])
-    return added
-
-
-def turns(heading: Ints, begins: Flags) -> Ints:
-    """How far each row turned from the one before (thousandths of a degree, to the right positive); nothing at the
+def turns(heading: Floats, begins: Flags) -> Floats:
+    """How far each row turned from the one before (whole thousandths of a degree, to the right positive); nothing at the
     beginning of a piece."""
-    turned = _since_before(heading)
-    turned -= ROUND * (turned >= ROUND // 2)
-    turned += ROUND * (turned < -ROUND // 2)
+    turned = since_before(heading)
+    turned -= ROUND * np.round(turned / ROUND)
     unknown = heading == UNKNOWN
     unknown[1:] |= unknown[:-1]
     turned[begins | unknown | (np.abs(turned) > AMBIGUOUS_DEG * MILLI)] = 0
     return turned
 
 
-def stretched(rows: Rows, minutes: Ints, turned: Ints, start: Ints, stop: Ints) -> tuple[Stretches, NDArray[np.object_]]:
+def stretched(rows: Rows, minutes: Ints, turned: Floats, start: Ints, stop: Ints) -> tuple[Stretches, NDArray[np.object_]]:
     """Of the parts of pieces that begin and end at these rows the last stretch (`RAW`), which may go on, and the bytes of those
     before it: the first one, of which a part may lie in an earlier batch, and the notable ones. `minutes` are the rows that
     are the first of a minute in their piece."""

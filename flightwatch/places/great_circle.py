@@ -31,24 +31,23 @@ def distance_nm(lat1: ArrayLike, lon1: ArrayLike, lat2: ArrayLike, lon2: ArrayLi
     return np.asarray(2 * EARTH_RADIUS_NM * np.arcsin(np.sqrt(np.clip(h, 0, 1))))
 
 
-def steps_nm(lat: Floats, lon: Floats, level: Floats) -> Floats:
-    """The distance from each of some points in a row to the next one, one less than there are points; `level` are the cosines
-    of their latitudes. By the same formula, but sine and arcsine of short steps are the first terms of their series, which
-    take a tenth of the time and err by less than 1e-9 of the distance."""
-    half_lat, half_lon = np.diff(lat), np.diff(lon)
-    long = np.flatnonzero((np.abs(half_lat) > SHORT_DEG) | (np.abs(half_lon) > SHORT_DEG))
-    half_lat *= HALF_RADIAN
-    half_lon *= HALF_RADIAN
+def steps_nm(lat: Floats, lon: Floats, north: Floats, east: Floats, level: Floats) -> Floats:
+    """The distance of each of some points in a row from the one before it, none of the first; `north` and `east` are what it
+    adds to the latitude and longitude of that, `level` are the cosines of latitudes. By the same formula, but sine and
+    arcsine of short steps are the first terms of their series, which take a tenth of the time and err by less than 1e-9 of
+    the distance."""
+    long = np.flatnonzero((np.abs(north) > SHORT_DEG) | (np.abs(east) > SHORT_DEG))
+    half_lat, half_lon = north * HALF_RADIAN, east * HALF_RADIAN
     half_lat[long] = half_lon[long] = 0.0
     h = _squared_sine(half_lon)
-    h *= level[:-1]
-    h *= level[1:]
+    h[1:] *= level[:-1]
+    h *= level
     h += _squared_sine(half_lat)
     steps = np.sqrt(h)
     h *= EARTH_RADIUS_NM / 3
     h += 2 * EARTH_RADIUS_NM
     steps *= h
-    steps[long] = distance_nm(lat[long], lon[long], lat[long + 1], lon[long + 1])
+    steps[long] = distance_nm(lat[long - 1], lon[long - 1], lat[long], lon[long])
     return steps
 
 
