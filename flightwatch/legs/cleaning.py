@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from flightwatch.legs.phases import may_hover
 from flightwatch.legs.rows import MINUTE, POOR, SECOND, SOUND, Flags, Floats, Ints, Rows, Spans, since_before
-from flightwatch.places.great_circle import apart_nm, steps_nm
+from flightwatch.places.great_circle import apart_nm, levels, steps_nm
 
 Codes = NDArray[np.int8]
 
@@ -163,7 +163,7 @@ class Pairs:
 
 
 def pair_distances(rows: Rows, spans: Spans) -> Pairs:
-    north, east, level = since_before(rows.latitude), since_before(rows.longitude), np.cos(np.radians(rows.latitude))
+    north, east, level = since_before(rows.latitude), since_before(rows.longitude), levels(rows.latitude)
     distance = steps_nm(rows.latitude, rows.longitude, north, east, level)
     elapsed, same = since_before(rows.time).astype(np.float64), np.ones(len(rows), bool)
     distance[spans.start] = elapsed[spans.start] = 0.0

