@@ -195,7 +195,7 @@ def picker(index: Ints | Flags | slice) -> Callable[[NDArray[Any]], NDArray[Any]
     return lambda values: values.take(places, axis=0)
 
 
-def _long_runs(flags: Flags) -> list[slice]:
+def _long_runs(flags: NDArray[Any]) -> list[slice]:
     """Where flags are set, run by run; nothing where runs are short."""
     edges = np.flatnonzero(changes(flags))
     if len(edges) * LONG_RUN > 2 * len(flags):  # a run has two
@@ -405,19 +405,29 @@ def _repeats(rows: Rows, *names: str) -> Flags:
 
 def concatenate(first: Rows, second: Rows) -> Rows:
     """Two sets of rows as one, in this order; the vocabularies are joined."""
-    return interleaved(second, first, np.r_[len(second) : len(second) + len(first), : len(second)])
+    vocabulary, columns = _in_words_after(first, second)
+    return Rows(**{name: np.concatenate([getattr(first, name), columns[name]]) for name in ARRAYS}, vocabulary=vocabulary)
 
 
 def interleaved(some: Rows, rows: Rows, order: Ints) -> Rows:
-    """Rows of two sets in an order, which counts those of the second on from the first."""
-    vocabulary: dict[str, list[str]] = {}
-    columns = {name: getattr(some, name) for name in ARRAYS}
-    for name in TEXTS:
-        words, codes = rows.vocabulary[name], columns[name]
-        columns[name] = np.where(codes >= 0, codes + len(words), -1).astype(np.int32)
-        vocabulary[name] = words + some.vocabulary[name]
-    columns = {name: np.concatenate([column, getattr(rows, name)]).take(order) for name, column in columns.items()}
+    """Rows of two sets in an order, which counts those of the second (there is one at least) on from the first, of which there
+    are few: the others are copied once and no more."""
+    vocabulary, columns = _in_words_after(rows, some)
+    at, places = np.flatnonzero(order < len(some)), np.maximum(order - len(some), 0)
+    for name, column in columns.items():
+        columns[name] = getattr(rows, name).take(places)
+        columns[name][at] = column[order[at]]
     return Rows(**columns, vocabulary=vocabulary)
+
+
+def _in_words_after(first: Rows, second: Rows) -> tuple[dict[str, list[str]], dict[str, Any]]:
+    """The words of two sets of rows, and the columns of the second with codes into these."""
+    vocabulary, columns = {}, {name: getattr(second, name) for name in ARRAYS}
+    for name in TEXTS:
+        words, codes = first.vocabulary[name], columns[name]
+        vocabulary[name] = words + second.vocabulary[name]
+        columns[name] = np.where(codes >= 0, codes + len(words), -1).astype(np.int32)
+    return vocabulary, columns
 
 
 def compacted(rows: Rows) -> Rows:

@@ -9,6 +9,7 @@ Only rows that follow closely tell of turning: an aircraft at standard rate is r
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,9 @@ unknown)."""
 
 RAW = np.dtype((np.void, STRETCH.itemsize))
 """What stretches are kept as: see `ways.RAW`."""
+
+HEAD = Struct(f"<Ii{STRETCH.itemsize - 8}x")
+"""When one stretch began, and how far it turned, of its bytes: an array of a few takes several times as long."""
 
 NOTABLE_DEG = 90.0
 """A stretch with less is left out: once round in twenty minutes, ten nm at 190 kt."""
@@ -74,7 +78,7 @@ def headings(pairs: Pairs, at: Ints, known: Ints) -> Floats:
     np.round(told, out=told)
     np.add(told, ROUND // 2, out=told, where=np.signbit(pairs.north))
     np.add(told, ROUND, out=told, where=told < 0)
-    slow = pairs.distance * 3600 * SECOND < SLOWEST_KT * pairs.elapsed
+    slow = pairs.distance * (3600 * SECOND) < SLOWEST_KT * pairs.elapsed
     slow |= ~pairs.same | (pairs.elapsed > SLOWEST_S * SECOND)
     told[slow] = UNKNOWN
     told[at] = known
@@ -155,7 +159,7 @@ def joined(
     last[one] = _together(a[one].view(STRETCH), b[one].view(STRETCH)).view(RAW)
     earlier = a_earlier.copy()
     for i in np.flatnonzero(~goes_on | (~one & notable(before))).tolist():
-        earlier[i] = _followed(a_earlier[i], before[i : i + 1], b_earlier[i])
+        earlier[i] = _followed(a_earlier[i], a[i].tobytes(), b_earlier[i])
     return last, earlier
 
 
@@ -169,14 +173,16 @@ def _together(a: Stretches, b: Stretches) -> Stretches:
     return out
 
 
-def _followed(before: bytes, last: Stretches, after: bytes) -> bytes:
-    news = np.frombuffer(after, STRETCH)
-    if len(news) and news["time"][0] == last["time"][0]:
-        last, news = _together(last, news[:1]), news[1:]
-    return worth_keeping(before + last.tobytes() + news.tobytes())
+def _followed(before: bytes, last: bytes, after: bytes) -> bytes:
+    goes_on, rest = after[: STRETCH.itemsize], after[STRETCH.itemsize :]
+    if goes_on and HEAD.unpack_from(goes_on)[0] == HEAD.unpack_from(last)[0]:
+        last, after = _together(np.frombuffer(last, STRETCH), np.frombuffer(goes_on, STRETCH)).tobytes(), rest
+    return worth_keeping(before + last + after)
 
 
 def worth_keeping(stretches: bytes) -> bytes:
     """The notable ones of some stretches, as many as are kept."""
-    found = np.frombuffer(stretches, STRETCH)
-    return found[notable(found)][:MOST].tobytes()
+    size = STRETCH.itemsize
+    turns = [turned for _, turned in HEAD.iter_unpack(stretches)]
+    kept = [i * size for i, turned in enumerate(turns) if abs(turned) >= NOTABLE_DEG * MILLI]
+    return b"".join(stretches[at : at + size] for at in kept[:MOST])

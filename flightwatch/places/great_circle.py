@@ -37,7 +37,7 @@ def distance_nm(lat1: ArrayLike, lon1: ArrayLike, lat2: ArrayLike, lon2: ArrayLi
 def levels(lat: Floats) -> Floats:
     """The cosines of latitudes, in half of the time that `cos` takes."""
     square = lat * lat
-    cosine = square * COSINE[-1]
+    cosine: Floats = square * COSINE[-1]
     for term in COSINE[-2:0:-1]:
         cosine += term
         cosine *= square
