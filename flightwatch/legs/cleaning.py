@@ -221,17 +221,21 @@ def _odd(rows: Rows, pairs: Pairs, which: Flags) -> Ints:
         index = np.flatnonzero(which)
         rows = rows.take(index)
         pairs = pair_distances(rows, rows.spans())
-    distance, elapsed, height, speed = pairs.distance[1:], pairs.elapsed[1:], rows.altitude, rows.groundspeed
-    limit: Floats | float = MAX_SPEED_KT
-    if rows.mlat.any():
-        limit = np.where(rows.mlat[1:], _limit_kt(np.fmax(speed[:-1], speed[1:]), elapsed), MAX_SPEED_KT)
-    follows = reachable(distance, elapsed, limit)
-    climb = elapsed / MINUTE
-    climb *= MOST_CLIMB_FT_MIN
-    climb += HEIGHT_SLACK_FT
-    follows &= ~(np.abs(height[1:] - height[:-1]) > climb)
-    follows &= ~((speed[1:] < SLOW_KT) & (speed[:-1] >= FAST_KT) & (height[1:] > SLOW_ABOVE_FT))
-    strange = np.flatnonzero(~follows & pairs.same[1:]) + 1
+    distance, elapsed, height, speed = pairs.distance, pairs.elapsed, rows.altitude, rows.groundspeed
+    # few are so far from the one before, or so much higher, lower or slower, that it needs a closer look
+    far = np.flatnonzero(distance > SPEED_SLACK_NM)
+    limit = np.where(rows.mlat[far], _limit_kt(np.fmax(speed[far - 1], speed[far]), elapsed[far]), MAX_SPEED_KT)
+    climb = np.abs(since_before(height))
+    steep = np.flatnonzero(climb > HEIGHT_SLACK_FT)
+    slow = np.flatnonzero((speed[1:] < SLOW_KT) & (speed[:-1] >= FAST_KT)) + 1
+    strange: Ints = np.concatenate(
+        [
+            far[~reachable(distance[far], elapsed[far], limit)],
+            steep[climb[steep] > HEIGHT_SLACK_FT + MOST_CLIMB_FT_MIN * (elapsed[steep] / MINUTE)],
+            slow[height[slow] > SLOW_ABOVE_FT],
+        ]
+    )
+    strange = strange[pairs.same[strange]]
     return strange if everyone else index[strange]
 
 

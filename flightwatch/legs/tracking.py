@@ -308,7 +308,8 @@ def _steps(
     begins = turns | pieces.is_hole(rows.altitude, phase, elapsed)
     first = ~same
     first[1:] |= is_context[:-1]
-    metres = np.round(distance * METRES_PER_NM)
+    metres = distance * METRES_PER_NM
+    np.round(metres, out=metres)
     heading = turning.headings(pairs, context, open_pieces.heading[known])
     turned = turning.turns(heading, begins)
     new = ~is_context

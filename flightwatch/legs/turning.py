@@ -94,10 +94,12 @@ def turns(heading: Floats, begins: Flags) -> Floats:
     """How far each row turned from the one before (whole thousandths of a degree, to the right positive); nothing at the
     beginning of a piece."""
     turned = since_before(heading)
-    turned -= ROUND * np.round(turned / ROUND)
+    size, most = np.abs(turned), AMBIGUOUS_DEG * MILLI
+    over = np.flatnonzero(size > ROUND // 2)  # through north
+    turned[over] -= np.copysign(ROUND, turned[over])
     unknown = heading == UNKNOWN
     unknown[1:] |= unknown[:-1]
-    turned[begins | unknown | (np.abs(turned) > AMBIGUOUS_DEG * MILLI)] = 0
+    turned[begins | unknown | ((size > most) & (size < ROUND - most))] = 0
     return turned
 
 
