@@ -195,7 +195,8 @@ def judge(
     accepted = np.add.reduceat(~(again | context), start, dtype=np.int64)
     degraded, sound = _degraded(rows, spans, before.sound)
     known = Remembered(np.minimum(before.confirmed + accepted, CONFIRMATIONS), sound)
-    found = Verdicts(np.where(again, np.int8(REPEAT), np.int8(ACCEPTED)), np.zeros(n, bool), np.zeros(n, bool), degraded)
+    found = Verdicts(np.full(n, ACCEPTED, np.int8), np.zeros(n, bool), np.zeros(n, bool), degraded)
+    found.code[again] = REPEAT
     refused: list[tuple[int, int, float, int]] = []
     if len(odd):
         hovers, edges = may_hover(rows, slice(None)), np.append(start, n)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightwatch.legs.cleaning import Pairs
-from flightwatch.legs.rows import SECOND, Flags, Floats, Ints, Rows, reduced, since_before
+from flightwatch.legs.rows import SECOND, Flags, Floats, Ints, Rows, changes, reduced, since_before
 
 STRETCH_S = 300
 """Holding once round takes four minutes, a wide circle at survey speed ten to fifteen."""
@@ -107,22 +107,24 @@ def stretched(rows: Rows, minutes: Ints, turned: Floats, start: Ints, stop: Ints
     """Of the parts of pieces that begin and end at these rows the last stretch (`RAW`), which may go on, and the bytes of those
     before it: the first one, of which a part may lie in an earlier batch, and the notable ones. `minutes` are the rows that
     are the first of a minute in their piece."""
-    stretch = STRETCH_S * SECOND
-    opens = np.zeros(len(rows), bool)
-    opens[minutes] = rows.time[minutes] // stretch != rows.time[np.maximum(minutes - 1, 0)] // stretch
-    opens[start] = True
-    at = np.flatnonzero(opens)
+    edges = np.zeros(len(rows), bool)
+    edges[minutes] = edges[start] = True
+    at = np.flatnonzero(edges)
+    number = rows.time[at] // (STRETCH_S * SECOND)
+    opens = changes(number)
+    opens[np.searchsorted(at, start)] = True
+    at, number = at[opens], number[opens]
     first = np.searchsorted(at, start)
     last = np.append(first[1:], len(at)) - 1
     until = np.append(at[1:], stop[-1])
     until[last] = stop
-    turned = reduced(np.add, turned, at, until)
-    kept = _is_much(turned)
+    turn = reduced(np.add, turned, at, until)
+    kept = _is_much(turn)
     kept[first] = kept[last] = True
-    at, until, turned = at[kept], until[kept], turned[kept]
+    at, until = at[kept], until[kept]
     found = np.zeros(len(at), STRETCH)
-    found["time"] = rows.time[at] // stretch * STRETCH_S
-    found["turned"] = turned
+    found["time"] = number[kept] * STRETCH_S
+    found["turned"] = turn[kept]
     for name, extreme, column in EXTREMES:
         found[name] = reduced(extreme, getattr(rows, column), at, until)
     raw, first = found.view(RAW), np.searchsorted(at, start)
