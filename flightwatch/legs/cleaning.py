@@ -190,8 +190,9 @@ def judge(
     ones waited for their verdicts."""
     n, start = len(rows), spans.start
     again = _repeats(rows, pairs)
-    strange = np.r_[np.flatnonzero(waited), start[before.confirmed == CONTESTED], _odd(rows, pairs, ~again)]
-    odd = np.unique(np.searchsorted(start, strange, side="right") - 1)
+    strange = np.sort(_odd(rows, pairs, ~again))
+    odd = np.r_[np.flatnonzero(waited), start[before.confirmed == CONTESTED], strange]
+    odd = np.unique(np.searchsorted(start, odd, side="right") - 1)
     accepted = np.add.reduceat(~(again | context), start, dtype=np.int64)
     degraded, sound = _degraded(rows, spans, before.sound)
     known = Remembered(np.minimum(before.confirmed + accepted, CONFIRMATIONS), sound)
@@ -202,8 +203,9 @@ def judge(
         hovers, edges = may_hover(rows, slice(None)), np.append(start, n)
         for one, first_row, stop in zip(odd.tolist(), edges[odd].tolist(), edges[odd + 1].tolist(), strict=True):
             confirmed = int(before.confirmed[one])
-            watch = _Watch(rows, hovers, context, waited, found, refused, range(first_row, stop), confirmed)
-            known.confirmed[one] = watch.run()
+            watch = _Watch(rows, hovers, context, waited, again, found, refused, range(first_row, stop), confirmed)
+            mine = strange[np.searchsorted(strange, first_row) : np.searchsorted(strange, stop)]
+            known.confirmed[one] = watch.run(mine.tolist())
     at, began, away_nm, unseen = zip(*refused, strict=True) if refused else ((),) * 4
     return found, known, Refused(np.array(at, int), np.array(began, int), np.array(away_nm, float), np.array(unseen, int))
 
@@ -260,6 +262,7 @@ class _Watch:
     hovers: Flags
     context: Flags
     waited: Flags
+    again: Flags
     found: Verdicts
     refused: list[tuple[int, int, float, int]]
     indices: range
@@ -267,8 +270,9 @@ class _Watch:
     known: int | None = None
     rival: list[int] = field(default_factory=list)
 
-    def run(self) -> int:
-        """The number of confirmations of the known track after all rows."""
+    def run(self, strange: list[int]) -> int:
+        """The number of confirmations of the known track after all rows, of which the `strange` ones do not follow from the
+        one before."""
         first, stop = self.indices.start, self.indices.stop
         self._columns = {
             name: getattr(self.rows, name)[first:stop].tolist()
@@ -280,10 +284,35 @@ class _Watch:
                 self.known = i
                 self.found.code[i] = ACCEPTED
         self.rival = [i for i in self.indices if self.waited[i]]
-        for i in self.indices:
-            if not self.context[i] and not self.waited[i]:
+        others = np.where(self.again[first:stop], -1, np.arange(first, stop))
+        self._latest: list[int] = np.maximum.accumulate(others).tolist()
+        i = first + int(np.count_nonzero(self.context[first:stop] | self.waited[first:stop]))
+        for odd in [*strange, stop]:
+            while i < odd and not self._is_clear(i):
                 self._next(i)
+                i += 1
+            if i < odd:
+                self._go_on(i, odd)
+                i = odd
+            if i == odd < stop:
+                self._next(i)
+                i += 1
         return self.confirmed
+
+    def _is_clear(self, i: int) -> bool:
+        """Whether nothing is in doubt before a row, and it comes right after the known track."""
+        return not self.rival and self.confirmed != CONTESTED and i > self.indices.start and self.known == self._latest_before(i)
+
+    def _latest_before(self, i: int) -> int:
+        """The last row before this one that is no repeat."""
+        return self._latest[i - 1 - self.indices.start]
+
+    def _go_on(self, begin: int, end: int) -> None:
+        """The rows from a clear one to the next that does not follow from the one before."""
+        again = self.again[begin:end]
+        self.found.code[begin:end] = np.where(again, REPEAT, ACCEPTED)
+        self.known = self._latest_before(end)
+        self.confirmed = min(self.confirmed + int(np.count_nonzero(~again)), CONFIRMATIONS)
 
     def _get(self, name: str, i: int) -> float:
         value: float = self._columns[name][i - self.indices.start]
