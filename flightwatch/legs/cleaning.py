@@ -117,7 +117,7 @@ class Verdicts:
     no_height: Flags
     degraded: Flags
 
-    def take(self, which: Flags) -> Verdicts:
+    def take(self, which: Flags | slice) -> Verdicts:
         return Verdicts(**{f.name: getattr(self, f.name)[which] for f in fields(self)})
 
 
@@ -201,11 +201,12 @@ def judge(
     refused: list[tuple[int, int, float, int]] = []
     if len(odd):
         hovers, edges = may_hover(rows, slice(None)), np.append(start, n)
-        for one, first_row, stop in zip(odd.tolist(), edges[odd].tolist(), edges[odd + 1].tolist(), strict=True):
-            confirmed = int(before.confirmed[one])
-            watch = _Watch(rows, hovers, context, waited, again, found, refused, range(first_row, stop), confirmed)
-            mine = strange[np.searchsorted(strange, first_row) : np.searchsorted(strange, stop)]
-            known.confirmed[one] = watch.run(mine.tolist())
+        for one, first, stop in zip(odd.tolist(), edges[odd].tolist(), edges[odd + 1].tolist(), strict=True):
+            own, confirmed = slice(first, stop), int(before.confirmed[one])
+            watch = _Watch(rows.take(own), hovers[own], context[own], waited[own], again[own], found.take(own), confirmed)
+            mine = strange[np.searchsorted(strange, first) : np.searchsorted(strange, stop)]
+            known.confirmed[one] = watch.run((mine - first).tolist())
+            refused += [(first + i, *what) for i, *what in watch.refused]
     at, began, away_nm, unseen = zip(*refused, strict=True) if refused else ((),) * 4
     return found, known, Refused(np.array(at, int), np.array(began, int), np.array(away_nm, float), np.array(unseen, int))
 
@@ -256,7 +257,7 @@ def _degraded(rows: Rows, spans: Spans, sound: Flags) -> tuple[Flags, Flags]:
 @dataclass
 class _Watch:
     """Goes through the rows of one aircraft in order, against its last accepted one (`known`), with the rows of its rival
-    that wait. Writes into the arrays of `found`, and adds to those `refused` (as in `Refused`)."""
+    that wait. Writes into the arrays of `found`, and adds to those `refused` (as `Refused` tells of them)."""
 
     rows: Rows
     hovers: Flags
@@ -264,29 +265,27 @@ class _Watch:
     waited: Flags
     again: Flags
     found: Verdicts
-    refused: list[tuple[int, int, float, int]]
-    indices: range
     confirmed: int
     known: int | None = None
     rival: list[int] = field(default_factory=list)
+    refused: list[tuple[int, int, float, int]] = field(default_factory=list)
 
     def run(self, strange: list[int]) -> int:
         """The number of confirmations of the known track after all rows, of which the `strange` ones do not follow from the
         one before."""
-        first, stop = self.indices.start, self.indices.stop
-        self._columns = {
-            name: getattr(self.rows, name)[first:stop].tolist()
-            for name in ("time", "latitude", "longitude", "altitude", "groundspeed", "onground", "mlat")
-        }
-        self.found.code[first:stop] = WAITING
-        for i in self.indices:
-            if self.context[i]:
-                self.known = i
-                self.found.code[i] = ACCEPTED
-        self.rival = [i for i in self.indices if self.waited[i]]
-        others = np.where(self.again[first:stop], -1, np.arange(first, stop))
-        self._latest: list[int] = np.maximum.accumulate(others).tolist()
-        i = first + int(np.count_nonzero(self.context[first:stop] | self.waited[first:stop]))
+        rows, stop = self.rows, len(self.rows)
+        self._time: list[int] = rows.time.tolist()
+        self._latitude: list[float] = rows.latitude.tolist()
+        self._longitude: list[float] = rows.longitude.tolist()
+        self._altitude: list[float] = rows.altitude.tolist()
+        self._groundspeed: list[float] = rows.groundspeed.tolist()
+        self._onground: list[int] = rows.onground.tolist()
+        self._mlat: list[bool] = rows.mlat.tolist()
+        self._latest: list[int] = np.maximum.accumulate(np.where(self.again, -1, np.arange(stop))).tolist()
+        self.found.code[:] = np.where(self.context, ACCEPTED, WAITING)
+        self.known = next(iter(np.flatnonzero(self.context).tolist()), None)  # there is one at most
+        self.rival = np.flatnonzero(self.waited).tolist()
+        i = int(np.count_nonzero(self.context | self.waited))
         for odd in [*strange, stop]:
             while i < odd and not self._is_clear(i):
                 self._next(i)
@@ -301,11 +300,11 @@ class _Watch:
 
     def _is_clear(self, i: int) -> bool:
         """Whether nothing is in doubt before a row, and it comes right after the known track."""
-        return not self.rival and self.confirmed != CONTESTED and i > self.indices.start and self.known == self._latest_before(i)
+        return not self.rival and self.confirmed != CONTESTED and i > 0 and self.known == self._latest_before(i)
 
     def _latest_before(self, i: int) -> int:
         """The last row before this one that is no repeat."""
-        return self._latest[i - 1 - self.indices.start]
+        return self._latest[i - 1]
 
     def _go_on(self, begin: int, end: int) -> None:
         """The rows from a clear one to the next that does not follow from the one before."""
@@ -313,10 +312,6 @@ class _Watch:
         self.found.code[begin:end] = np.where(again, REPEAT, ACCEPTED)
         self.known = self._latest_before(end)
         self.confirmed = min(self.confirmed + int(np.count_nonzero(~again)), CONFIRMATIONS)
-
-    def _get(self, name: str, i: int) -> float:
-        value: float = self._columns[name][i - self.indices.start]
-        return value
 
     # ------------------------------------------------------------------------------------------------------------- one row
 
@@ -361,7 +356,7 @@ class _Watch:
 
     def _refuse(self, indices: list[int], reason: int) -> None:
         assert self.known is not None  # it came before everything that is refused
-        began = int(self._get("time", self.rival[0] if self.rival else indices[0]))
+        began = self._time[self.rival[0] if self.rival else indices[0]]
         for i in indices:
             self.found.code[i] = reason
             self.refused.append((i, began, self._distance(self.known, i), self._elapsed(self.known, i)))
@@ -383,7 +378,7 @@ class _Watch:
         first = self.rival[0]
         if self._contradicts_itself(first):
             return SPOOFED
-        if len(self.rival) < CONFIRMATIONS or self._get("mlat", first):
+        if len(self.rival) < CONFIRMATIONS or self._mlat[first]:
             return GHOST
         if self._is_beside():
             return TWO_EMITTERS
@@ -393,7 +388,7 @@ class _Watch:
     def _contradicts_itself(self, i: int) -> bool:
         """Whether a row says that an aircraft is slower than it can be, or stands though it flew fast a minute ago."""
         assert self.known is not None  # asked of a rival's row
-        stopped = self._get("groundspeed", i) < STANDING_KT and self._get("groundspeed", self.known) >= FAST_KT
+        stopped = self._groundspeed[i] < STANDING_KT and self._groundspeed[self.known] >= FAST_KT
         return self._doubt(self.known, i) == TOO_SLOW or (stopped and 0 <= self._elapsed(self.known, i) < MINUTE)
 
     # ----------------------------------------------------------------------------------------------------------- the rival
@@ -416,14 +411,14 @@ class _Watch:
             return False
         if doubt in (TOO_FAR, TOO_SLOW):
             return True
-        if not self._get("mlat", i) and self._strays():
+        if not self._mlat[i] and self._strays():
             return False
         if self._doubt(self.known, self.rival[0]) == TOO_SLOW:
             return False
         to_rival, to_known = self._needed_kt(last, i), self._needed_kt(self.known, i)
         if len(self.rival) >= CONFIRMATIONS and not self._is_beside():
             return to_rival <= NORMAL_KT
-        speed = next((s for s in (self._get("groundspeed", k) for k in (i, self.known)) if not math.isnan(s)), math.nan)
+        speed = next((s for s in (self._groundspeed[k] for k in (i, self.known)) if not math.isnan(s)), math.nan)
         if math.isnan(speed):
             return to_known > NORMAL_KT
         return abs(to_known - speed) > FITTING_KT + FITTING * speed and abs(to_rival - speed) < abs(to_known - speed)
@@ -452,7 +447,7 @@ class _Watch:
         than its speed allows, which says nothing of a second emitter."""
         assert self.known is not None  # there is no rival without it
         first = self.rival[0]
-        return bool(self._get("mlat", first)) and self._distance(self.known, first) <= ONE_PLACE_NM
+        return self._mlat[first] and self._distance(self.known, first) <= ONE_PLACE_NM
 
     def _takes_over(self, i: int) -> bool:
         """Whether the rival is the aircraft after all: it has gone on for long, alone, and away from where it began."""
@@ -501,15 +496,15 @@ class _Watch:
     def _at_that_height(self, i: int) -> bool:
         """Whether a row that may come from the known height is nearer to the one in doubt."""
         assert self.known is not None  # it is in doubt because of that
-        height = self._get("altitude", i)
-        off, back = (abs(height - self._get("altitude", k)) for k in (self.rival[-1], self.known))
+        height = self._altitude[i]
+        off, back = (abs(height - self._altitude[k]) for k in (self.rival[-1], self.known))
         return off < back and self._height_follows(self.rival[-1], i)
 
     def _accept_without_height(self) -> None:
         for row in self.rival:
             self._accept(row)
             self.found.no_height[row] = True
-            self._columns["altitude"][row - self.indices.start] = math.nan
+            self._altitude[row] = math.nan
         self.rival = []
 
     # --------------------------------------------------------------------------------------------------------- pairs of rows
@@ -518,24 +513,24 @@ class _Watch:
         """What speaks against row j coming after row i."""
         if not self._reachable(i, j):
             return TOO_FAR
-        slow = self._get("groundspeed", j) < SLOW_KT and self._get("groundspeed", i) >= FAST_KT
-        if slow and all(self._get("altitude", k) > SLOW_ABOVE_FT for k in (i, j)) and not self.hovers[j]:
+        slow = self._groundspeed[j] < SLOW_KT and self._groundspeed[i] >= FAST_KT
+        if slow and all(self._altitude[k] > SLOW_ABOVE_FT for k in (i, j)) and not self.hovers[j]:
             return TOO_SLOW
         return FOLLOWS if self._height_follows(i, j) else TOO_HIGH
 
     def _height_follows(self, i: int, j: int) -> bool:
-        step = abs(self._get("altitude", j) - self._get("altitude", i))
+        step = abs(self._altitude[j] - self._altitude[i])
         return not step > HEIGHT_SLACK_FT + MOST_CLIMB_FT_MIN * (self._elapsed(i, j) / MINUTE)
 
     def _repeats(self, i: int, j: int) -> bool:
-        if self._get("latitude", i) != self._get("latitude", j) or self._get("longitude", i) != self._get("longitude", j):
+        if self._latitude[i] != self._latitude[j] or self._longitude[i] != self._longitude[j]:
             return False
-        return self._get("onground", j) != 1 and not self._get("groundspeed", j) < STANDING_KT
+        return self._onground[j] != 1 and not self._groundspeed[j] < STANDING_KT
 
     def _reachable(self, i: int, j: int) -> bool:
         elapsed, limit = abs(self._elapsed(i, j)), MAX_SPEED_KT
-        if self._get("mlat", j):
-            limit = float(_limit_kt(np.fmax(self._get("groundspeed", i), self._get("groundspeed", j)), elapsed))
+        if self._mlat[j]:
+            limit = float(_limit_kt(np.fmax(self._groundspeed[i], self._groundspeed[j]), elapsed))
         return self._distance(i, j) <= SPEED_SLACK_NM + limit * elapsed / (60 * MINUTE)
 
     def _needed_kt(self, i: int, j: int) -> float:
@@ -543,7 +538,7 @@ class _Watch:
         return self._distance(i, j) * (60 * MINUTE) / max(abs(self._elapsed(i, j)), SECOND)
 
     def _elapsed(self, i: int, j: int) -> int:
-        return int(self._get("time", j) - self._get("time", i))
+        return self._time[j] - self._time[i]
 
     def _distance(self, i: int, j: int) -> float:
-        return apart_nm(*(self._get(name, k) for k in (i, j) for name in ("latitude", "longitude")))
+        return apart_nm(self._latitude[i], self._longitude[i], self._latitude[j], self._longitude[j])
