@@ -2,8 +2,8 @@
 
 In: rows sorted by aircraft and time, with those that still waited for a verdict, each aircraft led by its last accepted
 row where there is one (the context). Out: a verdict on each. Clean rows pass unchanged, and so do nearly all aircraft, by
-a few passes over whole arrays; only where a row does not follow from the one before is its aircraft gone through row by
-row (`_Watch`).
+a few passes over whole arrays; only from a row that does not follow from the one before is its aircraft gone through row by
+row, until nothing is in doubt any more (`_Watch`).
 
 A row that cannot be where it says belongs to a *rival* of the known track, or is alone. The rival's rows wait, four at the
 most; its later ones are judged at once:
