@@ -410,13 +410,9 @@ def concatenate(first: Rows, second: Rows) -> Rows:
 
 
 def interleaved(some: Rows, rows: Rows, order: Ints) -> Rows:
-    """Rows of two sets in an order, which counts those of the second (there is one at least) on from the first, of which there
-    are few: the others are copied once and no more."""
+    """Rows of two sets in an order, which counts those of the second on from the first."""
     vocabulary, columns = _in_words_after(rows, some)
-    at, places = np.flatnonzero(order < len(some)), np.maximum(order - len(some), 0)
-    for name, column in columns.items():
-        columns[name] = getattr(rows, name).take(places)
-        columns[name][at] = column[order[at]]
+    columns = {name: np.concatenate([columns[name], getattr(rows, name)]).take(order) for name in ARRAYS}
     return Rows(**columns, vocabulary=vocabulary)
 
 

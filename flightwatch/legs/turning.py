@@ -107,14 +107,15 @@ def stretched(rows: Rows, minutes: Ints, turned: Floats, start: Ints, stop: Ints
     """Of the parts of pieces that begin and end at these rows the last stretch (`RAW`), which may go on, and the bytes of those
     before it: the first one, of which a part may lie in an earlier batch, and the notable ones. `minutes` are the rows that
     are the first of a minute in their piece."""
-    edges = np.zeros(len(rows), bool)
-    edges[minutes] = edges[start] = True
+    begins = np.zeros(len(rows), bool)
+    begins[start] = True
+    edges = begins.copy()
+    edges[minutes] = True
     at = np.flatnonzero(edges)
     number = rows.time[at] // (STRETCH_S * SECOND)
-    opens = changes(number)
-    opens[np.searchsorted(at, start)] = True
+    opens = changes(number) | begins[at]
     at, number = at[opens], number[opens]
-    first = np.searchsorted(at, start)
+    first = np.flatnonzero(begins[at])
     last = np.append(first[1:], len(at)) - 1
     until = np.append(at[1:], stop[-1])
     until[last] = stop
@@ -127,11 +128,13 @@ def stretched(rows: Rows, minutes: Ints, turned: Floats, start: Ints, stop: Ints
     found["turned"] = turn[kept]
     for name, extreme, column in EXTREMES:
         found[name] = reduced(extreme, getattr(rows, column), at, until)
-    raw, first = found.view(RAW), np.searchsorted(at, start)
+    raw, first = found.view(RAW), np.flatnonzero(begins[at])
     last = np.append(first[1:], len(at)) - 1
-    stored, size = raw.tobytes(), STRETCH.itemsize
-    earlier = [stored[begin:end] for begin, end in zip((first * size).tolist(), (last * size).tolist(), strict=True)]
-    return raw[last], np.array(earlier, object)
+    stored, size, earlier = raw.tobytes(), STRETCH.itemsize, np.full(len(start), b"", object)
+    several = np.flatnonzero(last > first)
+    for i, begin, end in zip(several.tolist(), first[several].tolist(), last[several].tolist(), strict=True):
+        earlier[i] = stored[begin * size : end * size]
+    return raw[last], earlier
 
 
 EXTREMES = (
