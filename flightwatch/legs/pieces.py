@@ -337,8 +337,8 @@ def _add_to_tails(tails: Floats, at: Ints, rows: Rows, cuts: Cuts) -> None:
     many = np.minimum(cuts.end - cuts.first, ENDS)
     for n in range(1, ENDS + 1):
         some = np.flatnonzero(many == n)
-        tails[at[some], : ENDS - n] = tails[at[some], n:]
-        tails[at[some], ENDS - n :] = _points(rows, cuts.minutes[cuts.end[some, None] + np.arange(-n, 0)])
+        added = _points(rows, cuts.minutes[cuts.end[some, None] + np.arange(-n, 0)])
+        tails[at[some]] = np.concatenate([tails[at[some]][:, n:], added], axis=1)
 
 
 def empty_pieces() -> Pieces:

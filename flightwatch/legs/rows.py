@@ -83,9 +83,9 @@ def _aircraft_numbers(addresses: pa.Array) -> Ints:
     """The number of each address: all in one go, for a poll of the world has thousands."""
     characters = pc.utf8_slice_codeunits(addresses, -6, None).cast(pa.binary(6)).buffers()[1]
     ascii_codes = np.frombuffer(characters, np.uint8, 6 * len(addresses)).reshape(-1, 6)
-    digits = np.where(ascii_codes >= ord("a"), ascii_codes - (ord("a") - 10), ascii_codes - ord("0")).astype(np.int64)
+    digits = np.where(ascii_codes >= ord("a"), ascii_codes - (ord("a") - 10), ascii_codes - ord("0"))
     others = pc.starts_with(addresses, "~").to_numpy(zero_copy_only=False)
-    return np.asarray(digits @ (16 ** np.arange(5, -1, -1)) + NON_ICAO * others, dtype=np.int64)
+    return np.asarray((digits @ 16.0 ** np.arange(5, -1, -1)).astype(np.int64) + NON_ICAO * others)  # floats: by BLAS
 
 
 def aircraft_text(number: int) -> str:
@@ -206,8 +206,11 @@ def _long_runs(flags: NDArray[Any]) -> list[slice]:
 
 def reduced(function: np.ufunc, values: NDArray[Any], start: Ints, stop: Ints) -> NDArray[Any]:
     """The values from each start to its stop as one; what lies between a stop and the next start is left out."""
-    bounds = np.stack([start, stop], axis=1).ravel()
-    return np.asarray(function.reduceat(values, bounds[:-1] if len(bounds) and bounds[-1] == len(values) else bounds)[::2])
+    found = values[start]
+    if (several := np.flatnonzero(stop - start > 1)).size:
+        bounds = np.stack([start[several], stop[several]], axis=1).ravel()
+        found[several] = function.reduceat(values, bounds[:-1] if bounds[-1] == len(values) else bounds)[::2]
+    return found
 
 
 def find(keys: Ints, wanted: Ints) -> tuple[Ints, Flags]:
@@ -264,6 +267,14 @@ def _encoded(table: pa.Table, name: str) -> tuple[NDArray[np.int32], pa.Array]:
     return np.asarray(codes.to_numpy(), dtype=np.int32), encoded.dictionary
 
 
+def _aircraft(table: pa.Table) -> Ints:
+    """The number of each row's aircraft. Those of a poll are all different, so they are not made a dictionary first."""
+    if not pa.types.is_dictionary(table["icao24"].type):
+        return _aircraft_numbers(table["icao24"].combine_chunks())
+    codes, addresses = _encoded(table, "icao24")
+    return _aircraft_numbers(addresses)[codes]
+
+
 def _is_empty(table: pa.Table, name: str) -> bool:
     """Whether a column says nothing, as those that a feed does not have."""
     return bool(table[name].null_count == len(table))
@@ -298,15 +309,13 @@ def rows_from_table(table: pa.Table, codes: Collection[str] = ()) -> Rows:
     """A table with the columns of `POSITIONS` as sorted rows; of rows alike in aircraft, time and feed, the best
     stays, and of those the one received first. Besides emergencies, `codes` are told of those that send them."""
     table = usable(table)
-    address, addresses = _encoded(table, "icao24")
-    numbers = _aircraft_numbers(addresses)
     texts = {name: _codes(table, name) for name in TEXTS}
     columns: dict[str, Any] = {name: _floats(table, name) for name in NUMBERS}
     columns |= {name: codes for name, (codes, _) in texts.items()}
     time, received = _times(table, "timestamp"), _times(table, "received")
     source, sources = _codes(table, "source")
     rows = Rows(
-        aircraft=numbers[address],
+        aircraft=_aircraft(table),
         time=time,
         received=received,
         onground=_on_ground(table),
