@@ -27,6 +27,7 @@ stored positions make again.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -102,6 +103,10 @@ LEAST_SENT = squawks.LEAST
 SILENT_FOR_GOOD = timedelta(hours=36)
 """A feed that is out for longer than any aircraft stays up holds nothing back any more."""
 
+FEW_LOGS = 1_000
+"""Logs that changed lately are kept apart from all others until they are so many: a poll changes some dozens of them, and to
+copy those of all aircraft takes milliseconds."""
+
 STRUCTURED = {"way": ways.RAW, "stretch": turning.RAW}
 """How the saved form names arrays of records."""
 
@@ -173,12 +178,21 @@ def draw_up(state: LegState, tracked: Tracked, model: Model) -> tuple[LegState, 
     changed, settled = settle(changed, model, names)
     turned = tuple(step.turned.tolist())
     late = {aircraft_text(int(n)): utc(int(t)) for n, t in zip(*_earliest(step.late), strict=True)}
-    logs = {**state.logs, **changed} if changed else state.logs
+    logs = _with_logs(state.logs, changed) if changed else state.logs
     open_events, suspect = suspicion.noted(step.suspects, state.events)
     open_events, sent = squawks.noted(step.alarms, open_events)
     opened = state.open if tracked.opened is None else tracked.opened
     state = replace(state, open=opened, logs=logs, events=open_events)
     return state, Outcome(turned, settled, step.refused, step.doubted, (*suspect, *sent), late)
+
+
+def _with_logs(logs: Mapping[int, Log], changed: Mapping[int, Log]) -> Mapping[int, Log]:
+    """The logs with those that changed, in the order in which one dictionary would have them."""
+    lately, others = logs.maps if isinstance(logs, ChainMap) else ({}, logs)
+    lately = {**lately, **changed}
+    if len(lately) > FEW_LOGS:
+        return {**others, **lately}
+    return ChainMap(lately, others)  # type: ignore[arg-type]  # which nobody changes
 
 
 def codes_sent(positions: pa.Table, codes: Collection[str], preferred: Sequence[str]) -> list[Event]:
