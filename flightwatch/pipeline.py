@@ -414,7 +414,7 @@ class Pipeline:
         """
         numbers = (leg_stage.aircraft_of(state.legs) if everything else set(turned)) - state.dismissed
         found = numbers.intersection(state.reported)
-        for number in [n for n in numbers if n not in self._seen]:  # `numbers - keys` would go through all keys
+        for number in numbers.difference(self._seen):
             self._possible(number)
         names: dict[str, int] = {}
         for rule, rows in zip(self.rules, self._targets, strict=True):

@@ -279,7 +279,9 @@ def lost_at_cruise(state: LegState, since: datetime, until: datetime) -> set[int
 
 def aircraft_of(state: LegState) -> set[int]:
     """The numbers of all aircraft in the state."""
-    return {*state.logs, *state.open.pieces.aircraft.tolist()}
+    found = set(state.open.pieces.aircraft.tolist())
+    found.update(*(state.logs.maps if isinstance(state.logs, ChainMap) else [state.logs]))  # dictionaries are taken fast
+    return found
 
 
 def absent(state: LegState, numbers: Iterable[int]) -> list[int]:
