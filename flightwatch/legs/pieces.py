@@ -12,6 +12,7 @@ What a hole is: see `is_hole`. Distances are whole metres, because integers add 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -275,7 +276,7 @@ def followed(old: Pieces, parts: Parts, rows: Rows, cuts: Cuts) -> tuple[Pieces,
     last = np.roll(changes(begun.aircraft), -1)
     newest = begun.take(last)
     at, known = find(old.aircraft, newest.aircraft)
-    columns = {name: _with_room(getattr(old, name), at[~known], getattr(newest, name)[~known]) for name in NAMES}
+    columns = _with_room(old, at[~known], newest.take(~known))
     _go_on(columns, parts.take(on), rows, cuts.take(on))
     at = np.searchsorted(columns["aircraft"], newest.aircraft[known])
     over = Pieces(**{name: column[at] for name, column in columns.items()})
@@ -284,9 +285,17 @@ def followed(old: Pieces, parts: Parts, rows: Rows, cuts: Cuts) -> tuple[Pieces,
     return Pieces(**columns), concatenate([over, begun.take(~last)])
 
 
-def _with_room(column: NDArray[Any], at: Ints, values: NDArray[Any]) -> NDArray[Any]:
-    """A copy of a column with values more: those of aircraft that had no piece."""
-    return np.insert(column, at, values, axis=0) if len(at) else column.copy()
+def _with_room(old: Pieces, at: Ints, more: Pieces) -> dict[str, NDArray[Any]]:
+    """Copies of the columns of open pieces, with those of aircraft that had none at these places. They are mostly few, and
+    copying what lies between them takes half of the time that `np.insert` does."""
+    places, first = np.unique(at, return_index=True)
+    before = [slice(*bounds) for bounds in pairwise([0, *places.tolist(), len(old)])]
+    there = [slice(*bounds) for bounds in pairwise([*first.tolist(), len(more), len(more)])]
+    columns = {}
+    for name in NAMES:
+        column, values = getattr(old, name), getattr(more, name)
+        columns[name] = np.concatenate([part for a, b in zip(before, there, strict=True) for part in (column[a], values[b])])
+    return columns
 
 
 def _go_on(columns: dict[str, NDArray[Any]], parts: Parts, rows: Rows, cuts: Cuts) -> None:
