@@ -210,6 +210,20 @@ def told(table: pa.Table) -> list[tuple[object, ...]]:
     return list(zip(*numbers, *words, strict=True))
 
 
+def test_what_is_known_of_many_aircraft_stays_when_little_of_it_changes_at_a_time() -> None:
+    """Every aircraft is parked, silent for a while, and heard again; they come in four lots, each among those before it."""
+    everybody = range(0x400000, 0x400000 + 1_400)
+    lots = [everybody[lot::4] for lot in range(4)]
+    state, seen = LegState(), set[int]()
+    for lot in lots:
+        parked = {"latitude": 50.0, "longitude": 8.0, "onground": True, "groundspeed": 0.0}
+        rows = [{"at": at, "icao24": f"{number:06x}", **parked} for number in lot for at in (0, 1_000)]
+        state, _ = leg_stage.advance(state, positions(rows), model())
+        seen.update(lot)
+        assert leg_stage.aircraft_of(state) == leg_stage.began_again(state, everybody) == seen
+        assert leg_stage.to_bytes(leg_stage.from_bytes(leg_stage.to_bytes(state))) == leg_stage.to_bytes(state)
+
+
 @settings(max_examples=tries(30), deadline=None)
 @given(skies(most_aircraft=2))
 def test_aircraft_do_not_influence_each_other(rows: list[Row]) -> None:
