@@ -96,7 +96,8 @@ to the aircraft."""
 WAY_BACK = 0.1
 """What a flight of anybody the other way counts beside one on the route itself, where none on it is known: of 38 flights to a
 place that was new from where they left, though others had come from such places, 5 went to one of these. Chosen among
-0, 0.05, 0.1 and 0.2 with the days of `ESCAPE`, five of them judged by the other ten (see ARCHITECTURE.md)."""
+0, 0.05, 0.1 and 0.2 with the days of `ESCAPE`, five of them judged by the other ten: 0.2 fits as well and names more that are
+wrong (see ARCHITECTURE.md)."""
 
 SIZE_WEIGHTS = {"large": 40.0, "medium": 6.0, "small": 0.3, "seaplane": 0.05, "city": 0.0}
 """Relative traffic of airports by size before any history: large ones have some hundred times the movements of small
