@@ -84,8 +84,12 @@ def _aircraft_numbers(addresses: pa.Array) -> Ints:
     characters = pc.utf8_slice_codeunits(addresses, -6, None).cast(pa.binary(6)).buffers()[1]
     ascii_codes = np.frombuffer(characters, np.uint8, 6 * len(addresses)).reshape(-1, 6)
     digits = np.where(ascii_codes >= ord("a"), ascii_codes - (ord("a") - 10), ascii_codes - ord("0"))
+    numbers = np.zeros(len(addresses), np.int64)
+    for digit in digits.T:
+        numbers <<= 4
+        numbers |= digit
     others = pc.starts_with(addresses, "~").to_numpy(zero_copy_only=False)
-    return np.asarray((digits @ 16.0 ** np.arange(5, -1, -1)).astype(np.int64) + NON_ICAO * others)  # floats: by BLAS
+    return np.asarray(numbers + NON_ICAO * others)
 
 
 def aircraft_text(number: int) -> str:
