@@ -17,7 +17,9 @@ from flightwatch.places.great_circle import (
     between,
     destination,
     distance_nm,
+    levels,
     middle,
+    steps_nm,
     turn_deg,
     unit_vector,
 )
@@ -30,6 +32,16 @@ def test_distance_agrees_with_geopy(lat1: float, lon1: float, lat2: float, lon2:
     """The array formula gives what geopy gives on the same sphere."""
     expected = geopy_great_circle((lat1, lon1), (lat2, lon2)).nautical
     assert float(distance_nm(lat1, lon1, lat2, lon2)) == pytest.approx(expected, rel=1e-5, abs=1e-3)
+
+
+@given(st.lists(st.tuples(st.floats(-90, 90), st.floats(-180, 180)), min_size=1, max_size=8), st.sampled_from([0.001, 0.1, 1.0]))
+def test_steps_along_a_way_are_the_distances_between_its_points(points: list[tuple[float, float]], share: float) -> None:
+    """Short ones by series, long ones by the formula: across the poles and the antimeridian, too."""
+    lat, lon = np.array(points).T
+    lat, lon = lat[0] + share * (lat - lat[0]), lon[0] + share * (lon - lon[0])
+    steps = steps_nm(lat, lon, np.diff(lat, prepend=lat[0]), np.diff(lon, prepend=lon[0]), levels(lat))
+    assert steps[0] == 0.0
+    assert steps[1:] == pytest.approx(distance_nm(lat[:-1], lon[:-1], lat[1:], lon[1:]), rel=2e-9, abs=1e-6)
 
 
 @given(LATITUDES, LONGITUDES, st.floats(0, 360), st.floats(1, 5000))

@@ -48,7 +48,7 @@ def levels(lat: Floats) -> Floats:
 def steps_nm(lat: Floats, lon: Floats, north: Floats, east: Floats, level: Floats) -> Floats:
     """The distance of each of some points in a row from the one before it, none of the first; `north` and `east` are what it
     adds to the latitude and longitude of that, `level` are the cosines of latitudes. By the same formula, but sine and
-    arcsine of short steps are the first terms of their series, which take a tenth of the time and err by less than 1e-9 of
+    arcsine of short steps are the first terms of their series, which take a tenth of the time and err by less than 2e-9 of
     the distance."""
     lat_square, lon_square = north * north, east * east
     long = np.flatnonzero((lat_square > SHORT_DEG**2) | (lon_square > SHORT_DEG**2))
