@@ -19,9 +19,6 @@ EARTH_RADIUS_NM = 6371.0088 / 1.852
 HALF_RADIAN = math.pi / 360
 """Half a degree."""
 
-COSINE = tuple((-1) ** k * math.radians(1) ** (2 * k) / math.factorial(2 * k) for k in range(9))
-"""The series of the cosine by squares of degrees: what is left out is below 1e-12 at the poles, where it is most."""
-
 SHORT_DEG = 1.0
 """Steps of no more in latitude and longitude are short."""
 
@@ -35,14 +32,10 @@ def distance_nm(lat1: ArrayLike, lon1: ArrayLike, lat2: ArrayLike, lon2: ArrayLi
 
 
 def levels(lat: Floats) -> Floats:
-    """The cosines of latitudes, in half of the time that `cos` takes."""
-    square = lat * lat
-    cosine: Floats = square * COSINE[-1]
-    for term in COSINE[-2:0:-1]:
-        cosine += term
-        cosine *= square
-    cosine += 1
-    return cosine
+    """The cosines of latitudes. In place, they take half of the time."""
+    angle = lat * (2 * HALF_RADIAN)
+    np.cos(angle, out=angle)
+    return angle
 
 
 def steps_nm(lat: Floats, lon: Floats, north: Floats, east: Floats, level: Floats) -> Floats:
